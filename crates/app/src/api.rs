@@ -1,0 +1,270 @@
+//! The types both faces speak.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{Message, SamplingParams};
+
+/// Settings, read once by `hob` and immutable after.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// hob's own folder: models, history. `$HOB_HOME`, else `$XDG_DATA_HOME/hob`, else `~/.local/share/hob`.
+    pub home: PathBuf,
+    /// The person's home folder, where Hugging Face, LM Studio and Ollama keep theirs.
+    pub user_home: Option<PathBuf>,
+    /// `$HF_HOME` or `$HF_HUB_CACHE`, if set.
+    pub hugging_face_cache: Option<PathBuf>,
+    /// `$OLLAMA_MODELS`, if set.
+    pub ollama_models: Option<PathBuf>,
+    /// Base URL of the model hub: `$HF_ENDPOINT`, else `https://huggingface.co`.
+    pub hub_endpoint: String,
+    /// Proxy for downloads: `$HTTPS_PROXY` or `$ALL_PROXY`.
+    pub proxy: Option<String>,
+    /// Python for the package source: `python3`, else `python`.
+    pub python: Option<String>,
+    /// `--offline`: nothing leaves this machine.
+    pub offline: bool,
+}
+
+/// A model that is on this machine.
+#[derive(Clone, Debug)]
+pub struct ModelRef {
+    /// How it was asked for and will be reported: a name, or the file's path.
+    pub name: String,
+    /// The GGUF file (the first one of a split).
+    pub path: PathBuf,
+}
+
+/// A line of `hob list`.
+#[derive(Clone, Debug)]
+pub struct ModelEntry {
+    /// Name.
+    pub name: String,
+    /// File.
+    pub path: PathBuf,
+    /// Size of all its files.
+    pub size_bytes: u64,
+    /// SHA-256 of the file, lower-case hex.
+    pub sha256: String,
+    /// When it came, seconds since 1970.
+    pub added_unix_s: u64,
+    /// Where it came from, for people.
+    pub source: String,
+}
+
+/// What `hob show` prints; from the headers alone.
+#[derive(Clone, Debug)]
+pub struct ModelInfo {
+    /// Name and file.
+    pub model: ModelRef,
+    /// `general.architecture`.
+    pub architecture: String,
+    /// `general.name`, if any.
+    pub title: Option<String>,
+    /// `general.license`, if any.
+    pub licence: Option<String>,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Size of all its files.
+    pub size_bytes: u64,
+    /// GGUF version.
+    pub gguf_version: u32,
+    /// Tokens the model was trained for.
+    pub context_len: u32,
+    /// Vocabulary.
+    pub vocab_len: usize,
+    /// Tokenizer kind, e.g. `gpt2`.
+    pub tokenizer: String,
+    /// `(layers, width, heads, kv heads, feed-forward)`.
+    pub shape: (usize, usize, usize, usize, usize),
+    /// Bytes of keys and values for one token of context.
+    pub kv_bytes_per_token: u64,
+    /// Chat template, as it stands in the file.
+    pub template: Option<String>,
+    /// Every tensor.
+    pub tensors: Vec<TensorLine>,
+    /// Every metadata key with its value, long ones shortened.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// A tensor, for `hob show --tensors`.
+#[derive(Clone, Debug)]
+pub struct TensorLine {
+    /// Name.
+    pub name: String,
+    /// Fastest dimension first.
+    pub shape: Vec<u64>,
+    /// Type name, e.g. `Q4_1`.
+    pub format: String,
+    /// Bytes.
+    pub size_bytes: u64,
+}
+
+/// How to load.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Compute threads; the machine's cores when none.
+    pub threads: Option<usize>,
+    /// Context for each conversation; the model's own (at most 8192 unless asked) when none.
+    pub context_len: Option<u32>,
+    /// Conversations at once; 1 when none.
+    pub sequences_max: Option<u32>,
+    /// Requests that may wait; 64 when none.
+    pub queue_len_max: Option<u32>,
+    /// `cpu` or `reference`; `cpu` when none.
+    pub backend: Option<String>,
+}
+
+/// What the next tokens are made for.
+#[derive(Clone, Debug)]
+pub enum Prompt {
+    /// Text; special tokens in it are parsed only where `parse_specials`.
+    Text {
+        /// The text.
+        text: String,
+        /// Whether `<|im_start|>` and its like become special tokens.
+        parse_specials: bool,
+    },
+    /// Token ids as they stand.
+    Tokens(Vec<u32>),
+}
+
+/// Continue a text.
+#[derive(Clone, Debug)]
+pub struct CompletionRequest {
+    /// What to continue.
+    pub prompt: Prompt,
+    /// Most tokens to make; up to the context when none.
+    pub tokens_max: Option<u32>,
+    /// How tokens are chosen.
+    pub sampling: SamplingParams,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// Whose request, for fairness; 0 when unknown.
+    pub user: u64,
+}
+
+/// Answer a conversation.
+#[derive(Clone, Debug)]
+pub struct ChatRequest {
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    /// Most tokens to make; up to the context when none.
+    pub tokens_max: Option<u32>,
+    /// How tokens are chosen.
+    pub sampling: SamplingParams,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// Whose request, for fairness; 0 when unknown.
+    pub user: u64,
+}
+
+/// One token that was made.
+#[derive(Clone, Debug)]
+pub struct TokenText {
+    /// Id.
+    pub id: u32,
+    /// Its own bytes, which may be a part of a character.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm of its probability, when asked for.
+    pub logprob: Option<f32>,
+    /// Most likely tokens with their bytes and log-probabilities, best first, when asked for.
+    pub top: Vec<(u32, Vec<u8>, f32)>,
+}
+
+/// What happens to a request, in order; `Finished` or `Failed` is always the last.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It waits; 0 is next.
+    Queued {
+        /// Requests before it.
+        position: u32,
+    },
+    /// Its prompt is being read; `cached_tokens` of it were known already.
+    Started {
+        /// Tokens of the prompt.
+        prompt_tokens: u32,
+        /// Tokens taken from the prefix cache.
+        cached_tokens: u32,
+    },
+    /// Text to append (whole characters only, may be empty) and the token that ended it.
+    Text {
+        /// To append.
+        text: String,
+        /// The token; none when text held back is released at the end.
+        token: Option<TokenText>,
+    },
+    /// Done.
+    Finished(TokenUsage),
+    /// It could not be finished.
+    Failed(crate::Error),
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// The model ended it.
+    EndOfText,
+    /// A stop text came.
+    Stop,
+    /// `tokens_max` was reached.
+    Length,
+    /// The context is full.
+    Context,
+    /// The caller went away.
+    Cancelled,
+}
+
+/// Counts and times of a finished request.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenUsage {
+    /// Why it ended.
+    pub finished: Finished,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Of these, taken from the prefix cache.
+    pub cached_tokens: u32,
+    /// Tokens made.
+    pub completion_tokens: u32,
+    /// From submission to the first step.
+    pub queued: Duration,
+    /// From the first step to the first token.
+    pub prefill: Duration,
+    /// From the first token to the last.
+    pub decode: Duration,
+}
+
+/// One line of `hob bench`, as llama-bench defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BenchCase {
+    /// Tokens of prompt to read.
+    pub n_prompt: u32,
+    /// Tokens to make.
+    pub n_gen: u32,
+    /// Tokens already in the context.
+    pub n_depth: u32,
+}
+
+/// Its measurement.
+#[derive(Clone, Debug)]
+pub struct BenchResult {
+    /// What was measured.
+    pub case: BenchCase,
+    /// Tokens per second of every repetition.
+    pub samples_ts: Vec<f64>,
+    /// Seconds of every repetition.
+    pub samples_s: Vec<f64>,
+}
+
+/// Result of `hob perplexity`.
+#[derive(Clone, Debug)]
+pub struct PerplexityReport {
+    /// exp(mean negative log-likelihood).
+    pub perplexity: f64,
+    /// Standard error, as llama.cpp computes it.
+    pub error: f64,
+    /// Chunks of the text.
+    pub chunks: usize,
+    /// Tokens scored.
+    pub tokens_scored: usize,
+}

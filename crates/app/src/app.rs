@@ -1,0 +1,208 @@
+//! The house: models on this machine, and what can be done with one before it answers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use gguf::GgufFile;
+use guard::Policy;
+use store::{Entry, ModelSource, Places, PullOptions, Store};
+use tokenizer::{Specials, Tokenizer};
+
+use crate::loaded::{self, LoadedModel, PAGE_LEN};
+use crate::{
+    BenchCase, BenchResult, Config, LoadOptions, ModelEntry, ModelInfo, ModelRef, PerplexityReport,
+    PullEvent, Result, bench, clock, perplexity, show,
+};
+
+/// Chunk of a perplexity where none is given: llama.cpp's.
+const CHUNK_LEN_DEFAULT: u32 = 512;
+
+/// The house. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    store: Store,
+}
+
+impl App {
+    /// Opens hob's folder.
+    ///
+    /// # Errors
+    /// When something else stands there.
+    pub fn new(config: Config) -> Result<App> {
+        let store = Store::open(&config.home)?;
+        Ok(App { inner: Arc::new(Inner { config, store }) })
+    }
+
+    /// The model of a name, file or hub repository; none when it is known but not here.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing of that name is known: what was looked at, and how to get it.
+    pub fn find(&self, spec: &str) -> Result<Option<ModelRef>> {
+        Ok(match self.inner.store.resolve(spec)? {
+            ModelSource::File(path) => Some(ModelRef { name: spec.to_owned(), path }),
+            ModelSource::Entry(entry) => Some(ModelRef { name: entry.name, path: entry.path }),
+            ModelSource::Catalog(_) | ModelSource::Hub(_) => None,
+        })
+    }
+
+    /// [`App::find`], and fetches the model when it is not here. `events` hears of each step.
+    ///
+    /// # Errors
+    /// What every source answered, and how to import by hand; `Cancelled` when that was set.
+    pub fn pull(
+        &self,
+        spec: &str,
+        cancelled: &AtomicBool,
+        events: &mut dyn FnMut(PullEvent),
+    ) -> Result<ModelRef> {
+        if let Some(model) = self.find(spec)? {
+            return Ok(model);
+        }
+        let config = &self.inner.config;
+        let options = PullOptions {
+            hub_endpoint: config.hub_endpoint.clone(),
+            proxy: config.proxy.clone(),
+            python: config.python.clone(),
+            places: Places {
+                user_home: config.user_home.clone(),
+                hugging_face_cache: config.hugging_face_cache.clone(),
+                ollama_models: config.ollama_models.clone(),
+            },
+            policy: Policy { offline: config.offline },
+            now_unix_s: clock::unix_time_s(),
+            cancelled,
+        };
+        let entry = self.inner.store.pull(spec, &options, events)?;
+        Ok(ModelRef { name: entry.name, path: entry.path })
+    }
+
+    /// Takes a file into the store, under its own name where none is given.
+    ///
+    /// # Errors
+    /// When it is no model, or cannot be copied.
+    pub fn import(&self, file: &Path, name: Option<&str>) -> Result<ModelEntry> {
+        let own = file.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+        let name = name.unwrap_or(&own);
+        let now = clock::unix_time_s();
+        let entry = self.inner.store.import(file, name, now, &AtomicBool::new(false))?;
+        Ok(described(entry))
+    }
+
+    /// The store's models, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list(&self) -> Result<Vec<ModelEntry>> {
+        Ok(self.inner.store.list()?.into_iter().map(described).collect())
+    }
+
+    /// Removes a model from the store; the bytes of its files.
+    ///
+    /// # Errors
+    /// `NotFound`, or the disk's error.
+    pub fn remove(&self, name: &str) -> Result<u64> {
+        let entry = self.inner.store.find(name)?;
+        let size_bytes = entry.map_or(0, |entry| entry.size_bytes);
+        if self.inner.store.remove(name)? {
+            return Ok(size_bytes);
+        }
+        let message = format!("no model named {name} is here: `hob list` shows those that are");
+        Err(crate::Error::new(crate::ErrorKind::NotFound, message))
+    }
+
+    /// What a model is, from its headers.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn show(&self, model: &ModelRef) -> Result<ModelInfo> {
+        show::model_info(model)
+    }
+
+    /// Token ids of a text with the bytes of each, from the headers alone.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn tokenize(
+        &self,
+        model: &ModelRef,
+        text: &str,
+        specials: bool,
+    ) -> Result<Vec<(u32, Vec<u8>)>> {
+        let file = GgufFile::open(&model.path)?;
+        let tokenizer = Tokenizer::from_metadata(file.metadata())?;
+        let ids = loaded::encode(&tokenizer, text, specials);
+        Ok(ids.into_iter().map(|id| (id, tokenizer.token_bytes(id).to_vec())).collect())
+    }
+
+    /// Loads and starts a model. `progress(done_bytes, total_bytes)` is called while loading.
+    ///
+    /// # Errors
+    /// `Machine` with the bytes when it does not fit, `BadModel` when it cannot be run.
+    pub fn load(
+        &self,
+        model: &ModelRef,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<LoadedModel> {
+        let file = GgufFile::open(&model.path)?;
+        LoadedModel::load(&model.name, &file, options, progress)
+    }
+
+    /// Speed as llama-bench measures it: `repetitions` of a case after a warm-up.
+    ///
+    /// # Errors
+    /// As [`App::load`].
+    pub fn bench(
+        &self,
+        model: &ModelRef,
+        options: &LoadOptions,
+        case: BenchCase,
+        repetitions: u32,
+    ) -> Result<BenchResult> {
+        let file = GgufFile::open(&model.path)?;
+        let tokens = case.n_depth.saturating_add(case.n_prompt).saturating_add(case.n_gen);
+        let context_len = Some(tokens.max(1));
+        let options = LoadOptions { context_len, sequences_max: Some(1), ..options.clone() };
+        let mut parts = loaded::load_parts(&model.name, &file, &options, &mut |_, _| {})?;
+        bench::run(&mut parts.model, case, repetitions)
+    }
+
+    /// Perplexity of a text in chunks of the options' context, as llama.cpp defines it.
+    /// `progress(chunk, of, running perplexity)`.
+    ///
+    /// # Errors
+    /// As [`App::load`]; a text shorter than two chunks is refused.
+    pub fn perplexity(
+        &self,
+        model: &ModelRef,
+        options: &LoadOptions,
+        text: &str,
+        progress: &mut dyn FnMut(usize, usize, f64),
+    ) -> Result<PerplexityReport> {
+        let file = GgufFile::open(&model.path)?;
+        let chunk_len = options.context_len.unwrap_or(CHUNK_LEN_DEFAULT);
+        let context_len = Some(chunk_len.next_multiple_of(PAGE_LEN));
+        let options = LoadOptions { context_len, sequences_max: Some(1), ..options.clone() };
+        let mut parts = loaded::load_parts(&model.name, &file, &options, &mut |_, _| {})?;
+        let tokens = parts.tokenizer.encode(text, Specials::Parse);
+        let bos = parts.tokenizer.bos().filter(|_| parts.tokenizer.adds_bos());
+        perplexity::run(&mut parts.model, &tokens, chunk_len as usize, bos, progress)
+    }
+}
+
+fn described(entry: Entry) -> ModelEntry {
+    ModelEntry {
+        name: entry.name,
+        path: entry.path,
+        size_bytes: entry.size_bytes,
+        sha256: entry.sha256,
+        added_unix_s: entry.added_unix_s,
+        source: entry.source,
+    }
+}

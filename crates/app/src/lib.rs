@@ -1,0 +1,27 @@
+//! The roof over the domain: builds the house from its configuration and answers requests with
+//! events. The server and the command line are two thin faces of this crate.
+//!
+//! **Invariant:** no HTTP and no JSON here; plain structs in, plain events out.
+
+mod api;
+mod app;
+mod backends;
+mod bench;
+mod clock;
+mod error;
+mod loaded;
+mod memory;
+mod perplexity;
+mod show;
+
+pub use api::{
+    BenchCase, BenchResult, ChatRequest, CompletionRequest, Config, Event, Finished, LoadOptions,
+    ModelEntry, ModelInfo, ModelRef, PerplexityReport, Prompt, TensorLine, TokenText, TokenUsage,
+};
+pub use app::App;
+pub use chat::Message;
+pub use clock::{unique_id, unix_time_s};
+pub use engine::sampling::{Dry, Mirostat, SamplingParams};
+pub use error::{Error, ErrorKind, Result};
+pub use loaded::{Generation, LoadedModel};
+pub use store::PullEvent;

@@ -1,0 +1,69 @@
+//! What a model file is, from its headers alone.
+
+use gguf::{GgufFile, Value};
+
+use crate::{ModelInfo, ModelRef, Result, TensorLine};
+
+/// Longest metadata value that is shown whole.
+const VALUE_CHARS_MAX: usize = 120;
+
+pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
+    let file = GgufFile::open(&model.path)?;
+    let metadata = file.metadata();
+    let architecture = metadata.str("general.architecture")?.unwrap_or("unknown").to_owned();
+    let of = |key: &str| format!("{architecture}.{key}");
+    let number = |key: &str| -> Result<usize> {
+        Ok(metadata.u64(&of(key))?.and_then(|value| usize::try_from(value).ok()).unwrap_or(0))
+    };
+    let heads = number("attention.head_count")?;
+    let kv_heads = match number("attention.head_count_kv")? {
+        0 => heads,
+        kv_heads => kv_heads,
+    };
+    let shape = (
+        number("block_count")?,
+        number("embedding_length")?,
+        heads,
+        kv_heads,
+        number("feed_forward_length")?,
+    );
+    let tensors: Vec<TensorLine> = file
+        .tensors()
+        .iter()
+        .map(|tensor| TensorLine {
+            name: tensor.name.clone(),
+            shape: tensor.shape.clone(),
+            format: tensor.format.name().to_owned(),
+            size_bytes: tensor.size_bytes,
+        })
+        .collect();
+    let (layers, d, ..) = shape;
+    let head_dim = d.checked_div(heads).unwrap_or(0);
+    Ok(ModelInfo {
+        model: model.clone(),
+        title: metadata.str("general.name")?.map(str::to_owned),
+        licence: metadata.str("general.license")?.map(str::to_owned),
+        parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<u64>()).sum(),
+        size_bytes: file.size_bytes(),
+        gguf_version: file.version(),
+        context_len: u32::try_from(number("context_length")?).unwrap_or(u32::MAX),
+        vocab_len: metadata.strings("tokenizer.ggml.tokens")?.map_or(0, <[String]>::len),
+        tokenizer: metadata.str("tokenizer.ggml.model")?.unwrap_or("none").to_owned(),
+        // Keys and values, two bytes each.
+        kv_bytes_per_token: (layers * kv_heads * head_dim * 2 * 2) as u64,
+        template: metadata.str("tokenizer.chat_template")?.map(str::to_owned),
+        metadata: metadata.iter().map(|(key, value)| (key.to_owned(), shown(value))).collect(),
+        architecture,
+        shape,
+        tensors,
+    })
+}
+
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= VALUE_CHARS_MAX {
+        return text;
+    }
+    let start: String = text.chars().take(VALUE_CHARS_MAX).collect();
+    format!("{start}… ({} characters)", text.chars().count())
+}

@@ -1,0 +1,21 @@
+//! Why a conversation cannot be turned into a prompt.
+
+/// A fault of the template, or its refusal of the messages.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error("the chat template is not valid: {0}")]
+    Invalid(String),
+    /// It called `raise_exception`.
+    #[error("the model's chat template refuses these messages: {0}")]
+    Refused(String),
+    /// It failed while rendering.
+    #[error("the chat template failed: {0}")]
+    Failed(String),
+    /// It is longer than any real one, or makes more than any context holds.
+    #[error("the chat template {0}")]
+    TooLarge(String),
+}
+
+/// Result of a template.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,14 @@
+//! Messages, and the model's own template that turns them into a prompt.
+//!
+//! Entry point: [`Template`].
+//!
+//! **Invariant:** a template is foreign code: its steps, depth and output are bounded.
+
+mod error;
+mod limits;
+mod message;
+mod template;
+
+pub use error::{Error, Result};
+pub use message::Message;
+pub use template::{RenderOptions, Template};

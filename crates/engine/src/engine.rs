@@ -1,0 +1,249 @@
+//! The engine's face: start it, hand it requests, see how busy it is.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use model::Model;
+use scheduler::{Admission, Limits, Refusal, Request, RequestId, Scheduler, Tick};
+use tokenizer::Tokenizer;
+
+use crate::sampling::{Sampler, SamplingParams};
+use crate::step::{self, Running};
+use crate::stop::StopMatcher;
+use crate::stream::{self, Event, Generation};
+use crate::{CancelToken, Error, Result};
+
+/// Most stop texts of a request, and bytes of one.
+const STOPS_MAX: usize = 64;
+const STOP_BYTES_MAX: usize = 4096;
+
+/// How much the engine may take on.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Positions in a page of the KV cache; as the model was loaded with.
+    pub page_len: u32,
+    /// Pages of the KV cache; as the model was loaded with.
+    pub page_count: u32,
+    /// Requests that run together.
+    pub sequences_max: u32,
+    /// Requests that may wait.
+    pub queue_len_max: u32,
+    /// Tokens computed in one step; as the model was loaded with.
+    pub step_tokens_max: u32,
+    /// Tokens a request may hold, prompt and answer together.
+    pub context_len: u32,
+}
+
+/// A request, in tokens.
+#[derive(Clone, Debug)]
+pub struct EngineRequest {
+    /// What to continue.
+    pub prompt: Vec<u32>,
+    /// Most tokens to make.
+    pub tokens_max: u32,
+    /// How tokens are chosen.
+    pub sampling: SamplingParams,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// Whose request, for fairness.
+    pub user: u64,
+}
+
+/// How busy an engine is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests that wait.
+    pub waiting: u32,
+    /// Requests that run.
+    pub running: u32,
+    /// Pages of cache that nobody uses.
+    pub pages_free: u32,
+}
+
+/// A running model. Dropping it stops every request and waits for the thread.
+pub struct Engine {
+    shared: Arc<Shared>,
+    tokenizer: Arc<Tokenizer>,
+    vocab_len: usize,
+    context_len: u32,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What callers and the step thread share. The lock is never held during a forward pass.
+pub(crate) struct Shared {
+    pub(crate) state: Mutex<State>,
+    pub(crate) wake: Condvar,
+    pub(crate) started: Instant,
+}
+
+pub(crate) struct State {
+    pub(crate) scheduler: Scheduler,
+    /// Admitted, and not yet seen by the step thread.
+    pub(crate) arrivals: Vec<(RequestId, Running)>,
+    pub(crate) stopping: bool,
+    next_id: u64,
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic in the scheduler leaves an unknown state: go down with it rather than go on.
+        self.state.lock().expect("the scheduler panicked earlier")
+    }
+
+    pub(crate) fn tick(&self) -> Tick {
+        Tick(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Closes the door when the step thread ends, also by a panic, so that nobody waits forever.
+struct LastOut(Arc<Shared>);
+
+impl Drop for LastOut {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.stopping = true;
+        state.arrivals.clear();
+    }
+}
+
+impl Engine {
+    /// Starts the step thread of `model`.
+    ///
+    /// # Errors
+    /// [`Error::Step`] when the system gives no thread.
+    pub fn start(model: Model, tokenizer: Arc<Tokenizer>, options: EngineOptions) -> Result<Engine> {
+        let limits = Limits {
+            page_len: options.page_len,
+            page_count: options.page_count,
+            sequences_max: options.sequences_max,
+            queue_len_max: options.queue_len_max,
+            step_tokens_max: options.step_tokens_max,
+            context_len_max: options.context_len,
+        };
+        let scheduler = Scheduler::new(limits);
+        let state = State { scheduler, arrivals: Vec::new(), stopping: false, next_id: 0 };
+        let started = Instant::now();
+        let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), started });
+        let vocab_len = model.spec().vocab;
+        let (on_thread, words) = (Arc::clone(&shared), Arc::clone(&tokenizer));
+        let thread = std::thread::Builder::new()
+            .name("hob-engine".to_owned())
+            .spawn(move || {
+                let last = LastOut(on_thread);
+                step::run(&last.0, model, &words);
+            })
+            .map_err(|error| Error::Step(format!("no thread could be started: {error}")))?;
+        let context_len = options.context_len;
+        Ok(Engine { shared, tokenizer, vocab_len, context_len, thread: Some(thread) })
+    }
+
+    /// Queues a request. Its first event is `Queued`.
+    ///
+    /// # Errors
+    /// Every way in which a request can be refused; nothing was queued then.
+    pub fn submit(&self, request: EngineRequest) -> Result<Generation> {
+        self.check(&request)?;
+        let is_breaker = self.dry_breakers(&request.sampling);
+        let sampler = Sampler::new(&request.sampling, is_breaker);
+        let cancel = CancelToken::default();
+        let (sender, generation) = stream::channel(cancel.clone());
+        let prompt_tokens = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
+
+        let mut state = self.shared.lock();
+        if state.stopping {
+            return Err(Error::Stopping);
+        }
+        let id = RequestId(state.next_id);
+        state.next_id += 1;
+        let (tokens_max, user) = (request.tokens_max, request.user);
+        let queued = Request { id, prompt: request.prompt, tokens_max, user };
+        let now = self.shared.tick();
+        let position = match state.scheduler.admit(queued, now) {
+            Admission::Queued { position } => position,
+            Admission::Refused(refusal) => return Err(self.refused(refusal)),
+        };
+        sender.send(Event::Queued { position });
+        let stop = StopMatcher::new(request.stop);
+        state.arrivals.push((id, Running::new(sender, cancel, sampler, stop, prompt_tokens)));
+        drop(state);
+        self.shared.wake.notify_one();
+        Ok(generation)
+    }
+
+    /// How busy it is now.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let stats = self.shared.lock().scheduler.stats();
+        Load { waiting: stats.waiting, running: stats.running, pages_free: stats.pages_free }
+    }
+
+    /// The model's tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    fn check(&self, request: &EngineRequest) -> Result<()> {
+        request.sampling.validate().map_err(Error::Sampling)?;
+        let vocab_len = self.vocab_len;
+        let biased = request.sampling.logit_bias.iter().map(|(token, _)| *token);
+        let unknown = |token: &u32| *token as usize >= vocab_len;
+        if let Some(token) = request.prompt.iter().copied().chain(biased).find(unknown) {
+            return Err(Error::TokenUnknown { token, vocab_len });
+        }
+        if request.stop.len() > STOPS_MAX {
+            return Err(Error::Stop(format!(
+                "{} stop texts are too many: at most {STOPS_MAX}",
+                request.stop.len()
+            )));
+        }
+        if request.stop.iter().any(|stop| stop.is_empty() || stop.len() > STOP_BYTES_MAX) {
+            return Err(Error::Stop(format!(
+                "a stop text must have between 1 and {STOP_BYTES_MAX} bytes"
+            )));
+        }
+        Ok(())
+    }
+
+    fn refused(&self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::QueueFull { len } => Error::QueueFull { waiting: len },
+            Refusal::PromptEmpty => Error::PromptEmpty,
+            Refusal::TokensMaxZero => Error::TokensMaxZero,
+            Refusal::PromptTooLong { prompt_len, .. } => {
+                Error::PromptTooLong { prompt_len: prompt_len as usize, context_len: self.context_len }
+            }
+            Refusal::NeverFits { pages_needed, page_count } => {
+                Error::NeverFits { needed: pages_needed, available: page_count }
+            }
+        }
+    }
+
+    /// Ids of the tokens that contain one of DRY's breakers; empty when DRY is off.
+    fn dry_breakers(&self, params: &SamplingParams) -> std::collections::HashSet<u32> {
+        if params.dry.multiplier == 0.0 {
+            return std::collections::HashSet::new();
+        }
+        let vocab_len = u32::try_from(self.vocab_len).unwrap_or(u32::MAX);
+        let breaks = |id: &u32| {
+            let text = String::from_utf8_lossy(self.tokenizer.token_bytes(*id));
+            params.dry.sequence_breakers.iter().any(|breaker| text.contains(breaker.as_str()))
+        };
+        (0..vocab_len).filter(breaks).collect()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.shared.state.lock() {
+            state.stopping = true;
+        }
+        self.shared.wake.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the engine's thread had panicked");
+        }
+    }
+}

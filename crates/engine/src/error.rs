@@ -1,0 +1,60 @@
+//! Why a request was not taken, or an engine not started.
+
+/// Refusals and failures of an engine.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Nothing to continue.
+    #[error("the prompt is empty: give at least one token")]
+    PromptEmpty,
+    /// The prompt alone is longer than the context.
+    #[error(
+        "the prompt has {prompt_len} tokens and the context holds {context_len}: shorten it, or \
+         load the model with a larger context"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        prompt_len: usize,
+        /// Tokens of the context.
+        context_len: u32,
+    },
+    /// A token id outside the vocabulary.
+    #[error("token {token} is not in the vocabulary of {vocab_len}")]
+    TokenUnknown {
+        /// The id.
+        token: u32,
+        /// Size of the vocabulary.
+        vocab_len: usize,
+    },
+    /// A sampling parameter that makes no sense.
+    #[error("{0}")]
+    Sampling(crate::sampling::ParamsError),
+    /// No token may be made.
+    #[error("the number of tokens to make must be at least 1")]
+    TokensMaxZero,
+    /// Too many stop texts, or one too long.
+    #[error("{0}")]
+    Stop(String),
+    /// All places in the queue are taken.
+    #[error("{waiting} requests wait already and the queue holds no more: try again later")]
+    QueueFull {
+        /// Length of the queue.
+        waiting: u32,
+    },
+    /// The sequence needs more cache than there is.
+    #[error("the request needs {needed} pages of cache and the model was given {available}")]
+    NeverFits {
+        /// Pages needed.
+        needed: u32,
+        /// Pages there are.
+        available: u32,
+    },
+    /// A step of the model failed.
+    #[error("the model failed in a step: {0}")]
+    Step(String),
+    /// The engine is going down.
+    #[error("the model is being unloaded")]
+    Stopping,
+}
+
+/// Result of an engine call.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,21 @@
+//! One model running: a thread, a step loop, sampling and a stream of events for each request.
+//!
+//! Entry point: [`Engine::start`], then [`Engine::submit`] for each request. Requests of several
+//! people share every step (continuous batching); what each gets does not depend on the others.
+//!
+//! **Invariant:** the engine knows tokens and cancellation, never people, permissions or messages.
+//! **Invariant:** a request that was admitted ends with exactly one `Finished` or `Failed`.
+
+mod cancel;
+mod engine;
+mod error;
+pub mod sampling;
+mod step;
+mod stop;
+mod stream;
+
+pub use cancel::CancelToken;
+pub use engine::{Engine, EngineOptions, EngineRequest, Load};
+pub use error::{Error, Result};
+pub use scheduler::FinishReason;
+pub use stream::{Event, Generation, TokenEvent, Usage};

@@ -1,0 +1,256 @@
+//! The loop: plan, run the model, sample, commit, tell.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use model::Model;
+use scheduler::{
+    Event as Scheduled, FinishReason, Outcome, PageId, Plan, PlanSpan, RequestId, StepResult,
+};
+use tensor::{Batch, Span};
+use tokenizer::{StreamDecoder, Tokenizer};
+
+use crate::engine::Shared;
+use crate::sampling::Sampler;
+use crate::stop::StopMatcher;
+use crate::stream::{Event, Sender, TokenEvent, Usage};
+use crate::{CancelToken, Error};
+
+/// A request as the step thread sees it.
+pub(crate) struct Running {
+    sender: Sender,
+    cancel: CancelToken,
+    cancel_told: bool,
+    sampler: Sampler,
+    stop: StopMatcher,
+    decoder: StreamDecoder,
+    failure: Option<Error>,
+    usage: Usage,
+    submitted: Instant,
+    first_step: Option<Instant>,
+    first_token: Option<Instant>,
+}
+
+impl Running {
+    pub(crate) fn new(
+        sender: Sender,
+        cancel: CancelToken,
+        sampler: Sampler,
+        stop: StopMatcher,
+        prompt_tokens: u32,
+    ) -> Running {
+        Running {
+            sender,
+            cancel,
+            cancel_told: false,
+            sampler,
+            stop,
+            decoder: StreamDecoder::new(),
+            failure: None,
+            usage: Usage { prompt_tokens, ..Usage::default() },
+            submitted: Instant::now(),
+            first_step: None,
+            first_token: None,
+        }
+    }
+
+    /// Takes in a sampled token: streams its text and says whether the answer ends with it.
+    fn take(&mut self, sampled: crate::sampling::Sampled, tokenizer: &Tokenizer) -> StepResult {
+        let id = sampled.token;
+        self.first_token.get_or_insert_with(Instant::now);
+        self.usage.completion_tokens += 1;
+        if tokenizer.is_end_of_generation(id) {
+            return StepResult::Finish(Some(id), FinishReason::EndOfText);
+        }
+        let bytes: &[u8] = if tokenizer.is_special(id) { &[] } else { tokenizer.token_bytes(id) };
+        let decoded = self.decoder.push(bytes);
+        let (text, stopped) = self.stop.push(&decoded);
+        self.sender.send(Event::Token(TokenEvent { id, text, logprob: sampled.logprob }));
+        if stopped {
+            return StepResult::Finish(Some(id), FinishReason::Stop);
+        }
+        StepResult::Token(id)
+    }
+
+    fn finish(mut self, reason: FinishReason) {
+        if let Some(error) = self.failure {
+            return self.sender.send(Event::Failed(error));
+        }
+        if reason == FinishReason::Failed {
+            let error = Error::Step("the scheduler gave the request up".to_owned());
+            return self.sender.send(Event::Failed(error));
+        }
+        if reason != FinishReason::Stop {
+            let rest = self.decoder.finish();
+            let (mut tail, stopped) = self.stop.push(&rest);
+            if !stopped {
+                tail.push_str(&self.stop.finish());
+            }
+            if !tail.is_empty() {
+                self.sender.send(Event::Tail(tail));
+            }
+        }
+        let now = Instant::now();
+        let first_step = self.first_step.unwrap_or(now);
+        let first_token = self.first_token.unwrap_or(now);
+        self.usage.queued = first_step.duration_since(self.submitted);
+        self.usage.prefill = first_token.saturating_duration_since(first_step);
+        self.usage.decode =
+            self.first_token.map_or(Duration::ZERO, |first| now.saturating_duration_since(first));
+        self.sender.send(Event::Finished { reason, usage: self.usage });
+    }
+}
+
+/// Runs until the engine is dropped; every request that was admitted is told its end.
+pub(crate) fn run(shared: &Shared, mut model: Model, tokenizer: &Tokenizer) {
+    let mut live: HashMap<RequestId, Running> = HashMap::new();
+    let mut logits = Vec::new();
+    while let Some((plan, events)) = next_plan(shared, &mut live) {
+        tell(&mut live, events);
+        if plan.spans.is_empty() {
+            continue;
+        }
+        let _step = tracing::trace_span!("step", sequences = plan.spans.len()).entered();
+        let now = Instant::now();
+        for span in &plan.spans {
+            if let Some(running) = live.get_mut(&span.id) {
+                running.first_step.get_or_insert(now);
+            }
+        }
+        let results = match forward(&mut model, &plan, &mut logits) {
+            Ok(()) => sample_all(shared, &plan, &mut logits, &mut live, tokenizer),
+            Err(error) => fail_all(&plan, &mut live, &error),
+        };
+        let events = shared.lock().scheduler.commit(&Outcome { results });
+        tell(&mut live, events);
+    }
+    for (_, running) in live.drain() {
+        running.finish(FinishReason::Cancelled);
+    }
+}
+
+/// Waits for work; none when the engine is to stop.
+fn next_plan(
+    shared: &Shared,
+    live: &mut HashMap<RequestId, Running>,
+) -> Option<(Plan, Vec<Scheduled>)> {
+    let mut state = shared.lock();
+    loop {
+        live.extend(state.arrivals.drain(..));
+        if state.stopping {
+            return None;
+        }
+        for (id, running) in live.iter_mut() {
+            if running.cancel.is_cancelled() && !running.cancel_told {
+                running.cancel_told = true;
+                state.scheduler.cancel(*id);
+            }
+        }
+        let mut events = state.scheduler.take_events();
+        if !events.is_empty() || !state.scheduler.is_idle() {
+            let plan = state.scheduler.plan(shared.tick());
+            events.extend(state.scheduler.take_events());
+            return Some((plan, events));
+        }
+        state = shared.wake.wait(state).expect("the scheduler panicked earlier");
+    }
+}
+
+fn tell(live: &mut HashMap<RequestId, Running>, events: Vec<Scheduled>) {
+    for event in events {
+        match event {
+            Scheduled::Started { id, cached_len } => {
+                if let Some(running) = live.get_mut(&id) {
+                    // A request that was preempted starts again; only its first start is news.
+                    if running.first_step.is_none() {
+                        running.usage.cached_tokens = cached_len;
+                        let prompt_tokens = running.usage.prompt_tokens;
+                        let started = Event::Started { prompt_tokens, cached_tokens: cached_len };
+                        running.sender.send(started);
+                    }
+                }
+            }
+            Scheduled::Preempted { id } => tracing::debug!(request = id.0, "preempted"),
+            Scheduled::Finished { id, reason } => {
+                if let Some(running) = live.remove(&id) {
+                    running.finish(reason);
+                }
+            }
+        }
+    }
+}
+
+fn forward(model: &mut Model, plan: &Plan, logits: &mut Vec<f32>) -> model::Result<()> {
+    let tokens: Vec<u32> = plan.spans.iter().flat_map(|span| span.tokens.iter().copied()).collect();
+    let pages: Vec<Vec<u32>> = plan
+        .spans
+        .iter()
+        .map(|span| span.pages.iter().map(|PageId(page)| *page).collect())
+        .collect();
+    let mut spans = Vec::with_capacity(plan.spans.len());
+    let mut output_rows = Vec::new();
+    let mut row = 0;
+    for (span, pages) in plan.spans.iter().zip(&pages) {
+        let first_position = span.first_position as usize;
+        spans.push(Span { rows: span.tokens.len(), first_position, pages });
+        row += u32::try_from(span.tokens.len()).expect("a step is far shorter than 2^32 tokens");
+        if span.wants_token {
+            output_rows.push(row - 1);
+        }
+    }
+    model.forward(&Batch { tokens: &tokens, spans: &spans }, &output_rows, logits)
+}
+
+fn sample_all(
+    shared: &Shared,
+    plan: &Plan,
+    logits: &mut [f32],
+    live: &mut HashMap<RequestId, Running>,
+    tokenizer: &Tokenizer,
+) -> Vec<(RequestId, StepResult)> {
+    let wanted = plan.spans.iter().filter(|span| span.wants_token).count();
+    let vocab_len = logits.len().checked_div(wanted).unwrap_or(1).max(1);
+    let mut rows = logits.chunks_exact_mut(vocab_len);
+    plan.spans
+        .iter()
+        .map(|span| {
+            if !span.wants_token {
+                return (span.id, StepResult::Prefilled);
+            }
+            let row = rows.next().expect("one row of logits for each span that wants a token");
+            (span.id, sample(shared, span, row, live, tokenizer))
+        })
+        .collect()
+}
+
+fn sample(
+    shared: &Shared,
+    span: &PlanSpan,
+    logits: &mut [f32],
+    live: &mut HashMap<RequestId, Running>,
+    tokenizer: &Tokenizer,
+) -> StepResult {
+    let Some(running) = live.get_mut(&span.id) else {
+        return StepResult::Failed;
+    };
+    let sampled = {
+        let state = shared.lock();
+        let history = state.scheduler.tokens_of(span.id).unwrap_or(&[]);
+        running.sampler.sample(logits, history)
+    };
+    running.take(sampled, tokenizer)
+}
+
+fn fail_all(
+    plan: &Plan,
+    live: &mut HashMap<RequestId, Running>,
+    error: &model::Error,
+) -> Vec<(RequestId, StepResult)> {
+    tracing::error!(%error, "a step failed");
+    for span in &plan.spans {
+        if let Some(running) = live.get_mut(&span.id) {
+            running.failure = Some(Error::Step(error.to_string()));
+        }
+    }
+    plan.spans.iter().map(|span| (span.id, StepResult::Failed)).collect()
+}

@@ -1,0 +1,165 @@
+//! The events of one request, from the step thread to whoever asked: blocking or async.
+//!
+//! Its own channel, because the receiver is polled by an async server and blocked on by a
+//! command line, and because dropping the receiver is how a request is cancelled.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use scheduler::FinishReason;
+
+use crate::CancelToken;
+use crate::sampling::TokenLogprob;
+
+/// What happens to a request, in order. `Finished` or `Failed` is always the last.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It waits behind `position` others.
+    Queued {
+        /// 0 is next.
+        position: u32,
+    },
+    /// Its prompt is being read.
+    Started {
+        /// Tokens of the prompt.
+        prompt_tokens: u32,
+        /// Of these, taken from the prefix cache.
+        cached_tokens: u32,
+    },
+    /// A token was made.
+    Token(TokenEvent),
+    /// Text that was held back as a possible stop text, and was none.
+    Tail(String),
+    /// Done.
+    Finished {
+        /// Why.
+        reason: FinishReason,
+        /// Counts and times.
+        usage: Usage,
+    },
+    /// It could not be finished.
+    Failed(crate::Error),
+}
+
+/// One token.
+#[derive(Clone, Debug)]
+pub struct TokenEvent {
+    /// Id.
+    pub id: u32,
+    /// Text to append; whole characters only, may be empty.
+    pub text: String,
+    /// Log-probabilities, when asked for.
+    pub logprob: Option<TokenLogprob>,
+}
+
+/// Counts and times of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Of these, taken from the prefix cache.
+    pub cached_tokens: u32,
+    /// Tokens made.
+    pub completion_tokens: u32,
+    /// From submission to the first step.
+    pub queued: Duration,
+    /// From the first step to the first token.
+    pub prefill: Duration,
+    /// From the first token to the last.
+    pub decode: Duration,
+}
+
+/// The receiving end. Dropping it stops the request within one token.
+pub struct Generation {
+    shared: Arc<Shared>,
+    cancel: CancelToken,
+}
+
+/// The sending end, held by the step thread.
+pub(crate) struct Sender {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    ready: Condvar,
+}
+
+/// Bounded by the request itself: one event a token, and tokens are bounded by the context.
+struct State {
+    events: VecDeque<Event>,
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+pub(crate) fn channel(cancel: CancelToken) -> (Sender, Generation) {
+    let state = State { events: VecDeque::new(), closed: false, waker: None };
+    let shared = Arc::new(Shared { state: Mutex::new(state), ready: Condvar::new() });
+    (Sender { shared: Arc::clone(&shared) }, Generation { shared, cancel })
+}
+
+impl Sender {
+    pub(crate) fn send(&self, event: Event) {
+        let mut state = self.shared.lock();
+        state.events.push_back(event);
+        self.shared.notify(state);
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        self.shared.notify(state);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds a stream's lock")
+    }
+
+    fn notify(&self, mut state: MutexGuard<'_, State>) {
+        let waker = state.waker.take();
+        drop(state);
+        self.ready.notify_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Generation {
+    /// The next event; none after the last. Blocks.
+    pub fn recv(&mut self) -> Option<Event> {
+        let waiting = |state: &mut State| state.events.is_empty() && !state.closed;
+        let guard = self.shared.ready.wait_while(self.shared.lock(), waiting);
+        guard.expect("no code panics while it holds a stream's lock").events.pop_front()
+    }
+
+    /// The next event, for async callers; ready with none after the last.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut state = self.shared.lock();
+        match state.events.pop_front() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if state.closed => Poll::Ready(None),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Stops the request within one token; a `Finished` with `Cancelled` follows.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}

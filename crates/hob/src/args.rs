@@ -1,0 +1,198 @@
+//! Flags that several commands share. They are plain data until `as meant`: the methods turn
+//! them into the roof's types.
+
+use app::{LoadOptions, Mirostat, SamplingParams};
+
+/// How a model is loaded.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Loading")]
+pub(crate) struct LoadArgs {
+    /// Tokens of a conversation [default: the model's own, at most 8192]
+    #[arg(long, short = 'c', value_name = "TOKENS")]
+    pub(crate) context: Option<u32>,
+    /// Compute threads [default: all cores]
+    #[arg(long, short = 't', value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+}
+
+impl LoadArgs {
+    pub(crate) fn options(&self) -> LoadOptions {
+        LoadOptions {
+            threads: self.threads,
+            context_len: self.context,
+            backend: self.backend.clone(),
+            ..LoadOptions::default()
+        }
+    }
+}
+
+/// What an answer is made with; also what `/set` changes in a chat. Every flag is an option, so
+/// that setting one later leaves the others alone.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct AnswerArgs {
+    /// Instruction that stands before the conversation
+    #[arg(long, value_name = "TEXT", help_heading = "Answer")]
+    pub(crate) system: Option<String>,
+    /// Most tokens of an answer [default: up to the context]
+    #[arg(long, short = 'n', value_name = "N", help_heading = "Answer")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_tokens: Option<u32>,
+    /// Text that ends the answer; may be given several times
+    #[arg(long, value_name = "TEXT", help_heading = "Answer")]
+    pub(crate) stop: Vec<String>,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// How each token is chosen. Defaults in brackets are those of [`SamplingParams`]; a test holds
+/// the help to it.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingArgs {
+    /// Higher is more varied; 0 always takes the most likely token [default: 0.8]
+    #[arg(long, visible_alias = "temp", value_name = "T", value_parser = not_negative)]
+    pub(crate) temperature: Option<f32>,
+    /// Choose among the K most likely tokens; 0 is all [default: 40]
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<u32>,
+    /// Choose among the likeliest tokens that together reach P; 1 is all [default: 0.95]
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub(crate) top_p: Option<f32>,
+    /// Drop tokens less likely than P times the likeliest; 0 is off [default: 0.05]
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub(crate) min_p: Option<f32>,
+    /// Prefer tokens of typical surprise; 1 is off [default: 1]
+    #[arg(long, visible_alias = "typical", value_name = "P", value_parser = share)]
+    pub(crate) typical_p: Option<f32>,
+    /// Make recent tokens less likely; 1 is off [default: 1]
+    #[arg(long, value_name = "X", value_parser = not_negative)]
+    pub(crate) repeat_penalty: Option<f32>,
+    /// Recent tokens that the penalties look at; -1 is the whole context [default: 64]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(i32).range(-1..))]
+    pub(crate) repeat_last_n: Option<i32>,
+    /// Taken once from every recent token; 0 is off [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = number)]
+    pub(crate) presence_penalty: Option<f32>,
+    /// Taken for each time a recent token came; 0 is off [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = number)]
+    pub(crate) frequency_penalty: Option<f32>,
+    /// Mirostat 1 or 2 instead of the choices above; 0 is off [default: 0]
+    #[arg(long, value_name = "V", value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) mirostat: Option<u8>,
+    /// Surprise that Mirostat aims at, in bits [default: 5]
+    #[arg(long, value_name = "X", value_parser = not_negative)]
+    pub(crate) mirostat_tau: Option<f32>,
+    /// How fast Mirostat learns [default: 0.1]
+    #[arg(long, value_name = "X", value_parser = not_negative)]
+    pub(crate) mirostat_eta: Option<f32>,
+    /// Strength of DRY, against repeated phrases; 0 is off [default: 0]
+    #[arg(long, value_name = "X", value_parser = not_negative)]
+    pub(crate) dry_multiplier: Option<f32>,
+    /// Growth of DRY for each token of a repeated phrase [default: 1.75]
+    #[arg(long, value_name = "X", value_parser = not_negative)]
+    pub(crate) dry_base: Option<f32>,
+    /// Longest phrase that DRY lets repeat freely [default: 2]
+    #[arg(long, value_name = "N")]
+    pub(crate) dry_allowed_length: Option<u32>,
+    /// Recent tokens that DRY looks at; -1 is the whole context [default: -1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(i32).range(-1..))]
+    pub(crate) dry_penalty_last_n: Option<i32>,
+    /// Text that ends a phrase for DRY; several times replaces the usual ones
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) dry_sequence_breaker: Vec<String>,
+    /// Chance that XTC removes the likeliest choices; 0 is off [default: 0]
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub(crate) xtc_probability: Option<f32>,
+    /// How likely a choice must be for XTC to remove it [default: 0.1]
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub(crate) xtc_threshold: Option<f32>,
+    /// Same seed, same answer [default: a fresh one each time]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Make a token likelier or less likely, e.g. `42=-5`; `42=-inf` bans it
+    #[arg(long, value_name = "ID=X", value_parser = logit_bias)]
+    pub(crate) logit_bias: Vec<(u32, f32)>,
+    /// With --json: report each token's log-probability and N alternatives
+    #[arg(long, value_name = "N")]
+    pub(crate) logprobs: Option<u32>,
+}
+
+impl SamplingArgs {
+    pub(crate) fn params(&self) -> SamplingParams {
+        let mut params = SamplingParams::default();
+        set(&mut params.temperature, self.temperature);
+        set(&mut params.top_k, self.top_k);
+        set(&mut params.top_p, self.top_p);
+        set(&mut params.min_p, self.min_p);
+        set(&mut params.typical_p, self.typical_p);
+        set(&mut params.repeat_penalty, self.repeat_penalty);
+        set(&mut params.repeat_last_n, self.repeat_last_n);
+        set(&mut params.presence_penalty, self.presence_penalty);
+        set(&mut params.frequency_penalty, self.frequency_penalty);
+        set(&mut params.mirostat, self.mirostat.map(mirostat));
+        set(&mut params.mirostat_tau, self.mirostat_tau);
+        set(&mut params.mirostat_eta, self.mirostat_eta);
+        set(&mut params.dry.multiplier, self.dry_multiplier);
+        set(&mut params.dry.base, self.dry_base);
+        set(&mut params.dry.allowed_length, self.dry_allowed_length);
+        set(&mut params.dry.penalty_last_n, self.dry_penalty_last_n);
+        if !self.dry_sequence_breaker.is_empty() {
+            params.dry.sequence_breakers.clone_from(&self.dry_sequence_breaker);
+        }
+        set(&mut params.xtc_probability, self.xtc_probability);
+        set(&mut params.xtc_threshold, self.xtc_threshold);
+        params.seed = self.seed;
+        params.logit_bias.clone_from(&self.logit_bias);
+        params.logprobs = self.logprobs;
+        params
+    }
+}
+
+fn set<T>(field: &mut T, wish: Option<T>) {
+    if let Some(wish) = wish {
+        *field = wish;
+    }
+}
+
+fn mirostat(version: u8) -> Mirostat {
+    match version {
+        1 => Mirostat::V1,
+        2 => Mirostat::V2,
+        _ => Mirostat::Off,
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("give a whole number from 1 on".to_owned()),
+        Ok(count) => Ok(count),
+    }
+}
+
+fn number(text: &str) -> Result<f32, String> {
+    let number: Option<f32> = text.parse().ok();
+    number.filter(|x| x.is_finite()).ok_or_else(|| "give a number".to_owned())
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    let number = number(text).ok().filter(|x| *x >= 0.0);
+    number.ok_or_else(|| "give a number from 0 on".to_owned())
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let number = number(text).ok().filter(|x| (0.0..=1.0).contains(x));
+    number.ok_or_else(|| "give a number from 0 to 1".to_owned())
+}
+
+fn logit_bias(text: &str) -> Result<(u32, f32), String> {
+    let parsed = text.split_once('=').and_then(|(id, bias)| {
+        let bias: f32 = bias.parse().ok()?;
+        Some((id.parse().ok()?, bias)).filter(|_| bias.is_finite() || bias == f32::NEG_INFINITY)
+    });
+    parsed.ok_or_else(|| "give a token id and a number, e.g. `42=-5` or `42=-inf`".to_owned())
+}

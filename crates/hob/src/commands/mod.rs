@@ -1,0 +1,57 @@
+//! The commands, a file each. A row ties a name to its arguments and what it does.
+
+mod bench;
+mod import;
+mod list;
+mod perplexity;
+mod pull;
+mod rm;
+mod run;
+mod serve;
+mod show;
+mod tokenize;
+
+use app::App;
+use clap::{ArgMatches, Command};
+
+use crate::config::Settings;
+use crate::terminal::Terminal;
+
+/// The model when none is named.
+pub(crate) const MODEL_DEFAULT: &str = "smollm2";
+
+/// A command.
+pub(crate) struct Row {
+    /// As typed.
+    pub(crate) name: &'static str,
+    /// Where it stands in the help: most used first.
+    pub(crate) place: usize,
+    /// Adds its help and arguments.
+    pub(crate) arguments: fn(Command) -> Command,
+    /// Does it.
+    pub(crate) run: fn(&ArgMatches, &Context) -> anyhow::Result<()>,
+}
+
+/// Sorted by name.
+pub(crate) static COMMANDS: &[Row] = &[
+    bench::ROW,
+    import::ROW,
+    list::ROW,
+    perplexity::ROW,
+    pull::ROW,
+    rm::ROW,
+    run::ROW,
+    serve::ROW,
+    show::ROW,
+    tokenize::ROW,
+];
+
+/// What every command is handed.
+pub(crate) struct Context {
+    /// The roof.
+    pub(crate) app: App,
+    /// What the environment said.
+    pub(crate) settings: Settings,
+    /// What can be shown.
+    pub(crate) terminal: Terminal,
+}

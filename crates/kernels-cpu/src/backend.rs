@@ -1,0 +1,347 @@
+//! The operations of [`Backend`]: shapes are checked here, kernels are called from here.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tensor::{
+    Backend, Batch, Error, KvCache, KvLayout, Result, Rope, Tensor, Weight, WeightSource,
+};
+
+use crate::activation::Activation;
+use crate::attention::{Heads, attention};
+use crate::formats::is_quantised;
+use crate::isa::{Isa, Variant, variants};
+use crate::kv::{self, Geometry, Kv};
+use crate::matmul::{self, Matrix};
+use crate::packed::{Packed, packed_bytes};
+use crate::rope::Angles;
+use crate::threads::Pool;
+use crate::{norm, rope};
+
+/// This machine's CPU.
+pub struct CpuBackend {
+    variant: Variant,
+    isa: Isa,
+    pool: Pool,
+    scratch: Mutex<Scratch>,
+}
+
+/// What operations need for a moment and the next can use again.
+#[derive(Default)]
+struct Scratch {
+    activation: Activation,
+    angles: Angles,
+}
+
+impl CpuBackend {
+    /// The best variant this machine has, on `threads` threads or all that it offers.
+    #[must_use]
+    pub fn detect(threads: Option<usize>) -> CpuBackend {
+        let offered = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.unwrap_or_else(offered);
+        let best = variants().first().copied().unwrap_or(Variant::Portable);
+        CpuBackend::with_variant(best, threads).expect("`variants` lists what can run")
+    }
+
+    /// One particular variant.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when this machine does not have it.
+    pub fn with_variant(variant: Variant, threads: usize) -> Result<CpuBackend> {
+        let lacks = || Error::Unsupported(format!("this machine has no {}", variant.name()));
+        let isa = Isa::find(variant).ok_or_else(lacks)?;
+        Ok(CpuBackend { variant, isa, pool: Pool::new(threads), scratch: Mutex::default() })
+    }
+
+    /// The variant in use.
+    #[must_use]
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// The pool that operations run on.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    fn on(&self) -> (Isa, &Pool) {
+        (self.isa, &self.pool)
+    }
+
+    fn scratch(&self) -> MutexGuard<'_, Scratch> {
+        // Every use overwrites what it reads, so a panic in between leaves nothing bad; but angles
+        // may be half made.
+        self.scratch.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
+            let mut scratch: MutexGuard<'_, Scratch> = poisoned.into_inner();
+            *scratch = Scratch::default();
+            self.scratch.clear_poison();
+            scratch
+        })
+    }
+
+    /// Prepares `x` for these weights.
+    fn prepare_activation<'w>(
+        &self,
+        activation: &mut Activation,
+        x: &Tensor,
+        weights: &[&'w Weight],
+    ) -> Result<Vec<Matrix<'w>>> {
+        let mut matrices = Vec::with_capacity(weights.len());
+        for weight in weights {
+            let Weight { format, n, k, .. } = **weight;
+            fit(k == x.cols(), || format!("x has {} columns, weight [{n}, {k}]", x.cols()))?;
+            matrices.push(Matrix { packed: Packed::of(weight)?, format, n, k });
+        }
+        if weights.iter().any(|weight| is_quantised(weight.format)) {
+            activation.quantise(self.on(), x.host()?, x.cols());
+        }
+        if weights.iter().any(|weight| !is_quantised(weight.format)) {
+            activation.interleave(self.on(), x.host()?, x.cols());
+        }
+        Ok(matrices)
+    }
+}
+
+/// A shape error that is only worded when it happens.
+fn fit(fits: bool, wording: impl FnOnce() -> String) -> Result<()> {
+    if fits { Ok(()) } else { Err(Error::Shape(wording())) }
+}
+
+fn shape(tensor: &Tensor) -> (usize, usize) {
+    (tensor.rows(), tensor.cols())
+}
+
+fn same_shape(a: &Tensor, b: &Tensor) -> Result<()> {
+    fit(shape(a) == shape(b), || format!("{:?} and {:?}", shape(a), shape(b)))
+}
+
+fn vector(name: &str, tensor: &Tensor, cols: usize) -> Result<()> {
+    let fits = tensor.rows() == 1 && tensor.cols() == cols && cols > 0;
+    fit(fits, || format!("{name} is {:?}, not (1, {cols})", shape(tensor)))
+}
+
+impl Backend for CpuBackend {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn description(&self) -> String {
+        let threads = self.pool.threads();
+        let plural = if threads == 1 { "" } else { "s" };
+        format!("{}, {threads} thread{plural}", self.variant.name())
+    }
+
+    fn alloc(&self, rows: usize, cols: usize) -> Result<Tensor> {
+        let len = rows.checked_mul(cols).ok_or_else(|| Error::OutOfMemory {
+            needed_bytes: usize::MAX,
+            purpose: format!("an activation [{rows}, {cols}]"),
+        })?;
+        let values = crate::memory::zeroed(len, "an activation")?;
+        Ok(Tensor::new(rows, cols, Box::new(tensor::HostBuffer(values))))
+    }
+
+    fn alloc_kv(&self, layout: &KvLayout) -> Result<KvCache> {
+        kv::alloc(layout)
+    }
+
+    fn prepared_bytes(&self, source: &WeightSource<'_>) -> usize {
+        packed_bytes(source)
+    }
+
+    fn prepare(&self, source: &WeightSource<'_>) -> Result<Weight> {
+        let packed = Packed::new(&self.pool, source)?;
+        let WeightSource { format, n, k, .. } = *source;
+        let held_bytes = packed.held_bytes();
+        Ok(Weight { format, n, k, held_bytes, store: Box::new(packed) })
+    }
+
+    fn upload(&self, out: &mut Tensor, values: &[f32]) -> Result<()> {
+        let cols = out.cols();
+        fit(cols > 0 && values.len().is_multiple_of(cols), || {
+            format!("{} values for rows of {cols}", values.len())
+        })?;
+        out.set_rows(values.len() / cols)?;
+        out.host_mut()?.copy_from_slice(values);
+        Ok(())
+    }
+
+    fn download(&self, out: &mut Vec<f32>, x: &Tensor) -> Result<()> {
+        let values = x.host()?;
+        out.clear();
+        out.extend_from_slice(values);
+        Ok(())
+    }
+
+    fn embed(&self, out: &mut Tensor, table: &Weight, tokens: &[u32]) -> Result<()> {
+        let (n, k) = (table.n, table.k);
+        let packed = Packed::of(table)?;
+        fit(out.cols() == k, || format!("out has {} columns, the table {k}", out.cols()))?;
+        if let Some(token) = tokens.iter().find(|token| **token as usize >= n) {
+            return Err(Error::Batch(format!("token {token} of {n}")));
+        }
+        out.set_rows(tokens.len())?;
+        let out = out.host_mut()?;
+        let part_len = norm::part_len(k);
+        self.pool.run_parts(out, part_len, |part, out| {
+            let tokens = &tokens[part * (part_len / k)..];
+            for (out, token) in out.chunks_exact_mut(k).zip(tokens) {
+                packed.row(table.format, *token as usize, out);
+            }
+        });
+        Ok(())
+    }
+
+    fn rms_norm(&self, out: &mut Tensor, x: &Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        vector("scale", scale, x.cols())?;
+        out.set_rows(x.rows())?;
+        same_shape(out, x)?;
+        norm::rms_norm(self.on(), out.host_mut()?, x.host()?, (scale.host()?, eps));
+        Ok(())
+    }
+
+    fn add_rms_norm(
+        &self,
+        out: &mut Tensor,
+        residual: &mut Tensor,
+        delta: &Tensor,
+        norm: (&Tensor, f32),
+    ) -> Result<()> {
+        vector("scale", norm.0, residual.cols())?;
+        same_shape(residual, delta)?;
+        out.set_rows(residual.rows())?;
+        same_shape(out, residual)?;
+        let sum = (residual.host_mut()?, delta.host()?);
+        norm::add_rms_norm(self.on(), out.host_mut()?, sum, (norm.0.host()?, norm.1));
+        Ok(())
+    }
+
+    fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
+        same_shape(residual, delta)?;
+        norm::add(&self.pool, residual.host_mut()?, delta.host()?);
+        Ok(())
+    }
+
+    fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
+        vector("bias", bias, x.cols())?;
+        norm::add_bias(&self.pool, x.host_mut()?, bias.host()?);
+        Ok(())
+    }
+
+    fn matmul(&self, outs: &mut [&mut Tensor], x: &Tensor, weights: &[&Weight]) -> Result<()> {
+        fit(outs.len() == weights.len(), || {
+            format!("{} outputs of {} weights", outs.len(), weights.len())
+        })?;
+        let mut scratch = self.scratch();
+        let matrices = self.prepare_activation(&mut scratch.activation, x, weights)?;
+        let mut slices = Vec::with_capacity(outs.len());
+        for (out, weight) in outs.iter_mut().zip(weights) {
+            out.set_rows(x.rows())?;
+            let (cols, n) = (out.cols(), weight.n);
+            fit(cols == n, || format!("out has {cols} columns, the weight {n} rows"))?;
+            slices.push(out.host_mut()?);
+        }
+        matmul::matmul(self.on(), &mut slices, (&scratch.activation, x.rows()), &matrices);
+        Ok(())
+    }
+
+    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
+        let n = gate.n;
+        fit(up.n == n && out.cols() == n, || {
+            format!("gate has {n} rows, up {}, out {} columns", up.n, out.cols())
+        })?;
+        out.set_rows(x.rows())?;
+        let mut scratch = self.scratch();
+        let matrices = self.prepare_activation(&mut scratch.activation, x, &[gate, up])?;
+        let activation = (&scratch.activation, x.rows());
+        matmul::swiglu(self.on(), out.host_mut()?, activation, [matrices[0], matrices[1]]);
+        Ok(())
+    }
+
+    fn rope_kv_write(
+        &self,
+        kv: &mut KvCache,
+        layer: usize,
+        (q, k, v): (&mut Tensor, &mut Tensor, &Tensor),
+        rope: &Rope,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        let geometry = check_kv(kv, layer, batch)?;
+        check_rope(rope, geometry.head_dim_k)?;
+        let rows = batch.tokens.len();
+        let k_cols = geometry.n_kv_heads * geometry.head_dim_k;
+        let v_cols = geometry.n_kv_heads * geometry.head_dim_v;
+        let fits = q.rows() == rows
+            && q.cols().is_multiple_of(rope.head_dim)
+            && shape(k) == (rows, k_cols)
+            && shape(v) == (rows, v_cols);
+        fit(fits, || {
+            let shapes = (shape(q), shape(k), shape(v));
+            format!("q, k, v are {shapes:?} for {rows} rows of a cache of {k_cols} and {v_cols}")
+        })?;
+        let mut scratch = self.scratch();
+        scratch.angles.update(&self.pool, rope, batch);
+        let q_cols = q.cols();
+        rope::rotate(&self.pool, q.host_mut()?, q_cols, (rope, &scratch.angles));
+        rope::rotate(&self.pool, k.host_mut()?, k_cols, (rope, &scratch.angles));
+        let rows = (k.host()?, v.host()?);
+        let store = kv.store.as_any_mut().downcast_mut().ok_or(Error::ForeignBuffer)?;
+        match store {
+            Kv::F32(layers) => rope::write(self.on(), &mut layers[layer], geometry, rows, batch),
+            Kv::F16(layers) => rope::write(self.on(), &mut layers[layer], geometry, rows, batch),
+        }
+        Ok(())
+    }
+
+    fn attention(
+        &self,
+        out: &mut Tensor,
+        q: &Tensor,
+        (kv, layer): (&KvCache, usize),
+        scale: f32,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        let geometry = check_kv(kv, layer, batch)?;
+        let n_heads = q.cols() / geometry.head_dim_k;
+        out.set_rows(q.rows())?;
+        let fits = q.rows() == batch.tokens.len()
+            && q.cols() == n_heads * geometry.head_dim_k
+            && n_heads >= 1
+            && n_heads.is_multiple_of(geometry.n_kv_heads)
+            && out.cols() == n_heads * geometry.head_dim_v;
+        fit(fits, || format!("q is {:?}, out {:?}, {geometry:?}", shape(q), shape(out)))?;
+        let heads = Heads { geometry, n_heads, scale, q: q.host()? };
+        let out = out.host_mut()?;
+        match kv.store.as_any().downcast_ref().ok_or(Error::ForeignBuffer)? {
+            Kv::F32(layers) => attention(self.on(), out, heads, &layers[layer], batch),
+            Kv::F16(layers) => attention(self.on(), out, heads, &layers[layer], batch),
+        }
+        Ok(())
+    }
+
+    fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {
+        let cols = x.cols();
+        fit(out.cols() == cols, || format!("out has {} columns, x {cols}", out.cols()))?;
+        if let Some(row) = rows.iter().find(|row| **row as usize >= x.rows()) {
+            return Err(Error::Shape(format!("row {row} of {}", x.rows())));
+        }
+        out.set_rows(rows.len())?;
+        let x = x.host()?;
+        for (out, row) in out.host_mut()?.chunks_exact_mut(cols.max(1)).zip(rows) {
+            out.copy_from_slice(&x[*row as usize * cols..][..cols]);
+        }
+        Ok(())
+    }
+}
+
+fn check_kv(kv: &KvCache, layer: usize, batch: &Batch<'_>) -> Result<Geometry> {
+    let layers = kv.layout.n_layers;
+    fit(layer < layers, || format!("layer {layer} of {layers}"))?;
+    batch.check(kv.layout.page_len, kv.layout.page_count)?;
+    Ok(Geometry::of(&kv.layout))
+}
+
+fn check_rope(rope: &Rope, head_dim_k: usize) -> Result<()> {
+    let turned = 2 * rope.inverse_frequencies.len();
+    let fits = rope.head_dim == head_dim_k && turned <= rope.head_dim;
+    fit(fits, || format!("rope turns {turned} of {} in heads of {head_dim_k}", rope.head_dim))
+}

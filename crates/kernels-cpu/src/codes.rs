@@ -1,0 +1,205 @@
+//! How the unsigned codes of a weight tile lie in memory: 16 rows x 32 columns a group.
+//!
+//! Unpacked, operand `v` of a group holds columns `4v..4v+4` of all rows, row `r` in dword `r`:
+//! what `vpdpbusd` multiplies with one activation dword (and, four operands on, an AMX B tile).
+
+use crate::simd::{Line, Simd};
+
+/// Columns of a group.
+pub(crate) const GROUP: usize = 32;
+/// Operands of a group.
+pub(crate) const OPERANDS: usize = GROUP / 4;
+
+/// One bit width.
+pub(crate) trait Codes {
+    /// 64-byte lines of one group.
+    const LINES: usize;
+    /// Whether codes reach 128 and more.
+    const WIDE: bool = false;
+    /// Puts `row`'s eight code dwords into a group's zeroed lines.
+    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]);
+    /// Takes them out again.
+    fn row(lines: &[Line], row: usize) -> [u32; OPERANDS];
+    /// All operands of a group.
+    fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS];
+}
+
+pub(crate) struct U2;
+pub(crate) struct U3;
+pub(crate) struct U4;
+pub(crate) struct U5;
+pub(crate) struct U6;
+pub(crate) struct U8;
+
+const BIT: u32 = 0x0101_0101;
+
+/// Lines `0..2`: operand `4p + j` in bits `2j..2j+2` of line `p`.
+fn pack_twos(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS], shift: u32) {
+    for (v, code) in codes.iter().enumerate() {
+        lines[v / 4].0[row] |= ((code >> shift) & (3 * BIT)) << (2 * (v % 4));
+    }
+}
+
+fn row_twos(lines: &[Line], row: usize) -> [u32; OPERANDS] {
+    std::array::from_fn(|v| (lines[v / 4].0[row] >> (2 * (v % 4))) & (3 * BIT))
+}
+
+/// One line: operand `v` in bit `v`.
+fn pack_ones(line: &mut Line, row: usize, codes: &[u32; OPERANDS], shift: u32) {
+    for (v, code) in codes.iter().enumerate() {
+        line.0[row] |= ((code >> shift) & BIT) << v;
+    }
+}
+
+fn row_ones(line: &Line, row: usize) -> [u32; OPERANDS] {
+    std::array::from_fn(|v| (line.0[row] >> v) & BIT)
+}
+
+/// The bits of operand 0 to 3 of a line of twos, each moved to `4` or left at `0`.
+#[inline(always)]
+fn twos<S: Simd>(s: S, line: &Line, high: bool) -> [S::B; 4] {
+    let x = s.line(line);
+    if high {
+        let mask = 0x30;
+        let a = s.and(s.shl::<4>(x), mask);
+        let b = s.and(s.shl::<2>(x), mask);
+        [a, b, s.and(x, mask), s.and(s.shr::<2>(x), mask)]
+    } else {
+        let b = s.and(s.shr::<2>(x), 3);
+        [s.and(x, 3), b, s.and(s.shr::<4>(x), 3), s.and(s.shr::<6>(x), 3)]
+    }
+}
+
+impl Codes for U4 {
+    const LINES: usize = 4;
+    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+        for i in 0..4 {
+            let low = codes[2 * i] & (15 * BIT);
+            lines[i].0[row] = low | ((codes[2 * i + 1] & (15 * BIT)) << 4);
+        }
+    }
+    fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
+        std::array::from_fn(|v| (lines[v / 2].0[row] >> (4 * (v % 2))) & (15 * BIT))
+    }
+    #[inline(always)]
+    fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS] {
+        let x = [s.line(&lines[0]), s.line(&lines[1]), s.line(&lines[2]), s.line(&lines[3])];
+        let mut out = [x[0]; OPERANDS];
+        for i in 0..4 {
+            out[2 * i] = s.and(x[i], 15);
+            out[2 * i + 1] = s.and(s.shr::<4>(x[i]), 15);
+        }
+        out
+    }
+}
+
+impl Codes for U8 {
+    const LINES: usize = 8;
+    const WIDE: bool = true;
+    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+        for v in 0..OPERANDS {
+            lines[v].0[row] = codes[v];
+        }
+    }
+    fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
+        std::array::from_fn(|v| lines[v].0[row])
+    }
+    #[inline(always)]
+    fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS] {
+        let mut out = [s.line(&lines[0]); OPERANDS];
+        for v in 1..OPERANDS {
+            out[v] = s.line(&lines[v]);
+        }
+        out
+    }
+}
+
+impl Codes for U5 {
+    const LINES: usize = 5;
+    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+        U4::pack(lines, row, codes);
+        pack_ones(&mut lines[4], row, codes, 4);
+    }
+    fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
+        let (low, high) = (U4::row(lines, row), row_ones(&lines[4], row));
+        std::array::from_fn(|v| low[v] | (high[v] << 4))
+    }
+    #[inline(always)]
+    fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS] {
+        let mut out = U4::unpack(s, lines);
+        let x = s.line(&lines[4]);
+        out[0] = s.or(out[0], s.and(s.shl::<4>(x), 16));
+        out[1] = s.or(out[1], s.and(s.shl::<3>(x), 16));
+        out[2] = s.or(out[2], s.and(s.shl::<2>(x), 16));
+        out[3] = s.or(out[3], s.and(s.shl::<1>(x), 16));
+        out[4] = s.or(out[4], s.and(x, 16));
+        out[5] = s.or(out[5], s.and(s.shr::<1>(x), 16));
+        out[6] = s.or(out[6], s.and(s.shr::<2>(x), 16));
+        out[7] = s.or(out[7], s.and(s.shr::<3>(x), 16));
+        out
+    }
+}
+
+impl Codes for U6 {
+    const LINES: usize = 6;
+    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+        U4::pack(lines, row, codes);
+        pack_twos(&mut lines[4..], row, codes, 4);
+    }
+    fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
+        let (low, high) = (U4::row(lines, row), row_twos(&lines[4..], row));
+        std::array::from_fn(|v| low[v] | (high[v] << 4))
+    }
+    #[inline(always)]
+    fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS] {
+        let mut out = U4::unpack(s, lines);
+        for p in 0..2 {
+            let high = twos(s, &lines[4 + p], true);
+            for j in 0..4 {
+                out[4 * p + j] = s.or(out[4 * p + j], high[j]);
+            }
+        }
+        out
+    }
+}
+
+impl Codes for U2 {
+    const LINES: usize = 2;
+    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+        pack_twos(lines, row, codes, 0);
+    }
+    fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
+        row_twos(lines, row)
+    }
+    #[inline(always)]
+    fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS] {
+        let (a, b) = (twos(s, &lines[0], false), twos(s, &lines[1], false));
+        [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
+    }
+}
+
+impl Codes for U3 {
+    const LINES: usize = 3;
+    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+        pack_twos(lines, row, codes, 0);
+        pack_ones(&mut lines[2], row, codes, 2);
+    }
+    fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
+        let (low, high) = (row_twos(lines, row), row_ones(&lines[2], row));
+        std::array::from_fn(|v| low[v] | (high[v] << 2))
+    }
+    #[inline(always)]
+    fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS] {
+        let mut out = U2::unpack(s, lines);
+        let x = s.line(&lines[2]);
+        out[0] = s.or(out[0], s.and(s.shl::<2>(x), 4));
+        out[1] = s.or(out[1], s.and(s.shl::<1>(x), 4));
+        out[2] = s.or(out[2], s.and(x, 4));
+        out[3] = s.or(out[3], s.and(s.shr::<1>(x), 4));
+        out[4] = s.or(out[4], s.and(s.shr::<2>(x), 4));
+        out[5] = s.or(out[5], s.and(s.shr::<3>(x), 4));
+        out[6] = s.or(out[6], s.and(s.shr::<4>(x), 4));
+        out[7] = s.or(out[7], s.and(s.shr::<5>(x), 4));
+        out
+    }
+}

@@ -1,0 +1,277 @@
+//! The file's block formats as this crate keeps them: which codes, which scales, and how a file
+//! block comes apart into both.
+//!
+//! Bytes are read at the offsets that the GGUF format defines (see `quant` for what they mean).
+
+use quant::FormatId;
+
+use crate::codes::{Codes, U2, U3, U4, U5, U6, U8};
+use crate::scales::{Offset, RowScales, Scales, SuperMin, SuperOffset, WithMin};
+
+/// A quantised file format.
+pub(crate) trait Format: 'static {
+    type Codes: Codes;
+    type Scales: Scales;
+    /// Bytes of a superblock (`Scales::SUPER * 32` weights) in the file.
+    const FILE_BYTES: usize;
+    /// Takes a superblock apart; `codes` has `Scales::SUPER * 32` values.
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales;
+}
+
+/// Runs `$then!(Type)` for the format type of `$format`, `$dense` for formats kept as floats.
+macro_rules! with_format {
+    ($format:expr, $type:ident => $quantised:expr, $dense:expr) => {
+        match $format {
+            quant::FormatId::Q4_0 => {
+                type $type = $crate::formats::Q4_0;
+                $quantised
+            }
+            quant::FormatId::Q4_1 => {
+                type $type = $crate::formats::Q4_1;
+                $quantised
+            }
+            quant::FormatId::Q5_0 => {
+                type $type = $crate::formats::Q5_0;
+                $quantised
+            }
+            quant::FormatId::Q5_1 => {
+                type $type = $crate::formats::Q5_1;
+                $quantised
+            }
+            quant::FormatId::Q8_0 => {
+                type $type = $crate::formats::Q8_0;
+                $quantised
+            }
+            quant::FormatId::Q2K => {
+                type $type = $crate::formats::Q2K;
+                $quantised
+            }
+            quant::FormatId::Q3K => {
+                type $type = $crate::formats::Q3K;
+                $quantised
+            }
+            quant::FormatId::Q4K => {
+                type $type = $crate::formats::Q4K;
+                $quantised
+            }
+            quant::FormatId::Q5K => {
+                type $type = $crate::formats::Q5K;
+                $quantised
+            }
+            quant::FormatId::Q6K => {
+                type $type = $crate::formats::Q6K;
+                $quantised
+            }
+            quant::FormatId::F32
+            | quant::FormatId::F16
+            | quant::FormatId::BF16
+            | quant::FormatId::Q8K => $dense,
+        }
+    };
+}
+pub(crate) use with_format;
+
+/// Whether weights of `format` are multiplied as integers.
+pub(crate) fn is_quantised(format: FormatId) -> bool {
+    !matches!(format, FormatId::F32 | FormatId::F16 | FormatId::BF16 | FormatId::Q8K)
+}
+
+pub(crate) struct Q4_0;
+pub(crate) struct Q4_1;
+pub(crate) struct Q5_0;
+pub(crate) struct Q5_1;
+pub(crate) struct Q8_0;
+pub(crate) struct Q2K;
+pub(crate) struct Q3K;
+pub(crate) struct Q4K;
+pub(crate) struct Q5K;
+pub(crate) struct Q6K;
+
+fn half_at(block: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([block[at], block[at + 1]])
+}
+
+fn flat(d: u16, min: u16) -> RowScales {
+    RowScales { d, min, scales: [0; 16], mins: [0; 16] }
+}
+
+/// Low nibbles are the first half of the values, high nibbles the second.
+fn nibbles(packed: &[u8], codes: &mut [u8]) {
+    let (low, high) = codes.split_at_mut(packed.len());
+    for (i, byte) in packed.iter().enumerate() {
+        low[i] = byte & 15;
+        high[i] = byte >> 4;
+    }
+}
+
+/// Bit `i` of the little-endian `bits` is bit 4 of code `i`.
+fn fifth_bits(bits: &[u8], codes: &mut [u8]) {
+    for (i, code) in codes.iter_mut().enumerate() {
+        *code |= ((bits[i / 8] >> (i % 8)) & 1) << 4;
+    }
+}
+
+/// Six-bit scales and minimums of `Q4_K` and `Q5_K`, packed in 12 bytes.
+fn six_bit_pairs(packed: &[u8], d: u16, min: u16) -> RowScales {
+    let mut out = flat(d, min);
+    for i in 0..4 {
+        out.scales[i] = packed[i] & 63;
+        out.mins[i] = packed[i + 4] & 63;
+        out.scales[i + 4] = (packed[i + 8] & 15) | ((packed[i] >> 6) << 4);
+        out.mins[i + 4] = (packed[i + 8] >> 4) | ((packed[i + 4] >> 6) << 4);
+    }
+    out
+}
+
+impl Format for Q4_0 {
+    type Codes = U4;
+    type Scales = Offset<3>;
+    const FILE_BYTES: usize = 18;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        nibbles(&block[2..18], codes);
+        flat(half_at(block, 0), 0)
+    }
+}
+
+impl Format for Q4_1 {
+    type Codes = U4;
+    type Scales = WithMin;
+    const FILE_BYTES: usize = 20;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        nibbles(&block[4..20], codes);
+        flat(half_at(block, 0), half_at(block, 2))
+    }
+}
+
+impl Format for Q5_0 {
+    type Codes = U5;
+    type Scales = Offset<4>;
+    const FILE_BYTES: usize = 22;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        nibbles(&block[6..22], codes);
+        fifth_bits(&block[2..6], codes);
+        flat(half_at(block, 0), 0)
+    }
+}
+
+impl Format for Q5_1 {
+    type Codes = U5;
+    type Scales = WithMin;
+    const FILE_BYTES: usize = 24;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        nibbles(&block[8..24], codes);
+        fifth_bits(&block[4..8], codes);
+        flat(half_at(block, 0), half_at(block, 2))
+    }
+}
+
+impl Format for Q8_0 {
+    type Codes = U8;
+    type Scales = Offset<7>;
+    const FILE_BYTES: usize = 34;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        for (code, byte) in codes.iter_mut().zip(&block[2..34]) {
+            *code = byte ^ 128;
+        }
+        flat(half_at(block, 0), 0)
+    }
+}
+
+impl Format for Q2K {
+    type Codes = U2;
+    type Scales = SuperMin<2>;
+    const FILE_BYTES: usize = 84;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        let mut out = flat(half_at(block, 80), half_at(block, 82));
+        for (i, pair) in block[..16].iter().enumerate() {
+            out.scales[i] = pair & 15;
+            out.mins[i] = pair >> 4;
+        }
+        two_bit(&block[16..80], codes);
+        out
+    }
+}
+
+/// 128 codes in 32 bytes: code `32j + i` in bits `2j..2j+2` of byte `i`.
+fn two_bit(packed: &[u8], codes: &mut [u8]) {
+    for (packed, codes) in packed.chunks_exact(32).zip(codes.chunks_exact_mut(128)) {
+        for (j, codes) in codes.chunks_exact_mut(32).enumerate() {
+            for (code, byte) in codes.iter_mut().zip(packed) {
+                *code = (byte >> (2 * j)) & 3;
+            }
+        }
+    }
+}
+
+impl Format for Q3K {
+    type Codes = U3;
+    type Scales = SuperOffset<2>;
+    const FILE_BYTES: usize = 110;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        let (high_bits, packed) = (&block[..32], &block[96..108]);
+        two_bit(&block[32..96], codes);
+        for (j, codes) in codes.chunks_exact_mut(32).enumerate() {
+            for (code, byte) in codes.iter_mut().zip(high_bits) {
+                *code |= ((byte >> j) & 1) << 2;
+            }
+        }
+        let mut out = flat(half_at(block, 108), 0);
+        for i in 0..16 {
+            let low = (packed[i % 8] >> (4 * (i / 8))) & 15;
+            let high = (packed[8 + i % 4] >> (2 * (i / 4))) & 3;
+            out.scales[i] = (low | (high << 4)).wrapping_sub(32);
+        }
+        out
+    }
+}
+
+impl Format for Q4K {
+    type Codes = U4;
+    type Scales = SuperMin<1>;
+    const FILE_BYTES: usize = 144;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        for (packed, codes) in block[16..144].chunks_exact(32).zip(codes.chunks_exact_mut(64)) {
+            nibbles(packed, codes);
+        }
+        six_bit_pairs(&block[4..16], half_at(block, 0), half_at(block, 2))
+    }
+}
+
+impl Format for Q5K {
+    type Codes = U5;
+    type Scales = SuperMin<1>;
+    const FILE_BYTES: usize = 176;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        let high_bits = &block[16..48];
+        for (packed, codes) in block[48..176].chunks_exact(32).zip(codes.chunks_exact_mut(64)) {
+            nibbles(packed, codes);
+        }
+        for (j, codes) in codes.chunks_exact_mut(32).enumerate() {
+            for (code, byte) in codes.iter_mut().zip(high_bits) {
+                *code |= ((byte >> j) & 1) << 4;
+            }
+        }
+        six_bit_pairs(&block[4..16], half_at(block, 0), half_at(block, 2))
+    }
+}
+
+impl Format for Q6K {
+    type Codes = U6;
+    type Scales = SuperOffset<5>;
+    const FILE_BYTES: usize = 210;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        let (low, high) = (&block[..128], &block[128..192]);
+        for (part, codes) in codes.chunks_exact_mut(128).enumerate() {
+            let (low, high) = (&low[64 * part..][..64], &high[32 * part..][..32]);
+            for i in 0..32 {
+                codes[i] = (low[i] & 15) | ((high[i] & 3) << 4);
+                codes[i + 32] = (low[i + 32] & 15) | (((high[i] >> 2) & 3) << 4);
+                codes[i + 64] = (low[i] >> 4) | (((high[i] >> 4) & 3) << 4);
+                codes[i + 96] = (low[i + 32] >> 4) | ((high[i] >> 6) << 4);
+            }
+        }
+        let mut out = flat(half_at(block, 208), 0);
+        out.scales.copy_from_slice(&block[192..208]);
+        out
+    }
+}

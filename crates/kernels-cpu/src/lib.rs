@@ -1,0 +1,31 @@
+//! SIMD kernels for CPUs behind [`tensor::Backend`].
+//!
+//! Entry point: [`CpuBackend::detect`]. Weights are repacked once at load (`packed`, `codes`,
+//! `scales`, `formats`); kernels are generic over an instruction set (`simd`) and chosen at run
+//! time (`isa`); one pool of threads (`threads`) shares each operation's work.
+//!
+//! **Invariant:** a row's result depends neither on its neighbours nor on the count of threads.
+//! **Invariant:** nothing here knows a model, a file or a request; no clock, no environment.
+
+mod activation;
+mod attention;
+mod backend;
+mod codes;
+mod formats;
+mod isa;
+mod kv;
+mod matmul;
+mod memory;
+mod norm;
+mod packed;
+mod rope;
+mod scales;
+mod simd;
+mod threads;
+
+#[cfg(test)]
+mod tests;
+
+pub use backend::CpuBackend;
+pub use isa::{Variant, variants};
+pub use threads::{Pool, THREADS_MAX};

@@ -1,0 +1,94 @@
+//! RMS norm, alone and with the residual addition before it; the other row-wise sums.
+
+use crate::isa::Isa;
+use crate::simd::{self, Kernel, LANES, Simd, lanes_of};
+use crate::threads::Pool;
+
+/// Values that are worth a thread.
+const PART_VALUES: usize = 8 << 10;
+
+/// `out = x / sqrt(mean(x^2) + eps) * scale`, rows of `scale.len()`.
+pub(crate) fn rms_norm(
+    (isa, pool): (Isa, &Pool),
+    out: &mut [f32],
+    x: &[f32],
+    (scale, eps): (&[f32], f32),
+) {
+    let part_len = part_len(scale.len());
+    pool.run_parts(out, part_len, |index, out| {
+        let x = &x[index * part_len..][..out.len()];
+        isa.run(RmsNorm { out, x, scale, eps });
+    });
+}
+
+/// `residual += delta`, then the norm of it.
+pub(crate) fn add_rms_norm(
+    (isa, pool): (Isa, &Pool),
+    out: &mut [f32],
+    (residual, delta): (&mut [f32], &[f32]),
+    (scale, eps): (&[f32], f32),
+) {
+    let part_len = part_len(scale.len());
+    let mut parts: Vec<(&mut [f32], &mut [f32])> =
+        out.chunks_mut(part_len).zip(residual.chunks_mut(part_len)).collect();
+    pool.run_parts(&mut parts, 1, |index, parts| {
+        for (out, residual) in parts {
+            add_values(residual, &delta[index * part_len..][..out.len()]);
+            isa.run(RmsNorm { out, x: residual, scale, eps });
+        }
+    });
+}
+
+/// `a += b`.
+pub(crate) fn add(pool: &Pool, a: &mut [f32], b: &[f32]) {
+    pool.run_parts(a, PART_VALUES, |index, a| {
+        add_values(a, &b[index * PART_VALUES..][..a.len()]);
+    });
+}
+
+/// `row += bias` for every row of `x`.
+pub(crate) fn add_bias(pool: &Pool, x: &mut [f32], bias: &[f32]) {
+    pool.run_parts(x, part_len(bias.len()), |_, x| {
+        x.chunks_exact_mut(bias.len()).for_each(|row| add_values(row, bias));
+    });
+}
+
+/// Whole rows of `cols` that are worth a thread.
+pub(crate) fn part_len(cols: usize) -> usize {
+    (PART_VALUES / cols.max(1)).max(1) * cols
+}
+
+fn add_values(a: &mut [f32], b: &[f32]) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a += b;
+    }
+}
+
+struct RmsNorm<'a> {
+    out: &'a mut [f32],
+    x: &'a [f32],
+    scale: &'a [f32],
+    eps: f32,
+}
+
+impl Kernel for RmsNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let cols = self.scale.len();
+        for (out, x) in self.out.chunks_exact_mut(cols).zip(self.x.chunks_exact(cols)) {
+            let mut squares = [s.splat(0.0); 4];
+            for (i, start) in (0..cols).step_by(LANES).enumerate() {
+                let x = s.load(&lanes_of(x, start));
+                squares[i % 4] = s.fma(x, x, squares[i % 4]);
+            }
+            let squares = s.add(s.add(squares[0], squares[1]), s.add(squares[2], squares[3]));
+            let mean = simd::sum(s, squares) / cols as f32;
+            let factor = 1.0 / (mean + self.eps).sqrt();
+            for ((out, x), scale) in out.iter_mut().zip(x).zip(self.scale) {
+                *out = x * factor * scale;
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The lanes as two 256-bit registers.
+#![expect(unsafe_code, reason = "intrinsics outside functions with target features")]
+
+use std::arch::x86_64 as x86;
+use std::arch::x86_64::{__m256, __m256i};
+
+use super::{Kernel, LANES, Line, Simd};
+
+/// Proof that AVX2, FMA and F16C were found.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    pub(crate) fn detect() -> Option<Avx2> {
+        let found = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        found.then_some(Avx2(()))
+    }
+}
+
+/// One intrinsic on a machine that has it.
+macro_rules! on {
+    ($call:expr) => {
+        // SAFETY: `Avx2` exists only where its features were found; pointers come from references
+        // to arrays of at least the width that is read or written.
+        unsafe { $call }
+    };
+}
+
+/// The same intrinsic on both halves.
+macro_rules! both {
+    ($name:ident($($arg:ident),*)) => {
+        [on!(x86::$name($($arg[0]),*)), on!(x86::$name($($arg[1]),*))]
+    };
+}
+
+const NEAREST: i32 = x86::_MM_FROUND_TO_NEAREST_INT | x86::_MM_FROUND_NO_EXC;
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn enter<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
+    kernel.run(s)
+}
+
+impl Simd for Avx2 {
+    type F = [__m256; 2];
+    type I = [__m256i; 2];
+    type B = [__m256i; 2];
+    const ROWS: usize = 4;
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        on!(enter(self, kernel))
+    }
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F {
+        [on!(x86::_mm256_set1_ps(x)); 2]
+    }
+    #[inline(always)]
+    fn load(self, src: &[f32; LANES]) -> Self::F {
+        let low = on!(x86::_mm256_loadu_ps(src.as_ptr()));
+        [low, on!(x86::_mm256_loadu_ps(src[8..].as_ptr()))]
+    }
+    #[inline(always)]
+    fn store(self, dst: &mut [f32; LANES], x: Self::F) {
+        on!(x86::_mm256_storeu_ps(dst.as_mut_ptr(), x[0]));
+        on!(x86::_mm256_storeu_ps(dst[8..].as_mut_ptr(), x[1]));
+    }
+    #[inline(always)]
+    fn load_f16(self, src: &[u16; LANES]) -> Self::F {
+        let low = on!(x86::_mm_loadu_si128(src.as_ptr().cast()));
+        let high = on!(x86::_mm_loadu_si128(src[8..].as_ptr().cast()));
+        [on!(x86::_mm256_cvtph_ps(low)), on!(x86::_mm256_cvtph_ps(high))]
+    }
+    #[inline(always)]
+    fn load_bf16(self, src: &[u16; LANES]) -> Self::F {
+        let low = on!(x86::_mm_loadu_si128(src.as_ptr().cast()));
+        let high = on!(x86::_mm_loadu_si128(src[8..].as_ptr().cast()));
+        let low = on!(x86::_mm256_cvtepu16_epi32(low));
+        let high = on!(x86::_mm256_cvtepu16_epi32(high));
+        let wide = self.shl::<16>([low, high]);
+        both!(_mm256_castsi256_ps(wide))
+    }
+    #[inline(always)]
+    fn store_f16(self, dst: &mut [u16; LANES], x: Self::F) {
+        let low = on!(x86::_mm256_cvtps_ph::<{ x86::_MM_FROUND_TO_NEAREST_INT }>(x[0]));
+        let high = on!(x86::_mm256_cvtps_ph::<{ x86::_MM_FROUND_TO_NEAREST_INT }>(x[1]));
+        on!(x86::_mm_storeu_si128(dst.as_mut_ptr().cast(), low));
+        on!(x86::_mm_storeu_si128(dst[8..].as_mut_ptr().cast(), high));
+    }
+    #[inline(always)]
+    fn load_u8(self, src: &[u8; LANES]) -> Self::F {
+        let low = on!(x86::_mm_loadl_epi64(src.as_ptr().cast()));
+        let high = on!(x86::_mm_loadl_epi64(src[8..].as_ptr().cast()));
+        let low = on!(x86::_mm256_cvtepu8_epi32(low));
+        self.to_f32([low, on!(x86::_mm256_cvtepu8_epi32(high))])
+    }
+    #[inline(always)]
+    fn load_i8(self, src: &[u8; LANES]) -> Self::F {
+        let low = on!(x86::_mm_loadl_epi64(src.as_ptr().cast()));
+        let high = on!(x86::_mm_loadl_epi64(src[8..].as_ptr().cast()));
+        let low = on!(x86::_mm256_cvtepi8_epi32(low));
+        self.to_f32([low, on!(x86::_mm256_cvtepi8_epi32(high))])
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        both!(_mm256_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn round(self, x: Self::F) -> Self::F {
+        [on!(x86::_mm256_round_ps::<NEAREST>(x[0])), on!(x86::_mm256_round_ps::<NEAREST>(x[1]))]
+    }
+    #[inline(always)]
+    fn scale2(self, x: Self::F, n: Self::F) -> Self::F {
+        let whole = both!(_mm256_cvtps_epi32(n));
+        let bias = [on!(x86::_mm256_set1_epi32(127)); 2];
+        let power = self.shl::<23>(both!(_mm256_add_epi32(whole, bias)));
+        self.mul(x, both!(_mm256_castsi256_ps(power)))
+    }
+    #[inline(always)]
+    fn zero_below(self, value: Self::F, x: Self::F, limit: f32) -> Self::F {
+        let limit = on!(x86::_mm256_set1_ps(limit));
+        let low = on!(x86::_mm256_cmp_ps::<{ x86::_CMP_LT_OQ }>(x[0], limit));
+        let high = on!(x86::_mm256_cmp_ps::<{ x86::_CMP_LT_OQ }>(x[1], limit));
+        let below = [low, high];
+        both!(_mm256_andnot_ps(below, value))
+    }
+    #[inline(always)]
+    fn abs(self, x: Self::F) -> Self::F {
+        let sign = self.splat(-0.0);
+        both!(_mm256_andnot_ps(sign, x))
+    }
+    #[inline(always)]
+    fn highest(self, x: Self::F) -> f32 {
+        let eight = on!(x86::_mm256_max_ps(x[0], x[1]));
+        let low = on!(x86::_mm256_castps256_ps128(eight));
+        let high = on!(x86::_mm256_extractf128_ps::<1>(eight));
+        let four = on!(x86::_mm_max_ps(low, high));
+        let high = on!(x86::_mm_movehl_ps(four, four));
+        let two = on!(x86::_mm_max_ps(four, high));
+        let second = on!(x86::_mm_shuffle_ps::<1>(two, two));
+        let one = on!(x86::_mm_max_ps(two, second));
+        on!(x86::_mm_cvtss_f32(one))
+    }
+    #[inline(always)]
+    fn to_i8(self, x: Self::F) -> [i8; LANES] {
+        let whole = both!(_mm256_cvtps_epi32(x));
+        let mut wide = [0_i32; LANES];
+        on!(x86::_mm256_storeu_si256(wide.as_mut_ptr().cast(), whole[0]));
+        on!(x86::_mm256_storeu_si256(wide[8..].as_mut_ptr().cast(), whole[1]));
+        let mut out = [0; LANES];
+        for i in 0..LANES {
+            out[i] = wide[i] as i8;
+        }
+        out
+    }
+    #[inline(always)]
+    fn splat_i(self, x: i32) -> Self::I {
+        [on!(x86::_mm256_set1_epi32(x)); 2]
+    }
+    #[inline(always)]
+    fn shl_i(self, x: Self::I, n: u32) -> Self::I {
+        // The count is a constant once this is inlined, and becomes an immediate.
+        let count = on!(x86::_mm_cvtsi32_si128(n.cast_signed()));
+        [on!(x86::_mm256_sll_epi32(x[0], count)), on!(x86::_mm256_sll_epi32(x[1], count))]
+    }
+    #[inline(always)]
+    fn to_f32(self, x: Self::I) -> Self::F {
+        both!(_mm256_cvtepi32_ps(x))
+    }
+    #[inline(always)]
+    fn line(self, src: &Line) -> Self::B {
+        let low = on!(x86::_mm256_load_si256(src.0.as_ptr().cast()));
+        [low, on!(x86::_mm256_load_si256(src.0[8..].as_ptr().cast()))]
+    }
+    #[inline(always)]
+    fn and(self, x: Self::B, mask: u8) -> Self::B {
+        let mask = [on!(x86::_mm256_set1_epi8(mask.cast_signed())); 2];
+        both!(_mm256_and_si256(x, mask))
+    }
+    #[inline(always)]
+    fn or(self, a: Self::B, b: Self::B) -> Self::B {
+        both!(_mm256_or_si256(a, b))
+    }
+    #[inline(always)]
+    fn shr<const N: u32>(self, x: Self::B) -> Self::B {
+        let count = on!(x86::_mm_cvtsi32_si128(N.cast_signed()));
+        [on!(x86::_mm256_srl_epi32(x[0], count)), on!(x86::_mm256_srl_epi32(x[1], count))]
+    }
+    #[inline(always)]
+    fn shl<const N: u32>(self, x: Self::B) -> Self::B {
+        let count = on!(x86::_mm_cvtsi32_si128(N.cast_signed()));
+        [on!(x86::_mm256_sll_epi32(x[0], count)), on!(x86::_mm256_sll_epi32(x[1], count))]
+    }
+    #[inline(always)]
+    fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I {
+        // Two products of a code < 128 and a byte stay within i16: 2 * 127 * 127 < 2^15.
+        let x = self.splat_i(x);
+        let ones = [on!(x86::_mm256_set1_epi16(1)); 2];
+        let pairs = both!(_mm256_maddubs_epi16(codes, x));
+        let sums = both!(_mm256_madd_epi16(pairs, ones));
+        both!(_mm256_add_epi32(acc, sums))
+    }
+    #[inline(always)]
+    fn dot_wide(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I {
+        // Even and odd bytes apart, so that no sum of two products saturates.
+        let x = on!(x86::_mm256_set1_epi32(x));
+        let even_x = on!(x86::_mm256_slli_epi16::<8>(x));
+        let even_x = on!(x86::_mm256_srai_epi16::<8>(even_x));
+        let odd_x = on!(x86::_mm256_srai_epi16::<8>(x));
+        let mask = on!(x86::_mm256_set1_epi16(255));
+        let mut out = acc;
+        for half in 0..2 {
+            let even = on!(x86::_mm256_and_si256(codes[half], mask));
+            let odd = on!(x86::_mm256_srli_epi16::<8>(codes[half]));
+            let even = on!(x86::_mm256_madd_epi16(even, even_x));
+            let odd = on!(x86::_mm256_madd_epi16(odd, odd_x));
+            let sum = on!(x86::_mm256_add_epi32(even, odd));
+            out[half] = on!(x86::_mm256_add_epi32(out[half], sum));
+        }
+        out
+    }
+}

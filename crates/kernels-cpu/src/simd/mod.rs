@@ -1,0 +1,135 @@
+//! Sixteen lanes as the kernels see them, and the few operations that they are written in.
+//!
+//! A kernel is one generic function over [`Simd`]; each instruction set implements the trait once.
+//! Everything is inlined into one function that has the instruction set's target features.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod portable;
+
+/// Lanes of a vector; rows of a weight tile.
+pub(crate) const LANES: usize = 16;
+
+/// Sixteen dwords: one row of a weight tile each.
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) [u32; LANES]);
+
+/// Something that runs on any instruction set.
+pub(crate) trait Kernel {
+    type Output;
+    /// Must be `#[inline(always)]`, and so must all that it calls with a `S`.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// An instruction set that this machine was found to have.
+pub(crate) trait Simd: Copy {
+    /// 16 x f32.
+    type F: Copy;
+    /// 16 x i32.
+    type I: Copy;
+    /// 64 x u8.
+    type B: Copy;
+    /// Activation rows that the matmul micro-kernel takes at most.
+    const ROWS: usize;
+
+    /// Runs a kernel in a function that has this instruction set's target features.
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+
+    fn splat(self, x: f32) -> Self::F;
+    fn load(self, src: &[f32; LANES]) -> Self::F;
+    fn store(self, dst: &mut [f32; LANES], x: Self::F);
+    fn load_f16(self, src: &[u16; LANES]) -> Self::F;
+    fn load_bf16(self, src: &[u16; LANES]) -> Self::F;
+    fn store_f16(self, dst: &mut [u16; LANES], x: Self::F);
+    fn load_u8(self, src: &[u8; LANES]) -> Self::F;
+    fn load_i8(self, src: &[u8; LANES]) -> Self::F;
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `if a > b { a } else { b }`: `b` where either is NaN.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `if a < b { a } else { b }`: `b` where either is NaN.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, rounded once where the machine can.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// Nearest integer, ties to even.
+    fn round(self, x: Self::F) -> Self::F;
+    /// `x * 2^n` for whole `n` in `-126..=127`.
+    fn scale2(self, x: Self::F, n: Self::F) -> Self::F;
+    /// `value`, but 0 where `x < limit`.
+    fn zero_below(self, value: Self::F, x: Self::F, limit: f32) -> Self::F;
+    fn abs(self, x: Self::F) -> Self::F;
+    /// Largest lane; any lane where one is NaN.
+    fn highest(self, x: Self::F) -> f32;
+    /// Nearest integers as i8, for lanes within -127..=127.
+    fn to_i8(self, x: Self::F) -> [i8; LANES];
+
+    fn splat_i(self, x: i32) -> Self::I;
+    fn shl_i(self, x: Self::I, n: u32) -> Self::I;
+    fn to_f32(self, x: Self::I) -> Self::F;
+
+    fn line(self, src: &Line) -> Self::B;
+    /// `x & mask`, byte by byte.
+    fn and(self, x: Self::B, mask: u8) -> Self::B;
+    fn or(self, a: Self::B, b: Self::B) -> Self::B;
+    /// Dword shift; bits cross byte borders.
+    fn shr<const N: u32>(self, x: Self::B) -> Self::B;
+    /// Dword shift; bits cross byte borders.
+    fn shl<const N: u32>(self, x: Self::B) -> Self::B;
+    /// `acc[i] += sum_j codes[4i + j] * x_j` with the four signed bytes `x_j` of `x`; codes < 128.
+    fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I;
+    /// As [`Simd::dot`], for codes up to 255.
+    fn dot_wide(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I;
+}
+
+/// Sum of the lanes, always in the same tree order.
+#[inline(always)]
+pub(crate) fn sum<S: Simd>(s: S, x: S::F) -> f32 {
+    let mut lanes = [0.0; LANES];
+    s.store(&mut lanes, x);
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// Below this, `exp` is 0.
+const EXP_MIN: f32 = -87.0;
+/// From here on, `exp` stays what it is here.
+const EXP_MAX: f32 = 88.0;
+
+/// `e^x`, within 2 ULP for `-87 < x < 88`, exactly 1 at 0; 0 below; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    // exp(x) = 2^n * exp(r), r = x - n ln 2 in two steps (Cody and Waite), |r| <= ln 2 / 2;
+    // the polynomial is the Taylor series to degree 7, whose error there is below 2^-26.
+    let clamped = s.min(s.splat(EXP_MAX), s.max(s.splat(EXP_MIN), x));
+    let n = s.round(s.mul(clamped, s.splat(std::f32::consts::LOG2_E)));
+    let r = s.fma(n, s.splat(-0.693_359_4), clamped);
+    let r = s.fma(n, s.splat(2.121_944_4e-4), r);
+    let mut p = s.splat(1.0 / 5040.0);
+    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = s.fma(p, r, s.splat(c));
+    }
+    s.zero_below(s.scale2(p, n), x, EXP_MIN)
+}
+
+/// `values` in steps of 16 lanes; what is left over is padded with zeros.
+#[inline(always)]
+pub(crate) fn lanes_of(values: &[f32], start: usize) -> [f32; LANES] {
+    if let Some(full) = values[start..].first_chunk::<LANES>() {
+        return *full;
+    }
+    let mut out = [0.0; LANES];
+    let rest = &values[start..];
+    out[..rest.len()].copy_from_slice(rest);
+    out
+}

@@ -1,0 +1,370 @@
+//! Every variant against sums in f64, against each other, and against itself in other batches.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use quant::FormatId;
+use tensor::{
+    Backend, Batch, KvCache, KvFormat, KvLayout, Rope, RopePairing, Span, Tensor, Weight,
+    WeightSource,
+};
+
+use crate::{CpuBackend, Pool, Variant, variants};
+
+const QUANTISED: [FormatId; 10] = [
+    FormatId::Q4_0,
+    FormatId::Q4_1,
+    FormatId::Q5_0,
+    FormatId::Q5_1,
+    FormatId::Q8_0,
+    FormatId::Q2K,
+    FormatId::Q3K,
+    FormatId::Q4K,
+    FormatId::Q5K,
+    FormatId::Q6K,
+];
+const FLOATS: [FormatId; 3] = [FormatId::F32, FormatId::F16, FormatId::BF16];
+const SEED: u64 = 0x5eed;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+    fn value(&mut self) -> f32 {
+        self.next() as f32 / (1_u64 << 30) as f32 - 1.0
+    }
+    fn values(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.value()).collect()
+    }
+}
+
+fn backends() -> Vec<CpuBackend> {
+    variants().into_iter().map(|variant| CpuBackend::with_variant(variant, 3).unwrap()).collect()
+}
+
+/// Where the f16 of a block are, so that random blocks have sane scales.
+fn f16_offsets(format: FormatId) -> &'static [usize] {
+    match format {
+        FormatId::Q4_0 | FormatId::Q5_0 | FormatId::Q8_0 => &[0],
+        FormatId::Q4_1 | FormatId::Q5_1 | FormatId::Q4K | FormatId::Q5K => &[0, 2],
+        FormatId::Q2K => &[80, 82],
+        FormatId::Q3K => &[108],
+        FormatId::Q6K => &[208],
+        _ => &[],
+    }
+}
+
+/// `n` rows of random codes in blocks with scales of either sign.
+fn random_bytes(format: FormatId, n: usize, k: usize) -> Vec<u8> {
+    let mut random = Random(SEED);
+    let row_bytes = format.row_bytes(k).unwrap();
+    let put = |bytes: &mut [u8], x: u16| bytes.copy_from_slice(&x.to_le_bytes());
+    let half = |random: &mut Random| half::f16::from_f32(random.value() * 0.1).to_bits();
+    if FLOATS.contains(&format) {
+        let values = random.values(n * k);
+        let bytes = |x: &f32| match format {
+            FormatId::F16 => half::f16::from_f32(*x).to_le_bytes().to_vec(),
+            FormatId::BF16 => half::bf16::from_f32(*x).to_le_bytes().to_vec(),
+            _ => x.to_le_bytes().to_vec(),
+        };
+        return values.iter().flat_map(bytes).collect();
+    }
+    let mut bytes: Vec<u8> = (0..n * row_bytes).map(|_| random.next() as u8).collect();
+    for block in bytes.chunks_exact_mut(format.row_bytes(format.block_len()).unwrap()) {
+        for at in f16_offsets(format) {
+            put(&mut block[*at..*at + 2], half(&mut random));
+        }
+    }
+    bytes
+}
+
+fn prepared(cpu: &CpuBackend, format: FormatId, n: usize, k: usize) -> Weight {
+    let bytes = random_bytes(format, n, k);
+    let source = WeightSource { name: "test", format, n, k, bytes: &bytes };
+    let weight = cpu.prepare(&source).unwrap();
+    assert_eq!(weight.held_bytes, cpu.prepared_bytes(&source), "{format:?}");
+    weight
+}
+
+fn embedded(cpu: &CpuBackend, weight: &Weight) -> Vec<f32> {
+    let tokens: Vec<u32> = (0..weight.n as u32).collect();
+    let mut out = Tensor::host_zeros(weight.n, weight.k);
+    cpu.embed(&mut out, weight, &tokens).unwrap();
+    out.host().unwrap().to_vec()
+}
+
+fn product(cpu: &CpuBackend, weight: &Weight, x: &[f32]) -> Vec<f32> {
+    let mut out = Tensor::host_zeros(x.len() / weight.k, weight.n);
+    let x = Tensor::host_from(x.to_vec(), weight.k);
+    cpu.matmul(&mut [&mut out], &x, &[weight]).unwrap();
+    out.host().unwrap().to_vec()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn embed_gives_the_values_of_the_file() {
+    let (n, k) = (37, 512);
+    for cpu in backends() {
+        for format in QUANTISED.into_iter().chain(FLOATS) {
+            let mut want = vec![0.0; n * k];
+            let bytes = random_bytes(format, n, k);
+            let row_bytes = format.row_bytes(k).unwrap();
+            for (out, bytes) in want.chunks_exact_mut(k).zip(bytes.chunks_exact(row_bytes)) {
+                format.dequantize_row(bytes, out);
+            }
+            assert_eq!(embedded(&cpu, &prepared(&cpu, format, n, k)), want, "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn products_agree_with_f64_sums() {
+    let (n, k, rows) = (37, 512, 3);
+    let x = Random(SEED + 1).values(rows * k);
+    for cpu in backends() {
+        for format in QUANTISED.into_iter().chain(FLOATS) {
+            let weight = prepared(&cpu, format, n, k);
+            let (values, got) = (embedded(&cpu, &weight), product(&cpu, &weight, &x));
+            // int8 activations are off by half a step of 1/127 each, at random.
+            let tolerance = if FLOATS.contains(&format) { 1e-5 } else { 0.008 };
+            for (r, x) in x.chunks_exact(k).enumerate() {
+                for (j, w) in values.chunks_exact(k).enumerate() {
+                    let terms = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+                    let (sum, squares) = terms.fold((0.0, 0.0), |(a, b), t| (a + t, b + t * t));
+                    let error = (f64::from(got[r * n + j]) - sum).abs();
+                    let scale = squares.sqrt();
+                    assert!(error < 4.0 * tolerance * scale, "{format:?} {r} {j}: {error} {scale}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_never_sees_its_neighbours_or_the_threads() {
+    let (n, k, rows) = (50, 256, 15);
+    let x = Random(SEED + 2).values(rows * k);
+    for variant in variants() {
+        let (one, many) = (with(variant, 1), with(variant, 4));
+        for format in QUANTISED.into_iter().chain(FLOATS) {
+            let weight = prepared(&many, format, n, k);
+            let all = product(&many, &weight, &x);
+            assert_eq!(bits(&all), bits(&product(&one, &weight, &x)), "{variant:?} {format:?}");
+            for (row, x) in x.chunks_exact(k).enumerate() {
+                let alone = product(&one, &weight, x);
+                assert_eq!(
+                    bits(&alone),
+                    bits(&all[row * n..][..n]),
+                    "{variant:?} {format:?} {row}"
+                );
+            }
+        }
+    }
+}
+
+fn with(variant: Variant, threads: usize) -> CpuBackend {
+    CpuBackend::with_variant(variant, threads).unwrap()
+}
+
+#[test]
+fn not_a_number_is_not_hidden() {
+    for cpu in backends() {
+        let weight = prepared(&cpu, FormatId::Q4_1, 16, 64);
+        for spoiled in [f32::NAN, f32::INFINITY] {
+            let mut x = vec![1.0; 64];
+            x[40] = spoiled;
+            let out = product(&cpu, &weight, &x);
+            assert!(out.iter().all(|value| value.is_nan()), "{out:?}");
+        }
+    }
+}
+
+#[test]
+fn swiglu_is_the_formula() {
+    let (n, k, rows) = (40, 64, 5);
+    let x = Random(SEED + 3).values(rows * k);
+    for cpu in backends() {
+        let gate = prepared(&cpu, FormatId::Q8_0, n, k);
+        let up = prepared(&cpu, FormatId::F32, n, k);
+        let mut out = Tensor::host_zeros(rows, n);
+        cpu.swiglu(&mut out, &Tensor::host_from(x.clone(), k), &gate, &up).unwrap();
+        let (gates, ups) = (product(&cpu, &gate, &x), product(&cpu, &up, &x));
+        for ((got, gate), up) in out.host().unwrap().iter().zip(gates).zip(ups) {
+            let want = f64::from(gate) / (1.0 + (-f64::from(gate)).exp()) * f64::from(up);
+            assert!((f64::from(*got) - want).abs() <= 1e-6 * want.abs().max(1.0), "{got} {want}");
+        }
+    }
+}
+
+struct Case {
+    head_dim: usize,
+    page_len: usize,
+    format: KvFormat,
+    tolerance: f64,
+}
+
+const N_HEADS: usize = 6;
+const N_KV_HEADS: usize = 2;
+const LEN: usize = 600;
+
+/// Rotated q and k, and the output of attention, for positions `from..to`.
+fn attend(
+    cpu: &CpuBackend,
+    (kv, case): (&mut KvCache, &Case),
+    values: &[Vec<f32>; 3],
+    (from, to): (usize, usize),
+) -> [Vec<f32>; 3] {
+    let pages: Vec<u32> = (0..kv.layout.page_count as u32).rev().collect();
+    let spans = [Span { rows: to - from, first_position: from, pages: &pages }];
+    let tokens = vec![0; to - from];
+    let batch = Batch { tokens: &tokens, spans: &spans };
+    let rows = |values: &[f32], heads: usize| {
+        let cols = heads * case.head_dim;
+        Tensor::host_from(values[from * cols..to * cols].to_vec(), cols)
+    };
+    let rope = Rope::new(RopePairing::Halves, case.head_dim, case.head_dim, 1e4);
+    let (mut q, mut k) = (rows(&values[0], N_HEADS), rows(&values[1], N_KV_HEADS));
+    let v = rows(&values[2], N_KV_HEADS);
+    cpu.rope_kv_write(kv, 1, (&mut q, &mut k, &v), &rope, &batch).unwrap();
+    let mut out = Tensor::host_zeros(to - from, N_HEADS * case.head_dim);
+    cpu.attention(&mut out, &q, (kv, 1), 0.3, &batch).unwrap();
+    [&q, &k, &out].map(|tensor| tensor.host().unwrap().to_vec())
+}
+
+/// Softmax attention of one row and head in f64.
+fn attend_f64(case: &Case, [q, k, v]: [&[f32]; 3], (row, head): (usize, usize)) -> Vec<f64> {
+    let dim = case.head_dim;
+    let at = |rows: &[f32], row: usize, heads: usize, head: usize| -> Vec<f64> {
+        rows[(row * heads + head) * dim..][..dim].iter().map(|x| f64::from(*x)).collect()
+    };
+    let (q, kv_head) = (at(q, row, N_HEADS, head), head / (N_HEADS / N_KV_HEADS));
+    let score = |j| -> f64 {
+        let k = at(k, j, N_KV_HEADS, kv_head);
+        q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>() * 0.3
+    };
+    let weights: Vec<f64> = (0..=row).map(|j| score(j).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let mut out = vec![0.0; dim];
+    for (j, weight) in weights.iter().enumerate() {
+        for (out, v) in out.iter_mut().zip(at(v, j, N_KV_HEADS, kv_head)) {
+            *out += weight * v / total;
+        }
+    }
+    out
+}
+
+fn check_attention(case: &Case) {
+    let mut random = Random(SEED + 4);
+    let values = [N_HEADS, N_KV_HEADS, N_KV_HEADS].map(|n| random.values(LEN * n * case.head_dim));
+    for cpu in backends() {
+        let layout = KvLayout {
+            n_layers: 2,
+            n_kv_heads: N_KV_HEADS,
+            head_dim_k: case.head_dim,
+            head_dim_v: case.head_dim,
+            page_len: case.page_len,
+            page_count: LEN.div_ceil(case.page_len) + 2,
+            format: case.format,
+        };
+        let mut kv = cpu.alloc_kv(&layout).unwrap();
+        let [q, k, all] = attend(&cpu, (&mut kv, case), &values, (0, LEN));
+        for row in [0, 1, 15, 16, 63, 64, 300, 511, 512, 599] {
+            for head in 0..N_HEADS {
+                let want = attend_f64(case, [&q, &k, &values[2]], (row, head));
+                let got = &all[(row * N_HEADS + head) * case.head_dim..];
+                for (want, got) in want.iter().zip(got) {
+                    let error = (want - f64::from(*got)).abs();
+                    assert!(error < case.tolerance, "row {row} head {head}: {error}");
+                }
+            }
+        }
+        let mut kv = cpu.alloc_kv(&layout).unwrap();
+        let mut from = 0;
+        for to in [1, 2, 3, 10, 17, 300, 301, 555, 598, 599, 600] {
+            let [_, _, part] = attend(&cpu, (&mut kv, case), &values, (from, to));
+            let same = &all[from * N_HEADS * case.head_dim..][..part.len()];
+            assert_eq!(bits(&part), bits(same), "chunk {from}..{to}");
+            from = to;
+        }
+    }
+}
+
+#[test]
+fn attention_is_softmax_whatever_the_chunks() {
+    check_attention(&Case { head_dim: 64, page_len: 64, format: KvFormat::F32, tolerance: 5e-6 });
+    check_attention(&Case { head_dim: 20, page_len: 5, format: KvFormat::F32, tolerance: 5e-6 });
+    // f16 keeps 11 bits of keys and values below 1.
+    check_attention(&Case { head_dim: 64, page_len: 32, format: KvFormat::F16, tolerance: 2e-3 });
+}
+
+#[test]
+fn norms_are_the_formula() {
+    let (rows, d) = (5, 100);
+    let mut random = Random(SEED + 5);
+    let (x, delta, scale) = (random.values(rows * d), random.values(rows * d), random.values(d));
+    for cpu in backends() {
+        let mut residual = Tensor::host_from(x.clone(), d);
+        let mut out = Tensor::host_zeros(rows, d);
+        let norm = Tensor::host_from(scale.clone(), d);
+        let delta = Tensor::host_from(delta.clone(), d);
+        cpu.add_rms_norm(&mut out, &mut residual, &delta, (&norm, 1e-5)).unwrap();
+        for (out, x) in out.host().unwrap().chunks(d).zip(residual.host().unwrap().chunks(d)) {
+            let squares: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum();
+            let root = (squares / d as f64 + 1e-5).sqrt();
+            for i in 0..d {
+                let want = f64::from(x[i]) / root * f64::from(scale[i]);
+                assert!((f64::from(out[i]) - want).abs() < 1e-6, "{i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_shapes_are_errors() {
+    let cpu = CpuBackend::detect(Some(1));
+    let weight = prepared(&cpu, FormatId::Q4_0, 8, 32);
+    let mut out = Tensor::host_zeros(1, 8);
+    let x = Tensor::host_zeros(1, 64);
+    assert!(cpu.matmul(&mut [&mut out], &x, &[&weight]).is_err());
+    assert!(cpu.embed(&mut Tensor::host_zeros(1, 32), &weight, &[8]).is_err());
+    let short =
+        WeightSource { name: "short", format: FormatId::Q4_0, n: 2, k: 32, bytes: &[0; 35] };
+    assert!(cpu.prepare(&short).is_err());
+}
+
+#[test]
+fn a_pool_runs_each_chunk_once() {
+    let pool = Pool::new(4);
+    for chunks in [0, 1, 2, 3, 100] {
+        for _ in 0..200 {
+            let counts: Vec<AtomicUsize> = (0..chunks).map(|_| AtomicUsize::new(0)).collect();
+            pool.run(chunks, |chunk| {
+                counts[chunk].fetch_add(1, Ordering::Relaxed);
+                // A job inside a job runs where it is.
+                pool.run(2, |_| ());
+            });
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        }
+    }
+}
+
+#[test]
+fn a_panic_reaches_the_caller_and_the_pool_lives() {
+    let pool = Pool::new(3);
+    for bad in 0..50 {
+        let run = AssertUnwindSafe(|| pool.run(50, |chunk| assert_ne!(chunk, bad, "expected")));
+        assert!(catch_unwind(run).is_err());
+    }
+    let sum = AtomicUsize::new(0);
+    pool.run(10, |chunk| {
+        sum.fetch_add(chunk, Ordering::Relaxed);
+    });
+    assert_eq!(sum.into_inner(), 45);
+}

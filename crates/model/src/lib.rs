@@ -1,0 +1,27 @@
+//! Model architectures as data, and one forward pass over block kinds.
+//!
+//! Entry points: [`spec`] for what a file is, [`memory_need`] for what it will take, then
+//! [`Model::load`] and [`Model::forward`].
+//!
+//! **Invariant:** a file is checked whole (metadata, every tensor's name and shape) before a weight
+//! is prepared; what cannot be computed rightly is refused by name.
+//! **Invariant:** nothing here knows a request, a clock or a thread.
+
+mod arch;
+mod blocks;
+mod error;
+mod forward;
+mod inventory;
+mod limits;
+mod need;
+mod options;
+mod spec;
+mod weights;
+mod workspace;
+
+pub use arch::{ARCHITECTURES, Architecture, Role};
+pub use error::{Error, Result};
+pub use forward::Model;
+pub use need::{MemoryNeed, memory_need};
+pub use options::LoadOptions;
+pub use spec::{FeedForward, LayerSpec, Mixer, ModelSpec, spec};

@@ -1,0 +1,53 @@
+//! How large a model is loaded, and whether that makes sense.
+
+use tensor::{KvFormat, KvLayout};
+
+use crate::limits::STEP_ROWS_MAX;
+use crate::{Error, ModelSpec, Result};
+
+/// What a model is loaded for.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Positions a sequence may have, at most what the model was trained for.
+    pub context_len: u32,
+    /// Rows of the largest step.
+    pub rows_max: usize,
+    /// Positions of a KV page.
+    pub kv_page_len: usize,
+    /// KV pages, shared by all sequences.
+    pub kv_page_count: usize,
+    /// How keys and values are stored.
+    pub kv_format: KvFormat,
+}
+
+/// The cache that these options ask for.
+pub(crate) fn kv_layout(spec: &ModelSpec, options: &LoadOptions) -> Result<KvLayout> {
+    let in_range = |option, found: usize, max: usize| {
+        if (1..=max).contains(&found) {
+            return Ok(());
+        }
+        Err(Error::Option { option, found: found as u64, wanted: format!("1 to {max}") })
+    };
+    in_range("context_len", options.context_len as usize, spec.context_len as usize)?;
+    in_range("rows_max", options.rows_max, STEP_ROWS_MAX)?;
+    in_range("kv_page_len", options.kv_page_len, u32::MAX as usize)?;
+    in_range("kv_page_count", options.kv_page_count, u32::MAX as usize)?;
+    let layout = KvLayout {
+        n_layers: spec.n_layers,
+        n_kv_heads: spec.n_kv_heads,
+        head_dim_k: spec.head_dim_k,
+        head_dim_v: spec.head_dim_v,
+        page_len: options.kv_page_len,
+        page_count: options.kv_page_count,
+        format: options.kv_format,
+    };
+    // The limits on metadata keep one position small; positions are the caller's.
+    let positions = options.kv_page_len.checked_mul(options.kv_page_count);
+    let total = positions.and_then(|positions| positions.checked_mul(layout.position_bytes()));
+    if total.is_none_or(|total| total > isize::MAX as usize) {
+        let found = options.kv_page_count as u64;
+        let wanted = "so few pages that the cache fits an address space".to_owned();
+        return Err(Error::Option { option: "kv_page_count", found, wanted });
+    }
+    Ok(layout)
+}

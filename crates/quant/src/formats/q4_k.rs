@@ -1,0 +1,73 @@
+//! Q4_K: 256 weights of 4 bits in groups of 32, each with a scale and a minimum of 6 bits.
+
+use half::f16;
+
+use super::affine;
+use crate::BlockFormat;
+
+/// The bytes of a block.
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    /// Scale of the scales.
+    pub d: f16,
+    /// Scale of the minimums.
+    pub dmin: f16,
+    /// 8 scales and 8 minimums of 6 bits, packed.
+    pub scales: [u8; 12],
+    /// Codes of 4 bits: groups `2j` and `2j + 1` in the low and high nibbles of 32 bytes.
+    pub qs: [u8; 128],
+}
+
+/// The format.
+pub struct Q4K;
+
+impl BlockFormat for Q4K {
+    const NAME: &'static str = "Q4_K";
+    const GGML_ID: u32 = 12;
+    const LEN: usize = 256;
+    type Block = Block;
+
+    fn dequantize(block: &Block, out: &mut [f32]) {
+        let (d, dmin) = (block.d.to_f32(), block.dmin.to_f32());
+        for (g, out) in out.chunks_exact_mut(32).enumerate() {
+            let (scale, min) = affine::packed_scale(&block.scales, g);
+            let (step, min) = (d * f32::from(scale), dmin * f32::from(min));
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = step * f32::from(block.code(g * 32 + i)) - min;
+            }
+        }
+    }
+
+    fn quantize(src: &[f32]) -> Block {
+        let groups: [affine::Group; 8] =
+            std::array::from_fn(|g| affine::fit(&src[g * 32..][..32], 15.0));
+        let (d, dmin) = affine::super_scales(&groups, 63.0);
+        let codes =
+            groups.map(|g| (affine::code(g.scale, d, 63.0), affine::code(g.min, dmin, 63.0)));
+        let scales = affine::pack_scales(&codes);
+        let (d, dmin) = (f16::from_f32(d), f16::from_f32(dmin));
+        let mut block = Block { d, dmin, scales, qs: [0; 128] };
+        for (i, x) in src.iter().enumerate() {
+            let (scale, min) = codes[i / 32];
+            let step = d.to_f32() * f32::from(scale);
+            let code = affine::code(x + dmin.to_f32() * f32::from(min), step, 15.0);
+            block.qs[i / 64 * 32 + i % 32] |= code << (i % 64 / 32 * 4);
+        }
+        block
+    }
+}
+
+impl Block {
+    /// Code of weight `i`, 0 to 15.
+    #[must_use]
+    pub fn code(&self, i: usize) -> u8 {
+        self.qs[i / 64 * 32 + i % 32] >> (i % 64 / 32 * 4) & 15
+    }
+
+    /// Scale and minimum of group `g` of 32, 0 to 63 each.
+    #[must_use]
+    pub fn scale(&self, g: usize) -> (u8, u8) {
+        affine::packed_scale(&self.scales, g)
+    }
+}

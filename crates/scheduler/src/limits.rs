@@ -1,0 +1,53 @@
+//! Every bound of the scheduler. A caller sets [`Limits`]; the constants are the house's.
+
+/// What a scheduler may use. All must be at least 1, except `queue_len_max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Positions in a page.
+    pub page_len: u32,
+    /// Pages of the cache.
+    pub page_count: u32,
+    /// Sequences that run together.
+    pub sequences_max: u32,
+    /// Requests that may wait. One that was preempted waits without counting.
+    pub queue_len_max: u32,
+    /// Tokens computed in one step.
+    pub step_tokens_max: u32,
+    /// Tokens that a request may hold, prompt and answer together.
+    pub context_len_max: u32,
+}
+
+/// Long prompts that are read in turns, so that a short one never waits behind all of a long one,
+/// and yet each advances at a useful pace.
+pub(crate) const PREFILLS_TOGETHER_MAX: usize = 4;
+
+/// After so many preemptions a sequence gives its pages up only to an older one like it, and
+/// nothing starts before it. Without this, two large sequences could take turns for ever.
+pub(crate) const PREEMPTIONS_MAX: u32 = 3;
+
+/// Users with no request at present whose use is still remembered.
+pub(crate) const IDLE_USERS_MAX: usize = 1024;
+
+impl Limits {
+    /// Tokens at which a sequence is full: those that the pages hold, and one that was sampled
+    /// and is never computed.
+    pub(crate) fn sequence_len_max(&self) -> usize {
+        let in_pages = u64::from(self.page_len) * u64::from(self.page_count) + 1;
+        let len = in_pages.min(u64::from(self.context_len_max));
+        usize::try_from(len).expect("not above a u32")
+    }
+
+    pub(crate) fn pages_for(&self, len: usize) -> usize {
+        len.div_ceil(self.page_len as usize)
+    }
+
+    /// # Panics
+    /// When a limit is 0 with which nothing could ever run.
+    pub(crate) fn assert_usable(&self) {
+        assert!(self.page_len > 0, "a page must have a position");
+        assert!(self.page_count > 0, "there must be a page");
+        assert!(self.sequences_max > 0, "a sequence must be able to run");
+        assert!(self.step_tokens_max > 0, "a step must be able to compute a token");
+        assert!(self.context_len_max > 1, "a context holds a prompt and a token at least");
+    }
+}

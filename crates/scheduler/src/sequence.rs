@@ -1,0 +1,177 @@
+//! A request on its way: its tokens, how far they are computed, and the pages that hold them.
+
+use crate::limits::Limits;
+use crate::pages::{PageLease, Pool};
+use crate::plan::PlanSpan;
+use crate::{PageId, Request, RequestId, Tick, TokenId};
+
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    pub(crate) id: RequestId,
+    pub(crate) user: u64,
+    /// Place in the order of arrival. A preemption does not change it.
+    pub(crate) arrival: u64,
+    pub(crate) arrived: Tick,
+    /// Prompt and answer.
+    pub(crate) tokens: Vec<TokenId>,
+    pub(crate) prompt_len: usize,
+    pub(crate) tokens_max: usize,
+    pub(crate) is_cancelled: bool,
+    pub(crate) preemptions: u32,
+    /// Step in which it was last planned.
+    pub(crate) step_last: u64,
+    /// Tokens whose keys and values are in the pages.
+    computed: usize,
+    /// Most that `computed` ever was: what lies below is not charged again.
+    charged: usize,
+    pages: PageTable,
+    published_count: usize,
+}
+
+impl Sequence {
+    pub(crate) fn new(request: Request, arrival: u64, now: Tick) -> Sequence {
+        Sequence {
+            id: request.id,
+            user: request.user,
+            arrival,
+            arrived: now,
+            prompt_len: request.prompt.len(),
+            tokens: request.prompt,
+            tokens_max: request.tokens_max as usize,
+            is_cancelled: false,
+            preemptions: 0,
+            step_last: 0,
+            computed: 0,
+            charged: 0,
+            pages: PageTable::default(),
+            published_count: 0,
+        }
+    }
+
+    pub(crate) fn remaining(&self) -> usize {
+        self.tokens.len() - self.computed
+    }
+
+    pub(crate) fn is_decoding(&self) -> bool {
+        self.computed > 0 && self.remaining() == 1
+    }
+
+    pub(crate) fn generated_len(&self) -> usize {
+        self.tokens.len() - self.prompt_len
+    }
+
+    pub(crate) fn page_count(&self) -> usize {
+        self.pages.0.len()
+    }
+
+    /// Tokens that will be charged to the user before an answer can start.
+    pub(crate) fn uncharged(&self) -> u64 {
+        self.tokens.len().saturating_sub(self.charged.max(self.computed)) as u64
+    }
+
+    /// Leases the cached start of its tokens. The last token is always left to compute, for its
+    /// logits are wanted.
+    pub(crate) fn take_prefix(&mut self, pool: &Pool, limits: &Limits) {
+        assert_eq!(self.computed, 0, "only a sequence that starts takes a prefix");
+        assert!(self.pages.0.is_empty(), "a waiting sequence holds no page");
+        let page_len = limits.page_len as usize;
+        let prefix = &self.tokens[..self.tokens.len() - 1];
+        self.pages = PageTable(pool.find_prefix(prefix, page_len));
+        self.published_count = self.pages.0.len();
+        self.computed = self.pages.0.len() * page_len;
+        self.charged = self.charged.max(self.computed);
+        assert!(self.computed < self.tokens.len(), "a token is left to compute");
+    }
+
+    pub(crate) fn computed(&self) -> usize {
+        self.computed
+    }
+
+    /// Whether its pages hold a position that is not computed.
+    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
+        self.pages.0.len() * limits.page_len as usize > self.computed
+    }
+
+    /// Gives all pages back; the tokens stay.
+    pub(crate) fn release_pages(&mut self) {
+        self.pages = PageTable::default();
+        self.published_count = 0;
+        self.computed = 0;
+    }
+
+    /// Leases pages for up to `wanted` more tokens and tells for how many there are.
+    pub(crate) fn reserve(&mut self, wanted: usize, pool: &Pool, limits: &Limits) -> usize {
+        assert!(wanted <= self.remaining(), "no more than there are");
+        let page_len = limits.page_len as usize;
+        let needed = limits.pages_for(self.computed + wanted);
+        while self.pages.0.len() < needed {
+            let Some(lease) = pool.allocate() else { break };
+            self.pages.0.push(lease);
+        }
+        let room = self.pages.0.len() * page_len - self.computed;
+        room.min(wanted)
+    }
+
+    pub(crate) fn span(&self, len: usize, limits: &Limits) -> PlanSpan {
+        let end = self.computed + len;
+        assert!(len > 0 && end <= self.tokens.len(), "a span is of tokens there are");
+        assert_eq!(limits.pages_for(end), self.pages.0.len(), "pages reach as far as the span");
+        PlanSpan {
+            id: self.id,
+            first_position: u32::try_from(self.computed).expect("within the context"),
+            tokens: self.tokens[self.computed..end].to_vec(),
+            pages: self.pages.0.iter().map(PageLease::page).collect(),
+            wants_token: end == self.tokens.len(),
+        }
+    }
+
+    /// `len` more tokens are computed. Publishes the pages that are full now; tells how many
+    /// tokens were computed for the first time.
+    pub(crate) fn advance(&mut self, len: usize, pool: &Pool, limits: &Limits) -> u64 {
+        self.computed += len;
+        assert!(self.computed <= self.tokens.len(), "no more is computed than there is");
+        let fresh = self.computed.saturating_sub(self.charged);
+        self.charged = self.charged.max(self.computed);
+        let page_len = limits.page_len as usize;
+        while (self.published_count + 1) * page_len <= self.computed {
+            self.publish_next(pool, page_len);
+        }
+        fresh as u64
+    }
+
+    fn publish_next(&mut self, pool: &Pool, page_len: usize) {
+        let slot = self.published_count;
+        let parent: Option<PageId> = slot.checked_sub(1).map(|above| self.pages.0[above].page());
+        let tokens = &self.tokens[slot * page_len..(slot + 1) * page_len];
+        if let Some(same) = pool.publish(&self.pages.0[slot], parent, tokens) {
+            self.pages.0[slot] = same;
+        }
+        self.published_count += 1;
+    }
+
+    /// # Panics
+    /// When a page that may still be written is shared, or one that is shared may be written.
+    pub(crate) fn assert_consistent(&self, pool: &Pool, limits: &Limits) {
+        assert!(self.tokens.len() <= limits.sequence_len_max(), "within the context");
+        assert!(self.generated_len() < self.tokens_max, "it would have finished");
+        assert_eq!(self.pages.0.len(), limits.pages_for(self.computed), "no page too many");
+        assert_eq!(self.published_count, self.computed / limits.page_len as usize);
+        for (slot, lease) in self.pages.0.iter().enumerate() {
+            let (refs, is_published) = pool.page_state(lease.page());
+            assert_eq!(is_published, slot < self.published_count, "full pages are published");
+            assert!(refs == 1 || is_published, "a page being written has one owner");
+        }
+    }
+}
+
+/// Leases in the order of positions. Dropped from the end, see [`Pool`].
+#[derive(Debug, Default)]
+struct PageTable(Vec<PageLease>);
+
+impl Drop for PageTable {
+    fn drop(&mut self) {
+        while let Some(lease) = self.0.pop() {
+            drop(lease);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The rules that a simulation meets too seldom to name: who goes first, what is shared, who
+//! gives way.
+
+use crate::fairness::Fairness;
+use crate::limits::{IDLE_USERS_MAX, PREEMPTIONS_MAX};
+use crate::pages::Pool;
+use crate::prefix::chain_hash;
+use crate::{
+    Admission, Event, FinishReason, Limits, Outcome, PageId, Plan, Refusal, Request, RequestId,
+    Scheduler, StepResult, Tick,
+};
+
+const LIMITS: Limits = Limits {
+    page_len: 4,
+    page_count: 16,
+    sequences_max: 4,
+    queue_len_max: 8,
+    step_tokens_max: 32,
+    context_len_max: 64,
+};
+
+fn request(id: u64, user: u64, prompt_len: u32, tokens_max: u32) -> Request {
+    // Prompts of different requests share nothing.
+    let first = 1000 * u32::try_from(id).expect("tests use small ids");
+    let prompt = (first..first + prompt_len).collect();
+    Request { id: RequestId(id), prompt, tokens_max, user }
+}
+
+fn admit(scheduler: &mut Scheduler, request: Request) -> Admission {
+    scheduler.admit(request, Tick(0))
+}
+
+/// Computes a plan; every token sampled is 7.
+fn finish(scheduler: &mut Scheduler, plan: &Plan) -> Vec<Event> {
+    let result = |wants| if wants { StepResult::Token(7) } else { StepResult::Prefilled };
+    let results = plan.spans.iter().map(|span| (span.id, result(span.wants_token)));
+    let results = results.collect();
+    scheduler.commit(&Outcome { results })
+}
+
+/// A step: what was planned of each request, and what happened.
+fn step(scheduler: &mut Scheduler) -> (Vec<(u64, usize)>, Vec<Event>) {
+    let plan = scheduler.plan(Tick(0));
+    let planned = plan.spans.iter().map(|span| (span.id.0, span.tokens.len())).collect();
+    (planned, finish(scheduler, &plan))
+}
+
+#[test]
+fn refuses_what_can_never_run() {
+    let mut scheduler = Scheduler::new(Limits { context_len_max: 200, ..LIMITS });
+    let refused = |scheduler: &mut Scheduler, request| match admit(scheduler, request) {
+        Admission::Refused(refusal) => refusal,
+        Admission::Queued { position } => panic!("queued behind {position}"),
+    };
+    assert_eq!(refused(&mut scheduler, request(1, 1, 0, 1)), Refusal::PromptEmpty);
+    assert_eq!(refused(&mut scheduler, request(1, 1, 1, 0)), Refusal::TokensMaxZero);
+    let too_long = Refusal::PromptTooLong { prompt_len: 200, context_len_max: 200 };
+    assert_eq!(refused(&mut scheduler, request(1, 1, 200, 1)), too_long);
+    let never = Refusal::NeverFits { pages_needed: 17, page_count: 16 };
+    assert_eq!(refused(&mut scheduler, request(1, 1, 65, 1)), never);
+    for id in 0..8 {
+        assert!(matches!(admit(&mut scheduler, request(id, 1, 1, 1)), Admission::Queued { .. }));
+    }
+    assert_eq!(refused(&mut scheduler, request(9, 1, 1, 1)), Refusal::QueueFull { len: 8 });
+}
+
+#[test]
+fn positions_follow_turns() {
+    let mut scheduler = Scheduler::new(LIMITS);
+    let position = |scheduler: &mut Scheduler, id, user| admit(scheduler, request(id, user, 1, 1));
+    assert_eq!(position(&mut scheduler, 1, 1), Admission::Queued { position: 0 });
+    assert_eq!(position(&mut scheduler, 2, 1), Admission::Queued { position: 1 });
+    assert_eq!(position(&mut scheduler, 3, 1), Admission::Queued { position: 2 });
+    // The second user goes after one of the first user's, not after all.
+    assert_eq!(position(&mut scheduler, 4, 2), Admission::Queued { position: 1 });
+}
+
+#[test]
+fn users_start_in_turns() {
+    let mut scheduler = Scheduler::new(Limits { sequences_max: 2, ..LIMITS });
+    for (id, user) in [(1, 1), (2, 1), (3, 1), (4, 2)] {
+        admit(&mut scheduler, request(id, user, 8, 2));
+    }
+    assert_eq!(step(&mut scheduler).0, [(1, 8), (4, 8)]);
+}
+
+#[test]
+fn decodes_come_first_and_prompts_share_the_rest() {
+    let mut scheduler = Scheduler::new(Limits { step_tokens_max: 9, ..LIMITS });
+    admit(&mut scheduler, request(1, 1, 3, 9));
+    assert_eq!(step(&mut scheduler).0, [(1, 3)]);
+    admit(&mut scheduler, request(2, 2, 20, 9));
+    admit(&mut scheduler, request(3, 3, 2, 9));
+    assert_eq!(step(&mut scheduler).0, [(1, 1), (2, 6), (3, 2)]);
+    assert_eq!(step(&mut scheduler).0, [(1, 1), (3, 1), (2, 7)]);
+}
+
+#[test]
+fn a_cached_prompt_still_computes_its_last_token() {
+    for (prompt_len, cached_len) in [(8, 4), (9, 8), (10, 8), (4, 0)] {
+        let mut scheduler = Scheduler::new(LIMITS);
+        let first = request(1, 1, prompt_len, 1);
+        let second = Request { id: RequestId(2), ..first.clone() };
+        admit(&mut scheduler, first);
+        step(&mut scheduler);
+        admit(&mut scheduler, second);
+        let plan = scheduler.plan(Tick(0));
+        let started = Event::Started { id: RequestId(2), cached_len };
+        assert_eq!(scheduler.take_events(), [started]);
+        assert_eq!(plan.spans[0].first_position, cached_len);
+        assert!(plan.spans[0].wants_token);
+        finish(&mut scheduler, &plan);
+    }
+}
+
+#[test]
+fn a_page_is_shared_only_once_computed() {
+    let mut scheduler = Scheduler::new(LIMITS);
+    let first = request(1, 1, 9, 4);
+    let second = Request { id: RequestId(2), ..first.clone() };
+    admit(&mut scheduler, first);
+    admit(&mut scheduler, second);
+    let plan = scheduler.plan(Tick(0));
+    assert!(plan.spans.iter().all(|span| span.first_position == 0), "both compute all");
+    assert_eq!(scheduler.stats().pages_used, 6);
+    finish(&mut scheduler, &plan);
+    // Now that both hold the same, one copy of the full pages is enough.
+    assert_eq!(scheduler.stats().pages_used, 4);
+}
+
+#[test]
+fn a_failed_step_publishes_nothing() {
+    let mut scheduler = Scheduler::new(LIMITS);
+    admit(&mut scheduler, request(1, 1, 9, 4));
+    scheduler.plan(Tick(0));
+    let events = scheduler.commit(&Outcome { results: vec![(RequestId(1), StepResult::Failed)] });
+    let failed = Event::Finished { id: RequestId(1), reason: FinishReason::Failed };
+    assert_eq!(events.last(), Some(&failed));
+    assert_eq!(scheduler.stats().pages_free, 16);
+}
+
+#[test]
+fn cancel_frees_at_the_step_boundary() {
+    let mut scheduler = Scheduler::new(LIMITS);
+    admit(&mut scheduler, request(1, 1, 8, 4));
+    let plan = scheduler.plan(Tick(0));
+    scheduler.take_events();
+    assert!(scheduler.cancel(RequestId(1)));
+    assert_eq!(scheduler.stats().pages_used, 2, "the step in flight writes to them");
+    let cancelled = Event::Finished { id: RequestId(1), reason: FinishReason::Cancelled };
+    assert_eq!(finish(&mut scheduler, &plan), [cancelled]);
+    assert_eq!(scheduler.stats().pages_used, 0);
+    assert!(!scheduler.cancel(RequestId(1)));
+
+    admit(&mut scheduler, request(2, 1, 8, 4));
+    assert!(scheduler.cancel(RequestId(2)));
+    assert!(scheduler.is_idle());
+    let cancelled = Event::Finished { id: RequestId(2), reason: FinishReason::Cancelled };
+    assert_eq!(scheduler.take_events(), [cancelled]);
+}
+
+#[test]
+fn the_youngest_of_the_greediest_user_gives_way() {
+    let mut scheduler = Scheduler::new(Limits { page_count: 7, ..LIMITS });
+    // Prompts of 2, 1 and 2 pages leave 2 pages; the answers soon want 3.
+    for (id, user, len) in [(1, 1, 8), (2, 2, 4), (3, 1, 8)] {
+        admit(&mut scheduler, request(id, user, len, 30));
+    }
+    let mut preempted = Vec::new();
+    while preempted.is_empty() {
+        let events = step(&mut scheduler).1;
+        preempted
+            .extend(events.into_iter().filter(|event| matches!(event, Event::Preempted { .. })));
+    }
+    assert_eq!(preempted, [Event::Preempted { id: RequestId(3) }]);
+    assert_eq!(scheduler.tokens_of(RequestId(3)).map(<[_]>::len), Some(9), "tokens are kept");
+}
+
+#[test]
+fn who_gave_way_too_often_is_spared_and_starts_first() {
+    let mut scheduler = Scheduler::new(Limits { page_count: 4, sequences_max: 2, ..LIMITS });
+    for (id, user) in [(1, 1), (2, 2), (3, 3)] {
+        admit(&mut scheduler, request(id, user, 4, 30));
+    }
+    scheduler.waiting[2].preemptions = PREEMPTIONS_MAX;
+    assert_eq!(step(&mut scheduler).0, [(1, 4), (3, 4)]);
+    // Both grow until the cache is full; the youngest would give way, were it not spared.
+    let first = |(_, events): (_, Vec<Event>)| {
+        events.into_iter().find(|event| matches!(event, Event::Preempted { .. }))
+    };
+    let preempted = (0..20).find_map(|_| first(step(&mut scheduler)));
+    assert_eq!(preempted, Some(Event::Preempted { id: RequestId(1) }));
+}
+
+#[test]
+fn alone_in_a_full_cache_a_request_ends_with_context() {
+    let limits = Limits { page_count: 2, context_len_max: 100, ..LIMITS };
+    let mut scheduler = Scheduler::new(limits);
+    admit(&mut scheduler, request(1, 1, 6, 50));
+    let mut made = 0;
+    let last = loop {
+        let (planned, events) = step(&mut scheduler);
+        made += planned.len();
+        if let Some(Event::Finished { reason, .. }) = events.last() {
+            break *reason;
+        }
+    };
+    // Two more positions are computed after the prompt's, and each step samples a token.
+    assert_eq!((last, made), (FinishReason::Context, 3));
+}
+
+#[test]
+fn limits_end_an_answer() {
+    let mut scheduler = Scheduler::new(Limits { context_len_max: 8, ..LIMITS });
+    admit(&mut scheduler, request(1, 1, 6, 9));
+    admit(&mut scheduler, request(2, 1, 6, 2));
+    step(&mut scheduler);
+    let events = step(&mut scheduler).1;
+    let ended = |id, reason| Event::Finished { id: RequestId(id), reason };
+    assert!(events.contains(&ended(1, FinishReason::Context)), "{events:?}");
+    assert!(events.contains(&ended(2, FinishReason::Length)), "{events:?}");
+}
+
+#[test]
+#[should_panic(expected = "one result for each span")]
+fn an_outcome_must_match_its_plan() {
+    let mut scheduler = Scheduler::new(LIMITS);
+    admit(&mut scheduler, request(1, 1, 6, 9));
+    scheduler.plan(Tick(0));
+    scheduler.commit(&Outcome::default());
+}
+
+#[test]
+fn a_hash_collision_is_no_hit() {
+    let pool = Pool::new(4, |_, _| 42);
+    let root = pool.allocate().expect("free");
+    assert!(pool.publish(&root, None, &[1, 2]).is_none());
+    let child = pool.allocate().expect("free");
+    assert!(pool.publish(&child, Some(root.page()), &[1, 2]).is_none());
+    let found = |tokens: &[u32]| {
+        let leases = pool.find_prefix(tokens, 2);
+        leases.iter().map(|lease| lease.page()).collect::<Vec<PageId>>()
+    };
+    assert_eq!(found(&[3, 4]), []);
+    assert_eq!(found(&[1, 2, 3, 4]), [root.page()]);
+    assert_eq!(found(&[1, 2, 1, 2, 1, 2]), [root.page(), child.page()]);
+}
+
+#[test]
+fn the_page_least_recently_used_goes_first_and_children_before_parents() {
+    let pool = Pool::new(3, chain_hash);
+    let root = pool.allocate().expect("free");
+    pool.publish(&root, None, &[1]);
+    let child = pool.allocate().expect("free");
+    pool.publish(&child, Some(root.page()), &[2]);
+    let (root_page, child_page) = (root.page(), child.page());
+    drop(child);
+    drop(root);
+    let free = pool.allocate().expect("free");
+    let first = pool.allocate().expect("cached");
+    let second = pool.allocate().expect("cached");
+    assert!(![root_page, child_page].contains(&free.page()));
+    assert_eq!([first.page(), second.page()], [child_page, root_page]);
+    assert!(pool.allocate().is_none(), "all are leased");
+    pool.assert_consistent();
+}
+
+#[test]
+fn idle_time_earns_no_credit() {
+    let mut fairness = Fairness::default();
+    fairness.request_comes(1);
+    fairness.charge(1, 100);
+    fairness.request_comes(2);
+    assert_eq!(fairness.served(2), 100, "a newcomer starts level");
+    fairness.request_goes(2);
+    fairness.charge(1, 50);
+    fairness.request_comes(2);
+    assert_eq!(fairness.served(2), 150, "and so does who comes back");
+    fairness.charge(2, 70);
+    fairness.request_goes(2);
+    fairness.request_comes(2);
+    assert_eq!(fairness.served(2), 220, "but leaving wipes nothing out");
+}
+
+#[test]
+fn only_so_many_idle_users_are_remembered() {
+    let mut fairness = Fairness::default();
+    for user in 0..3000 {
+        fairness.request_comes(user);
+        fairness.charge(user, user);
+        fairness.request_goes(user);
+    }
+    assert_eq!(fairness.present_count(), 0);
+    assert_eq!(fairness.account_count(), IDLE_USERS_MAX);
+}

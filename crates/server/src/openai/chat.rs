@@ -1,0 +1,204 @@
+//! `POST /v1/chat/completions`: answers a conversation, whole or streamed.
+
+use std::sync::Arc;
+
+use app::{ChatRequest, Message, TokenText, TokenUsage};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+
+use super::fields::Fields;
+use super::sampling::{self, Common};
+use super::stream::{self, Chunks};
+use super::{Rejection, logprobs, usage};
+use crate::limits::{MESSAGES_MAX, TOP_LOGPROBS_MAX};
+use crate::routes::{House, Route};
+
+pub(crate) const ROUTE: Route = Route {
+    method: Method::POST,
+    path: "/v1/chat/completions",
+    summary: "Answers a conversation.",
+    handler: || post(chat),
+};
+
+async fn chat(State(house): State<Arc<House>>, body: Bytes) -> Result<Response, Rejection> {
+    let fields = Fields::parse(&body)?;
+    check_model(&fields, &house)?;
+    for name in ["tools", "functions"] {
+        fields.refuse(name, |value| value.as_array().is_some_and(Vec::is_empty))?;
+    }
+    fields.refuse("response_format", |value| value["type"] == "text")?;
+    let mut common = sampling::common(&fields)?;
+    common.sampling.logprobs = wanted_logprobs(&fields)?;
+    let wants_logprobs = common.sampling.logprobs.is_some();
+    let messages = messages(&fields)?;
+    let Common { sampling, tokens_max, stop, user, stream, include_usage } = common;
+    let request = ChatRequest { messages, tokens_max, sampling, stop, user };
+    let model = house.model.clone();
+    let name = model.name().to_owned();
+    // Rendering and tokenising a long conversation takes milliseconds: not on an async thread.
+    let generation = tokio::task::spawn_blocking(move || model.chat(request))
+        .await
+        .map_err(|_| Rejection::from(app::Error::ended_early()))??;
+    let head = Head { id: app::unique_id("chatcmpl-"), created: app::unix_time_s(), model: name };
+    if stream {
+        return Ok(stream::respond(generation, ChatChunks { head, wants_logprobs, include_usage }));
+    }
+    let answer = stream::collect(generation).await?;
+    let logprobs = if wants_logprobs { logprobs::chat(&answer.tokens) } else { Value::Null };
+    let mut value = head.value("chat.completion");
+    value["choices"] = json!([{
+        "index": 0,
+        "message": { "role": "assistant", "content": answer.text, "refusal": null },
+        "logprobs": logprobs,
+        "finish_reason": usage::finish_reason(answer.usage.finished),
+    }]);
+    value["usage"] = usage::usage(&answer.usage);
+    Ok(Json(value).into_response())
+}
+
+/// A request for another model than the served one is refused, never answered by a stand-in.
+pub(crate) fn check_model(fields: &Fields, house: &House) -> Result<(), Rejection> {
+    match fields.text("model")? {
+        Some(asked) if asked != house.model.name() => {
+            Err(Rejection::model_not_found(asked, house.model.name()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn wanted_logprobs(fields: &Fields) -> Result<Option<u32>, Rejection> {
+    let top = fields.unsigned("top_logprobs")?;
+    if top.is_some_and(|top| top > TOP_LOGPROBS_MAX) {
+        let message = format!("`top_logprobs` must be at most {TOP_LOGPROBS_MAX}");
+        return Err(Rejection::invalid("top_logprobs", message));
+    }
+    match fields.flag("logprobs")? {
+        Some(true) => Ok(Some(top.unwrap_or(0))),
+        _ if top.is_some_and(|top| top > 0) => Err(Rejection::invalid(
+            "top_logprobs",
+            "`top_logprobs` needs `logprobs` to be true".to_owned(),
+        )),
+        _ => Ok(None),
+    }
+}
+
+fn messages(fields: &Fields) -> Result<Vec<Message>, Rejection> {
+    let wrong = |what: &str| Rejection::invalid("messages", what.to_owned());
+    let list = fields.get("messages").and_then(Value::as_array);
+    let list = list.ok_or_else(|| wrong("`messages` must be a list of messages"))?;
+    if list.is_empty() || list.len() > MESSAGES_MAX {
+        return Err(wrong(&format!("give between 1 and {MESSAGES_MAX} messages")));
+    }
+    list.iter()
+        .enumerate()
+        .map(|(index, item)| {
+            message(item).map_err(|what| wrong(&format!("message {index}: {what}")))
+        })
+        .collect()
+}
+
+fn message(item: &Value) -> Result<Message, String> {
+    let role = item["role"].as_str().ok_or("it has no `role`")?;
+    let known = ["system", "developer", "user", "assistant", "tool", "function"];
+    if !known.contains(&role) {
+        return Err(format!("role `{role}` is none of {}", known.join(", ")));
+    }
+    let content = match &item["content"] {
+        Value::Null if role == "assistant" => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            parts.iter().map(part).collect::<Result<Vec<&str>, String>>()?.join("")
+        }
+        _ => return Err("`content` must be a string or a list of text parts".to_owned()),
+    };
+    let text = |name: &str| item[name].as_str().map(str::to_owned);
+    // Templates know `system`; `developer` is OpenAI's newer word for it.
+    let role = if role == "developer" { "system" } else { role };
+    let tool_calls = Some(item["tool_calls"].clone()).filter(|calls| !calls.is_null());
+    Ok(Message {
+        role: role.to_owned(),
+        content,
+        tool_calls,
+        tool_call_id: text("tool_call_id"),
+        name: text("name"),
+    })
+}
+
+fn part(part: &Value) -> Result<&str, String> {
+    match part["type"].as_str() {
+        Some("text") => part["text"].as_str().ok_or_else(|| "a text part has no `text`".to_owned()),
+        Some(other) => Err(format!("parts of type `{other}` are not supported: send text")),
+        None => Err("a part has no `type`".to_owned()),
+    }
+}
+
+/// What every chunk of an answer repeats.
+pub(crate) struct Head {
+    pub(crate) id: String,
+    pub(crate) created: u64,
+    pub(crate) model: String,
+}
+
+impl Head {
+    pub(crate) fn value(&self, object: &str) -> Value {
+        json!({
+            "id": self.id,
+            "object": object,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": concat!("b1-hob-", env!("CARGO_PKG_VERSION")),
+        })
+    }
+}
+
+struct ChatChunks {
+    head: Head,
+    wants_logprobs: bool,
+    include_usage: bool,
+}
+
+impl ChatChunks {
+    fn chunk(&self, delta: &Value, logprobs: &Value, finish_reason: Option<&str>) -> Value {
+        let mut value = self.head.value("chat.completion.chunk");
+        value["choices"] = json!([{
+            "index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason,
+        }]);
+        if self.include_usage {
+            value["usage"] = Value::Null;
+        }
+        value
+    }
+}
+
+impl Chunks for ChatChunks {
+    fn first(&mut self) -> Option<Value> {
+        Some(self.chunk(&json!({ "role": "assistant", "content": "" }), &Value::Null, None))
+    }
+
+    fn text(&mut self, text: &str, token: Option<&TokenText>) -> Option<Value> {
+        let wanted = token.filter(|_| self.wants_logprobs);
+        if text.is_empty() && wanted.is_none() {
+            return None;
+        }
+        let logprobs = wanted
+            .map_or(Value::Null, |token| logprobs::chat(std::slice::from_ref(token)));
+        Some(self.chunk(&json!({ "content": text }), &logprobs, None))
+    }
+
+    fn last(&mut self, usage: &TokenUsage) -> Vec<Value> {
+        let reason = usage::finish_reason(usage.finished);
+        let mut values = vec![self.chunk(&json!({}), &Value::Null, Some(reason))];
+        if self.include_usage {
+            let mut value = self.head.value("chat.completion.chunk");
+            value["choices"] = json!([]);
+            value["usage"] = usage::usage(usage);
+            values.push(value);
+        }
+        values
+    }
+}

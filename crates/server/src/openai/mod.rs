@@ -1,0 +1,14 @@
+//! OpenAI's dialect: what its official clients send and expect.
+
+pub(crate) mod chat;
+pub(crate) mod completions;
+mod fields;
+mod logprobs;
+pub(crate) mod model;
+pub(crate) mod models;
+mod rejection;
+mod sampling;
+mod stream;
+mod usage;
+
+pub(crate) use rejection::Rejection;

@@ -1,0 +1,116 @@
+//! The two ways to answer: whole, or as server-sent events that are dropped with the client.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use app::{Event, Generation, TokenText, TokenUsage};
+use axum::body::{Body, Bytes};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::response::{IntoResponse, Response};
+use futures_core::Stream;
+use serde_json::Value;
+
+use super::Rejection;
+
+/// A finished answer.
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) tokens: Vec<TokenText>,
+    pub(crate) usage: TokenUsage,
+}
+
+/// Waits for the whole answer. Dropping the future stops the generation.
+pub(crate) async fn collect(mut generation: Generation) -> Result<Answer, Rejection> {
+    let (mut text, mut tokens) = (String::new(), Vec::new());
+    loop {
+        match poll_fn(|context| generation.poll_recv(context)).await {
+            Some(Event::Text { text: more, token }) => {
+                text.push_str(&more);
+                tokens.extend(token);
+            }
+            Some(Event::Finished(usage)) => return Ok(Answer { text, tokens, usage }),
+            Some(Event::Failed(error)) => return Err(error.into()),
+            Some(Event::Queued { .. } | Event::Started { .. }) => {}
+            None => return Err(Rejection::from(app::Error::ended_early())),
+        }
+    }
+}
+
+/// What one kind of endpoint sends for each event.
+pub(crate) trait Chunks: Send + Unpin + 'static {
+    /// Before any text.
+    fn first(&mut self) -> Option<Value>;
+    /// For text; none when there is nothing to say.
+    fn text(&mut self, text: &str, token: Option<&TokenText>) -> Option<Value>;
+    /// At the end, in order.
+    fn last(&mut self, usage: &TokenUsage) -> Vec<Value>;
+}
+
+/// Answers with server-sent events.
+pub(crate) fn respond(generation: Generation, chunks: impl Chunks) -> Response {
+    let events = Events { generation, chunks, begun: false, ended: false };
+    let headers = [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, Body::from_stream(events)).into_response()
+}
+
+struct Events<C> {
+    generation: Generation,
+    chunks: C,
+    begun: bool,
+    ended: bool,
+}
+
+impl<C: Chunks> Stream for Events<C> {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if !this.begun {
+            this.begun = true;
+            if let Some(first) = this.chunks.first() {
+                return Poll::Ready(Some(Ok(frame(&[first]))));
+            }
+        }
+        while !this.ended {
+            let event = match this.generation.poll_recv(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(event) => event,
+            };
+            let values = match event {
+                Some(Event::Text { text, token }) => {
+                    this.chunks.text(&text, token.as_ref()).into_iter().collect()
+                }
+                Some(Event::Finished(usage)) => {
+                    this.ended = true;
+                    this.chunks.last(&usage)
+                }
+                Some(Event::Failed(error)) => {
+                    this.ended = true;
+                    vec![Rejection::from(error).body()]
+                }
+                Some(Event::Queued { .. } | Event::Started { .. }) => continue,
+                None => return Poll::Ready(None),
+            };
+            if this.ended {
+                let mut bytes = frame(&values).to_vec();
+                bytes.extend_from_slice(b"data: [DONE]\n\n");
+                return Poll::Ready(Some(Ok(bytes.into())));
+            }
+            if !values.is_empty() {
+                return Poll::Ready(Some(Ok(frame(&values))));
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// `data:` lines; never `id:` lines, which make OpenAI's client read blank lines as events.
+fn frame(values: &[Value]) -> Bytes {
+    values.iter().map(|value| format!("data: {value}\n\n")).collect::<String>().into()
+}

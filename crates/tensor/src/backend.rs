@@ -1,0 +1,95 @@
+//! The contract between a model and the hardware that runs it: about twenty coarse operations.
+//!
+//! Fusion is part of the contract ("one activation, several weights", "gate, up and SwiGLU",
+//! "residual and norm", "RoPE and KV write"), because fast backends need it. Out-parameters come
+//! first; shapes are row-major and named in each comment.
+
+use crate::{Batch, KvCache, KvLayout, Result, Rope, Tensor, Weight, WeightSource};
+
+/// One kind of hardware. `rows` is the number of tokens in the step, `d` the model width.
+///
+/// All activations are f32 `[rows, cols]`. A backend may quantise an activation inside an
+/// operation; it must then do so per row, so that a row's result does not depend on its
+/// neighbours.
+pub trait Backend: Send + Sync {
+    /// Short name, as in `--backend`: `reference`, `cpu`.
+    fn name(&self) -> &'static str;
+
+    /// One line for people: what was found and is being used, e.g. `AVX-512 VNNI, 2 threads`.
+    fn description(&self) -> String;
+
+    /// A zeroed activation `[rows, cols]`; `rows` is also its capacity, see [`Tensor::set_rows`].
+    fn alloc(&self, rows: usize, cols: usize) -> Result<Tensor>;
+
+    /// A paged KV cache for every layer, zeroed.
+    fn alloc_kv(&self, layout: &KvLayout) -> Result<KvCache>;
+
+    /// Bytes that [`Backend::prepare`] will hold for this matrix in this backend's own layout.
+    fn prepared_bytes(&self, source: &WeightSource<'_>) -> usize;
+
+    /// Takes a matrix `[n, k]` in any file format into this backend's own layout, once, at load.
+    fn prepare(&self, source: &WeightSource<'_>) -> Result<Weight>;
+
+    /// Host values `[rows, cols]` into `out`, whose rows become `values.len() / cols`.
+    fn upload(&self, out: &mut Tensor, values: &[f32]) -> Result<()>;
+
+    /// `x [rows, cols]` back to the host; `out` is resized.
+    fn download(&self, out: &mut Vec<f32>, x: &Tensor) -> Result<()>;
+
+    /// `out[i] = table[tokens[i]]`; `table [vocab, d]`, `out [rows, d]`.
+    fn embed(&self, out: &mut Tensor, table: &Weight, tokens: &[u32]) -> Result<()>;
+
+    /// `out = x / sqrt(mean(x^2) + eps) * scale`, row by row; `scale [1, d]`.
+    fn rms_norm(&self, out: &mut Tensor, x: &Tensor, scale: &Tensor, eps: f32) -> Result<()>;
+
+    /// `residual += delta`, then `out = rms_norm(residual)`.
+    fn add_rms_norm(
+        &self,
+        out: &mut Tensor,
+        residual: &mut Tensor,
+        delta: &Tensor,
+        norm: (&Tensor, f32),
+    ) -> Result<()>;
+
+    /// `residual += delta`, `[rows, d]` both.
+    fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()>;
+
+    /// `x[i] += bias` for every row; `bias [1, cols]`.
+    fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()>;
+
+    /// `outs[j] = x * weights[j]^T`; `x [rows, k]`, `weights[j] [n_j, k]`, `outs[j] [rows, n_j]`.
+    /// The activation is read (and quantised, where the backend does so) once for all weights.
+    fn matmul(&self, outs: &mut [&mut Tensor], x: &Tensor, weights: &[&Weight]) -> Result<()>;
+
+    /// `out = silu(x * gate^T) * (x * up^T)`; `gate`, `up` `[n, k]`, `out [rows, n]`.
+    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()>;
+
+    /// Rotates `q [rows, n_heads * head_dim]` in place, rotates `k [rows, n_kv_heads * head_dim]`
+    /// and writes it with `v` into `kv` of `layer` at the batch's slots.
+    #[expect(clippy::too_many_arguments, reason = "one operation; a struct would hide its parts")]
+    fn rope_kv_write(
+        &self,
+        kv: &mut KvCache,
+        layer: usize,
+        qkv: (&mut Tensor, &mut Tensor, &Tensor),
+        rope: &Rope,
+        batch: &Batch<'_>,
+    ) -> Result<()>;
+
+    /// Causal attention of each row of `q [rows, n_heads * head_dim_k]` over its own sequence's
+    /// cached positions `0..=position`; `out [rows, n_heads * head_dim_v]`. `scale` multiplies
+    /// the dot products before the softmax. Query head `h` reads KV head
+    /// `h / (n_heads / n_kv_heads)`.
+    #[expect(clippy::too_many_arguments, reason = "one operation; a struct would hide its parts")]
+    fn attention(
+        &self,
+        out: &mut Tensor,
+        q: &Tensor,
+        kv: (&KvCache, usize),
+        scale: f32,
+        batch: &Batch<'_>,
+    ) -> Result<()>;
+
+    /// `out[i] = x[rows[i]]`.
+    fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()>;
+}

@@ -1,0 +1,63 @@
+//! What one forward step computes: which tokens of which sequences, and where their keys live.
+
+use crate::{Error, Result};
+
+/// The rows of one step. Rows of one sequence are adjacent and in order of position.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Token id of each row, `[rows]`.
+    pub tokens: &'a [u32],
+    /// One entry per sequence; their `rows` add up to `tokens.len()`.
+    pub spans: &'a [Span<'a>],
+}
+
+/// One sequence's share of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
+    /// Rows of this sequence in the step.
+    pub rows: usize,
+    /// Position of the first of these rows; all earlier positions are in the cache already.
+    pub first_position: usize,
+    /// Page table: position `p` lives in page `pages[p / page_len]` at offset `p % page_len`.
+    pub pages: &'a [u32],
+}
+
+impl Batch<'_> {
+    /// Refuses a batch whose parts do not fit together or reach outside the cache.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] with what is wrong.
+    pub fn check(&self, page_len: usize, page_count: usize) -> Result<()> {
+        let rows: usize = self.spans.iter().map(|span| span.rows).sum();
+        if rows != self.tokens.len() {
+            let tokens = self.tokens.len();
+            return Err(Error::Batch(format!("spans cover {rows} rows of {tokens} tokens")));
+        }
+        for span in self.spans {
+            let end = span.first_position + span.rows;
+            if span.pages.len() * page_len < end {
+                let pages = span.pages.len();
+                return Err(Error::Batch(format!("{pages} pages do not hold {end} positions")));
+            }
+            if let Some(page) = span.pages.iter().find(|page| **page as usize >= page_count) {
+                return Err(Error::Batch(format!("page {page} of {page_count}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// `(span, position)` of every row in order.
+    pub fn rows(&self) -> impl Iterator<Item = (&Span<'_>, usize)> {
+        self.spans
+            .iter()
+            .flat_map(|span| (0..span.rows).map(move |i| (span, span.first_position + i)))
+    }
+}
+
+impl Span<'_> {
+    /// Index of `position` in a cache that stores page after page.
+    #[must_use]
+    pub fn slot(&self, position: usize, page_len: usize) -> usize {
+        self.pages[position / page_len] as usize * page_len + position % page_len
+    }
+}

@@ -1,0 +1,280 @@
+//! Attention and the cache: groups, widths, page borders, several sequences, long contexts.
+//!
+//! Each case is computed in one batch and compared with the reference, then once more position by
+//! position, which must give the same bits.
+
+use super::cases::{Rng, Values, values};
+use super::run::{Checker, host, input, output};
+use super::tolerance;
+use crate::{Backend, Batch, KvCache, KvFormat, KvLayout, Result, Rope, RopePairing, Span, Tensor};
+
+/// One cache and what is asked of it.
+struct Case {
+    n_kv_heads: usize,
+    /// Query heads that share a KV head.
+    group: usize,
+    head_dim_k: usize,
+    head_dim_v: usize,
+    page_len: usize,
+    format: KvFormat,
+    /// `(earlier positions, rows in the batch)` of each sequence.
+    spans: Vec<(usize, usize)>,
+    scale: f32,
+    rotated: bool,
+}
+
+/// Rows of one step: `(sequence, first position, rows)`.
+type Step = Vec<(usize, usize, usize)>;
+
+/// Queries, keys and values of one sequence, `[positions, cols]`.
+struct Sequence {
+    len: usize,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    pages: Vec<u32>,
+}
+
+fn cases() -> Vec<Case> {
+    let case = |(n_kv_heads, group), head_dim, spans: &[(usize, usize)]| Case {
+        n_kv_heads,
+        group,
+        head_dim_k: head_dim,
+        head_dim_v: head_dim,
+        page_len: 16,
+        format: KvFormat::F32,
+        spans: spans.to_vec(),
+        scale: 1.0 / (head_dim as f32).sqrt(),
+        rotated: false,
+    };
+    let mixed = [(0, 5), (20, 1), (33, 3), (0, 0), (7, 1)];
+    let mut cases = Vec::new();
+    for head_dim in [64, 80, 128] {
+        for heads in [(2, 1), (2, 2), (3, 3), (1, 8)] {
+            cases.push(case(heads, head_dim, &[(13, 6)]));
+            cases.push(Case { format: KvFormat::F16, ..case(heads, head_dim, &[(0, 18)]) });
+        }
+    }
+    for format in [KvFormat::F32, KvFormat::F16] {
+        cases.push(Case { format, ..case((2, 2), 64, &mixed) });
+        cases.push(Case { format, rotated: true, ..case((3, 3), 64, &mixed) });
+        cases.push(Case { format, ..case((1, 3), 64, &[(311, 2), (599, 1)]) });
+        cases.push(Case { format, page_len: 32, ..case((1, 2), 64, &[(0, 333)]) });
+        cases.push(Case { format, page_len: 5, ..case((2, 1), 64, &[(9, 3), (0, 4)]) });
+        cases.push(Case { format, page_len: 1, ..case((1, 1), 64, &[(2, 3)]) });
+        cases.push(Case { format, head_dim_v: 48, ..case((2, 2), 80, &mixed) });
+        cases.push(Case { format, scale: 4.0, ..case((2, 2), 64, &[(40, 4)]) });
+    }
+    cases.push(case((2, 2), 64, &[(0, 0)]));
+    cases.push(case((2, 2), 64, &[]));
+    cases
+}
+
+pub(super) fn run(check: &mut Checker<'_>) {
+    for (seed, case) in cases().iter().enumerate() {
+        let name = format!("{}, seed {seed}", case.name());
+        let result = compare(check, case, seed as u64, &name);
+        check.done("attention", &name, result);
+    }
+}
+
+impl Case {
+    fn name(&self) -> String {
+        let Case { n_kv_heads, group, head_dim_k, head_dim_v, page_len, .. } = self;
+        let rotated = if self.rotated { ", rotated" } else { "" };
+        format!(
+            "{n_kv_heads} x {group} heads of {head_dim_k}/{head_dim_v}, pages of {page_len}, \
+             {:?}, spans {:?}, scale {}{rotated}",
+            self.format, self.spans, self.scale
+        )
+    }
+
+    fn n_heads(&self) -> usize {
+        self.n_kv_heads * self.group
+    }
+
+    fn layout(&self, page_count: usize) -> KvLayout {
+        KvLayout {
+            // Two, so that writing one and reading the other would show.
+            n_layers: 2,
+            n_kv_heads: self.n_kv_heads,
+            head_dim_k: self.head_dim_k,
+            head_dim_v: self.head_dim_v,
+            page_len: self.page_len,
+            page_count,
+            format: self.format,
+        }
+    }
+
+    fn rope(&self) -> Rope {
+        let dims = self.head_dim_k;
+        let mut rope = Rope::new(RopePairing::Interleaved, dims, dims, 10_000.0);
+        if !self.rotated {
+            // Angles of 0 change nothing, so that only attention is compared.
+            rope.inverse_frequencies.fill(0.0);
+        }
+        rope
+    }
+
+    fn sequences(&self, rng: &mut Rng) -> (Vec<Sequence>, usize) {
+        let lens = || self.spans.iter().map(|(earlier, rows)| earlier + rows);
+        let used: usize = lens().map(|len| len.div_ceil(self.page_len)).sum();
+        let page_count = used + 2;
+        let mut pages = rng.shuffled(u32::try_from(page_count).expect("few pages"));
+        let sequences = lens().map(|len| Sequence {
+            len,
+            q: values(Values::Even, len, self.n_heads() * self.head_dim_k, rng),
+            k: values(Values::Even, len, self.n_kv_heads * self.head_dim_k, rng),
+            v: values(Values::Even, len, self.n_kv_heads * self.head_dim_v, rng),
+            pages: pages.drain(..len.div_ceil(self.page_len)).collect(),
+        });
+        (sequences.collect(), page_count)
+    }
+
+    /// All earlier positions, one sequence after the other; then one step with all.
+    fn batched(&self) -> Vec<Step> {
+        let earlier = self.spans.iter().enumerate().filter(|(_, (earlier, _))| *earlier > 0);
+        let mut steps: Vec<Step> =
+            earlier.map(|(s, (earlier, _))| vec![(s, 0, *earlier)]).collect();
+        steps.push(self.spans.iter().enumerate().map(|(s, (e, rows))| (s, *e, *rows)).collect());
+        steps
+    }
+
+    /// Position by position, one row a step.
+    fn alone(&self) -> Vec<Step> {
+        let spans = self.spans.iter().enumerate();
+        spans.flat_map(|(s, (e, rows))| (0..e + rows).map(move |p| vec![(s, p, 1)])).collect()
+    }
+}
+
+fn compare(check: &mut Checker<'_>, case: &Case, seed: u64, name: &str) -> Result<()> {
+    let (sequences, page_count) = case.sequences(&mut Rng(seed));
+    let backend = check.backend;
+    let found = attend(backend, case, (&sequences, page_count), &case.batched())?;
+    let expected = attend(&check.reference, case, (&sequences, page_count), &case.batched())?;
+    for (s, sequence) in sequences.iter().enumerate() {
+        let bounds = bounds(case, sequence);
+        let bound = |i: usize| bounds[i / case.head_dim_v];
+        check.close(
+            "attention",
+            &format!("sequence {s} of {name}"),
+            (&found[s], &expected[s]),
+            bound,
+        );
+    }
+    let alone = attend(backend, case, (&sequences, page_count), &case.alone())?;
+    for (s, (alone, found)) in alone.iter().zip(&found).enumerate() {
+        let name = format!("row by row, sequence {s} of {name}");
+        check.same("attention", &name, alone, found);
+    }
+    Ok(())
+}
+
+/// The outputs of every position of each sequence, `[positions, n_heads * head_dim_v]`.
+fn attend(
+    backend: &dyn Backend,
+    case: &Case,
+    (sequences, page_count): (&[Sequence], usize),
+    steps: &[Step],
+) -> Result<Vec<Vec<f32>>> {
+    let mut kv = backend.alloc_kv(&case.layout(page_count))?;
+    poison(backend, case, &mut kv)?;
+    let mut outs: Vec<Vec<f32>> = sequences.iter().map(|_| Vec::new()).collect();
+    for step in steps {
+        let spans: Vec<Span<'_>> = step
+            .iter()
+            .map(|(s, first, rows)| Span {
+                rows: *rows,
+                first_position: *first,
+                pages: &sequences[*s].pages,
+            })
+            .collect();
+        let rows = |of: fn(&Sequence) -> &Vec<f32>, cols: usize| -> Vec<f32> {
+            let part = |(s, first, rows): &(usize, usize, usize)| {
+                of(&sequences[*s])[first * cols..(first + rows) * cols].to_vec()
+            };
+            step.iter().flat_map(part).collect()
+        };
+        let k_cols = case.n_kv_heads * case.head_dim_k;
+        let v_cols = case.n_kv_heads * case.head_dim_v;
+        let q_cols = k_cols * case.group;
+        let out_cols = v_cols * case.group;
+        let mut q = input(backend, &rows(|s| &s.q, q_cols), q_cols)?;
+        let mut k = input(backend, &rows(|s| &s.k, k_cols), k_cols)?;
+        let v = input(backend, &rows(|s| &s.v, v_cols), v_cols)?;
+        let tokens = vec![0; q.rows()];
+        let batch = Batch { tokens: &tokens, spans: &spans };
+        backend.rope_kv_write(&mut kv, 1, (&mut q, &mut k, &v), &case.rope(), &batch)?;
+        let mut out = output(backend, q.rows(), out_cols)?;
+        backend.attention(&mut out, &q, (&kv, 1), case.scale, &batch)?;
+        let values = host(backend, &out)?;
+        let mut at = 0;
+        for (s, _, rows) in step {
+            outs[*s].extend_from_slice(&values[at * out_cols..(at + rows) * out_cols]);
+            at += rows;
+        }
+    }
+    Ok(outs)
+}
+
+/// Fills all pages with NaN, as an earlier owner might have left them: what lies beyond a row's
+/// position must not be read.
+fn poison(backend: &dyn Backend, case: &Case, kv: &mut KvCache) -> Result<()> {
+    let page_count = kv.layout.page_count;
+    let rows = page_count * case.page_len;
+    let pages: Vec<u32> = (0..).take(page_count).collect();
+    let spans = [Span { rows, first_position: 0, pages: &pages }];
+    let tokens = vec![0; rows];
+    let batch = Batch { tokens: &tokens, spans: &spans };
+    let nan = |cols: usize| -> Result<Tensor> {
+        let mut tensor = backend.alloc(rows, cols)?;
+        backend.upload(&mut tensor, &vec![f32::NAN; rows * cols])?;
+        Ok(tensor)
+    };
+    let mut q = nan(case.n_heads() * case.head_dim_k)?;
+    let mut k = nan(case.n_kv_heads * case.head_dim_k)?;
+    let v = nan(case.n_kv_heads * case.head_dim_v)?;
+    for layer in 0..2 {
+        backend.rope_kv_write(kv, layer, (&mut q, &mut k, &v), &case.rope(), &batch)?;
+    }
+    Ok(())
+}
+
+/// Of every position and head, `[positions * n_heads]`.
+fn bounds(case: &Case, sequence: &Sequence) -> Vec<f64> {
+    let (n_heads, dim_k) = (case.n_heads(), case.head_dim_k);
+    let head = |x: &'_ [f32], at: usize| -> Vec<f64> {
+        x[at * dim_k..][..dim_k].iter().map(|x| f64::from(x.abs())).collect()
+    };
+    let value_highest = sequence.v.iter().fold(0.0, |max: f32, v| max.max(v.abs()));
+    let mut bounds = Vec::with_capacity(sequence.len * n_heads);
+    for position in 0..sequence.len {
+        for h in 0..n_heads {
+            let q = head(&sequence.q, position * n_heads + h);
+            let kv_head = h / case.group;
+            let score = |p: usize| -> f64 {
+                let k = head(&sequence.k, p * case.n_kv_heads + kv_head);
+                // Turning a pair may move its whole length into one value, in q and in k.
+                2.0 * q.iter().zip(&k).map(|(q, k)| q * k).sum::<f64>()
+            };
+            let score_highest = (0..=position).map(score).fold(0.0, f64::max);
+            bounds.push(tolerance::attention(&tolerance::Attention {
+                positions: position + 1,
+                head_dim_k: dim_k,
+                score_highest: score_highest * f64::from(case.scale),
+                value_highest: f64::from(value_highest),
+                key_error: key_error(case, position),
+            }));
+        }
+    }
+    bounds
+}
+
+/// By how much of themselves rotated queries and stored keys may differ.
+fn key_error(case: &Case, position: usize) -> f64 {
+    match (case.rotated, case.format) {
+        (false, _) => 0.0,
+        (true, KvFormat::F32) => tolerance::rope(position as f64, 1.0),
+        (true, KvFormat::F16) => tolerance::rope(position as f64, 1.0) + 1.0 / 1024.0,
+    }
+}

@@ -1,0 +1,176 @@
+//! Matmul and SwiGLU in every format.
+
+use quant::FormatId;
+
+use super::cases::{Matrix, ROWS, Rng, VALUES, Values, matrices, small_matrix, values};
+use super::run::{Checker, host, input, multiply, output};
+use super::tolerance::{self, Activation, Groups};
+use crate::{Backend, Result, Weight};
+
+pub(super) fn run(check: &mut Checker<'_>) {
+    for format in FormatId::all() {
+        run_format(check, format);
+    }
+    for formats in [
+        [FormatId::Q4_0, FormatId::F32, FormatId::Q8_0],
+        [FormatId::Q4K, FormatId::Q6K, FormatId::F16],
+    ] {
+        let case = format!("{formats:?} together");
+        let result = together(check, &case, formats);
+        check.done("matmul", &case, result);
+    }
+}
+
+/// All that one format takes part in alone.
+pub(super) fn run_format(check: &mut Checker<'_>, format: FormatId) {
+    for (n, k) in matrices(format) {
+        let case = format!("{} [{n}, {k}]", format.name());
+        let result = shapes(check, format, (n, k));
+        check.done("matmul", &case, result);
+    }
+    let case = format!("{}, invariance", format.name());
+    let result = invariance(check, format);
+    check.done("matmul", &case, result);
+    let case = format!("{}, gated", format.name());
+    let result = gated(check, format);
+    check.done("swiglu", &case, result);
+}
+
+/// What the bound of this format and these values is about.
+fn activation(format: FormatId, kind: Values) -> Activation {
+    match kind {
+        _ if format.block_len() == 1 => Activation::Exact,
+        Values::Whole | Values::Zeros => Activation::Exact,
+        Values::Even | Values::Large | Values::Tiny | Values::Holes => Activation::Int8,
+    }
+}
+
+fn groups(matrix: &[f32], k: usize) -> Vec<Groups> {
+    matrix.chunks_exact(k).map(Groups::of).collect()
+}
+
+/// One matrix against all numbers of rows.
+fn shapes(check: &mut Checker<'_>, format: FormatId, (n, k): (usize, usize)) -> Result<()> {
+    let seed = (n * 10_000 + k) as u64;
+    let mut rng = Rng(seed);
+    let matrix = Matrix::new(format, (n, k), &mut rng);
+    let weights = groups(&matrix.dequantized(), k);
+    let weight = check.backend.prepare(&matrix.source())?;
+    let promised = check.backend.prepared_bytes(&matrix.source());
+    if weight.held_bytes != promised {
+        let reason = format!("holds {} bytes, promised {promised}", weight.held_bytes);
+        check.fail("prepare", &format!("{} [{n}, {k}]", format.name()), reason);
+    }
+    let reference = check.reference.prepare(&matrix.source())?;
+    for rows in ROWS {
+        let all: &[Values] = if rows == 7 { &VALUES } else { &VALUES[..2] };
+        for kind in all {
+            let x = values(*kind, rows, k, &mut rng);
+            let found = multiply(check.backend, &x, &[&weight])?;
+            let expected = multiply(&check.reference, &x, &[&reference])?;
+            let x = groups(&x, k);
+            let activation = activation(format, *kind);
+            let case = format!("{} [{n}, {k}], {rows} rows, {kind:?}, seed {seed}", format.name());
+            check.close("matmul", &case, (&found[0], &expected[0]), |i| {
+                tolerance::matmul(&x[i / n], &weights[i % n], activation)
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A row alone, among others, and with other weights: the same bits.
+fn invariance(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
+    let (n, k) = small_matrix(format);
+    let mut rng = Rng(7);
+    let matrix = Matrix::new(format, (n, k), &mut rng);
+    let other = Matrix::new(format, (16, k), &mut rng);
+    let float = Matrix::new(FormatId::F32, (5, k), &mut rng);
+    let backend = check.backend;
+    let weight = backend.prepare(&matrix.source())?;
+    let (other, float) = (backend.prepare(&other.source())?, backend.prepare(&float.source())?);
+    let rows = 65;
+    let x = values(Values::Even, rows, k, &mut rng);
+    let whole = multiply(backend, &x, &[&weight])?.swap_remove(0);
+    let among = multiply(backend, &x, &[&other, &weight, &float])?.swap_remove(1);
+    check.same("matmul", &format!("{}, among weights", format.name()), &among, &whole);
+    for step in [1, 2, 3, 9] {
+        let mut cut = Vec::new();
+        for x in x.chunks(step * k) {
+            cut.extend(multiply(backend, x, &[&weight])?.swap_remove(0));
+        }
+        let case = format!("{}, {step} of 65 rows at a time, seed 7", format.name());
+        check.same("matmul", &case, &cut, &whole);
+    }
+    Ok(())
+}
+
+/// Several weights of different formats in one call.
+fn together(check: &mut Checker<'_>, case: &str, formats: [FormatId; 3]) -> Result<()> {
+    let k = formats.iter().map(|format| format.block_len()).fold(64, usize::max);
+    let mut rng = Rng(11);
+    let matrices: Vec<Matrix> =
+        formats.iter().zip([33, 1, 20]).map(|(f, n)| Matrix::new(*f, (n, k), &mut rng)).collect();
+    let prepare = |backend: &dyn Backend| -> Result<Vec<Weight>> {
+        matrices.iter().map(|matrix| backend.prepare(&matrix.source())).collect()
+    };
+    let (weights, references) = (prepare(check.backend)?, prepare(&check.reference)?);
+    let x = values(Values::Even, 9, k, &mut rng);
+    let found = multiply(check.backend, &x, &weights.iter().collect::<Vec<_>>())?;
+    let expected = multiply(&check.reference, &x, &references.iter().collect::<Vec<_>>())?;
+    let x = groups(&x, k);
+    for (j, matrix) in matrices.iter().enumerate() {
+        let w = groups(&matrix.dequantized(), k);
+        let activation = activation(matrix.format, Values::Even);
+        check.close("matmul", case, (&found[j], &expected[j]), |i| {
+            tolerance::matmul(&x[i / matrix.n], &w[i % matrix.n], activation)
+        });
+    }
+    Ok(())
+}
+
+fn gate(backend: &dyn Backend, x: &[f32], [gate, up]: [&Weight; 2]) -> Result<Vec<f32>> {
+    let x = input(backend, x, gate.k)?;
+    let mut out = output(backend, x.rows(), gate.n)?;
+    backend.swiglu(&mut out, &x, gate, up)?;
+    host(backend, &out)
+}
+
+/// SwiGLU: bounds, then invariance.
+fn gated(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
+    let (n, k) = small_matrix(format);
+    let mut rng = Rng(13);
+    let matrices = [(); 2].map(|()| Matrix::new(format, (n, k), &mut rng));
+    let [g, u] = matrices.each_ref().map(|matrix| check.backend.prepare(&matrix.source()));
+    let (g, u) = (g?, u?);
+    let [ref_g, ref_u] = matrices.each_ref().map(|m| check.reference.prepare(&m.source()));
+    let (ref_g, ref_u) = (ref_g?, ref_u?);
+    let [w_g, w_u] = matrices.each_ref().map(|matrix| groups(&matrix.dequantized(), k));
+    for rows in ROWS {
+        for kind in [Values::Even, Values::Whole, Values::Zeros] {
+            let x = values(kind, rows, k, &mut rng);
+            let found = gate(check.backend, &x, [&g, &u])?;
+            let expected = gate(&check.reference, &x, [&ref_g, &ref_u])?;
+            let products = multiply(&check.reference, &x, &[&ref_g, &ref_u])?;
+            let x = groups(&x, k);
+            let activation = activation(format, kind);
+            let case = format!("{} [{n}, {k}], {rows} rows, {kind:?}, seed 13", format.name());
+            check.close("swiglu", &case, (&found, &expected), |i| {
+                let bound = |w: &[Groups]| tolerance::matmul(&x[i / n], &w[i % n], activation);
+                let value = |j: usize| f64::from(products[j][i]);
+                tolerance::swiglu((value(0), bound(&w_g)), (value(1), bound(&w_u)))
+            });
+        }
+    }
+    let x = values(Values::Even, 65, k, &mut rng);
+    let whole = gate(check.backend, &x, [&g, &u])?;
+    for step in [1, 7] {
+        let mut cut = Vec::new();
+        for x in x.chunks(step * k) {
+            cut.extend(gate(check.backend, x, [&g, &u])?);
+        }
+        let case = format!("{}, {step} of 65 rows at a time, seed 13", format.name());
+        check.same("swiglu", &case, &cut, &whole);
+    }
+    Ok(())
+}

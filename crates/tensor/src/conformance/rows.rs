@@ -1,0 +1,163 @@
+//! What works on rows alone: buffers, embedding, norms, sums, gathering.
+
+use quant::FormatId;
+
+use super::cases::{Matrix, ROWS, Rng, Values, small_matrix, values};
+use super::run::{Checker, host, input, output};
+use super::tolerance;
+use crate::{Backend, Result};
+
+/// Widths of rows.
+const WIDTHS: [usize; 7] = [1, 31, 32, 33, 64, 576, 1025];
+
+pub(super) fn run(check: &mut Checker<'_>) {
+    let result = buffers(check);
+    check.done("alloc", "buffers", result);
+    for format in FormatId::all() {
+        let result = embed(check, format);
+        check.done("embed", format.name(), result);
+    }
+    for d in WIDTHS {
+        let case = format!("width {d}");
+        let result = norms(check, d);
+        check.done("rms_norm", &case, result);
+        let result = sums(check, d);
+        check.done("add", &case, result);
+        let result = gather(check, d);
+        check.done("gather_rows", &case, result);
+    }
+}
+
+/// Zeroed at first, given back as put in, and as many rows as put in.
+fn buffers(check: &mut Checker<'_>) -> Result<()> {
+    let backend = check.backend;
+    let mut tensor = backend.alloc(5, 33)?;
+    let zeros = host(backend, &tensor)?;
+    check.same("alloc", "[5, 33]", &zeros, &[0.0; 165]);
+    let put = values(Values::Tiny, 3, 33, &mut Rng(1));
+    backend.upload(&mut tensor, &put)?;
+    let got = host(backend, &tensor)?;
+    check.same("download", "3 of 5 rows", &got, &put);
+    backend.upload(&mut tensor, &[])?;
+    let got = host(backend, &tensor)?;
+    check.same("download", "0 of 5 rows", &got, &[]);
+    Ok(())
+}
+
+fn embed(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
+    let (n, k) = small_matrix(format);
+    let matrix = Matrix::new(format, (n, k), &mut Rng(3));
+    let table = matrix.dequantized();
+    let weight = check.backend.prepare(&matrix.source())?;
+    let last = u32::try_from(n - 1).expect("a small matrix");
+    for tokens in [&[][..], &[0], &[last, 5, 5, 0, 16, 15]] {
+        let mut out = output(check.backend, tokens.len(), k)?;
+        check.backend.embed(&mut out, &weight, tokens)?;
+        let found = host(check.backend, &out)?;
+        let rows = tokens.iter().map(|token| &table[*token as usize * k..][..k]);
+        let expected: Vec<f32> = rows.flatten().copied().collect();
+        let highest = |i: usize| {
+            let row = expected[i / k * k..][..k].iter();
+            row.fold(0.0, |highest: f64, value| highest.max(f64::from(value.abs())))
+        };
+        let case = format!("{} [{n}, {k}] of {tokens:?}, seed 3", format.name());
+        check.close("embed", &case, (&found, &expected), |i| tolerance::embed(highest(i)));
+    }
+    Ok(())
+}
+
+fn rms_norm(backend: &dyn Backend, x: &[f32], scale: &[f32], eps: f32) -> Result<Vec<f32>> {
+    let d = scale.len();
+    let mut norm = backend.alloc(1, d)?;
+    backend.upload(&mut norm, scale)?;
+    let x = input(backend, x, d)?;
+    let mut out = output(backend, x.rows(), d)?;
+    backend.rms_norm(&mut out, &x, &norm, eps)?;
+    host(backend, &out)
+}
+
+/// `(residual, out)`.
+fn add_rms_norm(
+    backend: &dyn Backend,
+    (residual, delta): (&[f32], &[f32]),
+    scale: &[f32],
+    eps: f32,
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let d = scale.len();
+    let mut norm = backend.alloc(1, d)?;
+    backend.upload(&mut norm, scale)?;
+    let (mut residual, delta) = (input(backend, residual, d)?, input(backend, delta, d)?);
+    let mut out = output(backend, residual.rows(), d)?;
+    backend.add_rms_norm(&mut out, &mut residual, &delta, (&norm, eps))?;
+    Ok((host(backend, &residual)?, host(backend, &out)?))
+}
+
+fn norms(check: &mut Checker<'_>, d: usize) -> Result<()> {
+    let mut rng = Rng(d as u64);
+    let scale = values(Values::Even, 1, d, &mut rng);
+    for rows in ROWS {
+        for kind in [Values::Even, Values::Zeros, Values::Large, Values::Tiny] {
+            for eps in [1e-5, 1e-6] {
+                let case = format!("{rows} rows of {d}, {kind:?}, eps {eps}");
+                let x = values(kind, rows, d, &mut rng);
+                let found = rms_norm(check.backend, &x, &scale, eps)?;
+                let expected = rms_norm(&check.reference, &x, &scale, eps)?;
+                let bound = |i: usize| tolerance::rms_norm(expected[i], d);
+                check.close("rms_norm", &case, (&found, &expected), bound);
+                let mut alone = Vec::new();
+                for x in x.chunks_exact(d) {
+                    alone.extend(rms_norm(check.backend, x, &scale, eps)?);
+                }
+                check.same("rms_norm", &format!("{case}, one by one"), &alone, &found);
+                let delta = values(kind, rows, d, &mut rng);
+                let sum: Vec<f32> = x.iter().zip(&delta).map(|(x, delta)| x + delta).collect();
+                let found = add_rms_norm(check.backend, (&x, &delta), &scale, eps)?;
+                check.same("add_rms_norm", &format!("{case}, residual"), &found.0, &sum);
+                let expected = rms_norm(&check.reference, &sum, &scale, eps)?;
+                let bound = |i: usize| tolerance::rms_norm(expected[i], d);
+                check.close("add_rms_norm", &case, (&found.1, &expected), bound);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One correctly rounded addition each: exact.
+fn sums(check: &mut Checker<'_>, d: usize) -> Result<()> {
+    let mut rng = Rng(d as u64);
+    let backend = check.backend;
+    for rows in ROWS {
+        let case = format!("{rows} rows of {d}");
+        let x = values(Values::Even, rows, d, &mut rng);
+        let delta = values(Values::Large, rows, d, &mut rng);
+        let mut out = input(backend, &x, d)?;
+        backend.add(&mut out, &input(backend, &delta, d)?)?;
+        let expected: Vec<f32> = x.iter().zip(&delta).map(|(x, delta)| x + delta).collect();
+        let found = host(backend, &out)?;
+        check.same("add", &case, &found, &expected);
+        let bias = values(Values::Even, 1, d, &mut rng);
+        let mut vector = backend.alloc(1, d)?;
+        backend.upload(&mut vector, &bias)?;
+        let mut out = input(backend, &x, d)?;
+        backend.add_bias(&mut out, &vector)?;
+        let expected: Vec<f32> = x.iter().enumerate().map(|(i, x)| x + bias[i % d]).collect();
+        let found = host(backend, &out)?;
+        check.same("add_bias", &case, &found, &expected);
+    }
+    Ok(())
+}
+
+fn gather(check: &mut Checker<'_>, d: usize) -> Result<()> {
+    let backend = check.backend;
+    let x = values(Values::Tiny, 9, d, &mut Rng(d as u64));
+    let tensor = input(backend, &x, d)?;
+    for rows in [&[][..], &[8], &[3, 3, 0, 8, 1]] {
+        let mut out = output(backend, rows.len(), d)?;
+        backend.gather_rows(&mut out, &tensor, rows)?;
+        let expected = rows.iter().map(|row| &x[*row as usize * d..][..d]);
+        let expected: Vec<f32> = expected.flatten().copied().collect();
+        let found = host(backend, &out)?;
+        check.same("gather_rows", &format!("{rows:?} of width {d}"), &found, &expected);
+    }
+    Ok(())
+}

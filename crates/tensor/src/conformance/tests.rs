@@ -1,0 +1,275 @@
+//! The net itself: the reference passes, and every deliberate bug is caught where it is.
+
+use quant::FormatId;
+
+use super::run::Checker;
+use super::{attention, matmul, refusals, rope, rows, run};
+use crate::reference::Reference;
+use crate::{
+    Backend, Batch, KvCache, KvLayout, Result, Rope, RopePairing, Span, Tensor, Weight,
+    WeightSource,
+};
+
+#[test]
+fn the_reference_agrees_with_itself() {
+    let failures = run(&Reference::new());
+    assert!(failures.is_empty(), "{} failures, first: {}", failures.len(), failures[0]);
+}
+
+/// A mistake that a backend might make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bug {
+    /// Loses the last input column of rows beyond the 32nd.
+    MatmulTail,
+    /// The last bit of the first row tells whether it had neighbours.
+    MatmulNeighbours,
+    /// Gives the second output the first weight.
+    MatmulSwapped,
+    /// Half the sigmoid's slope.
+    SwigluSlope,
+    /// No epsilon.
+    NormEps,
+    /// Leaves the residual as it was.
+    NormResidual,
+    /// Always pairs halves.
+    RopePairing,
+    /// Takes the whole head although only a part turns.
+    RopePart,
+    /// Writes one layer for all.
+    CacheLayer,
+    /// Sees one position ahead.
+    AttentionAhead,
+    /// Ignores the page table.
+    AttentionPages,
+    /// Query heads in turns instead of groups; shows only where heads share.
+    AttentionGroups,
+    /// Softmax of 1 % too small scores.
+    AttentionScale,
+    /// Row `i + 1`.
+    EmbedNext,
+    /// Clamps what is out of range.
+    GatherClamps,
+    /// Says one byte less than it takes.
+    PreparedBytes,
+}
+
+type Part = fn(&mut Checker<'_>);
+
+/// Bug, operation that must be named, and the part of the conformance run that finds it.
+const BUGS: [(Bug, &str, Part); 16] = [
+    (Bug::MatmulTail, "matmul", one_format),
+    (Bug::MatmulNeighbours, "matmul", one_format),
+    (Bug::MatmulSwapped, "matmul", one_format),
+    (Bug::SwigluSlope, "swiglu", one_format),
+    (Bug::PreparedBytes, "prepare", one_format),
+    (Bug::NormEps, "rms_norm", rows::run),
+    (Bug::NormResidual, "add_rms_norm", rows::run),
+    (Bug::EmbedNext, "embed", rows::run),
+    (Bug::GatherClamps, "gather_rows", refusals::run),
+    (Bug::RopePairing, "rope_kv_write", rope::run),
+    (Bug::RopePart, "rope_kv_write", rope::run),
+    (Bug::CacheLayer, "attention", attention::run),
+    (Bug::AttentionAhead, "attention", attention::run),
+    (Bug::AttentionPages, "attention", attention::run),
+    (Bug::AttentionGroups, "attention", attention::run),
+    (Bug::AttentionScale, "attention", attention::run),
+];
+
+fn one_format(check: &mut Checker<'_>) {
+    matmul::run_format(check, FormatId::Q4_0);
+}
+
+#[test]
+fn every_bug_is_caught_and_named() {
+    for (bug, op, part) in BUGS {
+        let broken = Broken { inner: Reference::new(), bug };
+        let mut check = Checker::new(&broken);
+        part(&mut check);
+        let caught = check.failures.iter().any(|failure| failure.op == op);
+        assert!(caught, "{bug:?} went through: {:?}", check.failures);
+    }
+}
+
+/// The reference with one bug.
+struct Broken {
+    inner: Reference,
+    bug: Bug,
+}
+
+impl Broken {
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == bug
+    }
+}
+
+impl Backend for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+    fn description(&self) -> String {
+        format!("{:?}", self.bug)
+    }
+    fn alloc(&self, rows: usize, cols: usize) -> Result<Tensor> {
+        self.inner.alloc(rows, cols)
+    }
+    fn alloc_kv(&self, layout: &KvLayout) -> Result<KvCache> {
+        self.inner.alloc_kv(layout)
+    }
+    fn prepared_bytes(&self, source: &WeightSource<'_>) -> usize {
+        self.inner.prepared_bytes(source) - usize::from(self.has(Bug::PreparedBytes))
+    }
+    fn prepare(&self, source: &WeightSource<'_>) -> Result<Weight> {
+        self.inner.prepare(source)
+    }
+    fn upload(&self, out: &mut Tensor, values: &[f32]) -> Result<()> {
+        self.inner.upload(out, values)
+    }
+    fn download(&self, out: &mut Vec<f32>, x: &Tensor) -> Result<()> {
+        self.inner.download(out, x)
+    }
+    fn embed(&self, out: &mut Tensor, table: &Weight, tokens: &[u32]) -> Result<()> {
+        let next = u32::from(self.has(Bug::EmbedNext));
+        let tokens: Vec<u32> =
+            tokens.iter().map(|token| if *token == 5 { token + next } else { *token }).collect();
+        self.inner.embed(out, table, &tokens)
+    }
+    fn rms_norm(&self, out: &mut Tensor, x: &Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        let eps = if self.has(Bug::NormEps) { 0.0 } else { eps };
+        self.inner.rms_norm(out, x, scale, eps)
+    }
+    fn add_rms_norm(
+        &self,
+        out: &mut Tensor,
+        residual: &mut Tensor,
+        delta: &Tensor,
+        norm: (&Tensor, f32),
+    ) -> Result<()> {
+        let before = residual.host()?.to_vec();
+        self.inner.add_rms_norm(out, residual, delta, norm)?;
+        if self.has(Bug::NormResidual) {
+            residual.host_mut()?.copy_from_slice(&before);
+        }
+        Ok(())
+    }
+    fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
+        self.inner.add(residual, delta)
+    }
+    fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
+        self.inner.add_bias(x, bias)
+    }
+    fn matmul(&self, outs: &mut [&mut Tensor], x: &Tensor, weights: &[&Weight]) -> Result<()> {
+        if self.has(Bug::MatmulTail) && x.rows() > 32 {
+            let k = x.cols();
+            let mut values = x.host()?.to_vec();
+            values.chunks_exact_mut(k).skip(32).for_each(|row| row[k - 1] = 0.0);
+            return self.inner.matmul(outs, &Tensor::host_from(values, k), weights);
+        }
+        self.inner.matmul(outs, x, weights)?;
+        if self.has(Bug::MatmulNeighbours) && x.rows() > 1 {
+            let first = &mut outs[0].host_mut()?[0];
+            *first = f32::from_bits(first.to_bits() ^ 1);
+        }
+        if self.has(Bug::MatmulSwapped) && outs.len() > 1 {
+            let first = outs[0].host()?[0];
+            outs[1].host_mut()?[0] = first;
+        }
+        Ok(())
+    }
+    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
+        self.inner.swiglu(out, x, gate, up)?;
+        if self.has(Bug::SwigluSlope) {
+            out.host_mut()?.iter_mut().for_each(|value| *value *= 0.9);
+        }
+        Ok(())
+    }
+    fn rope_kv_write(
+        &self,
+        kv: &mut KvCache,
+        layer: usize,
+        qkv: (&mut Tensor, &mut Tensor, &Tensor),
+        rope: &Rope,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        let mut rope = rope.clone();
+        if self.has(Bug::RopePairing) {
+            rope.pairing = RopePairing::Halves;
+        }
+        if self.has(Bug::RopePart) && 2 * rope.inverse_frequencies.len() < rope.head_dim {
+            rope.inverse_frequencies.resize(rope.head_dim / 2, 0.5);
+        }
+        let layer = if self.has(Bug::CacheLayer) && layer == 1 { 0 } else { layer };
+        self.inner.rope_kv_write(kv, layer, qkv, &rope, batch)
+    }
+    fn attention(
+        &self,
+        out: &mut Tensor,
+        q: &Tensor,
+        kv: (&KvCache, usize),
+        scale: f32,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        let scale = if self.has(Bug::AttentionScale) { scale * 0.99 } else { scale };
+        let page_len = kv.0.layout.page_len;
+        let ahead = usize::from(self.has(Bug::AttentionAhead));
+        let pages: Vec<u32> = (0..).take(kv.0.layout.page_count).collect();
+        let spans: Vec<Span<'_>> = batch
+            .spans
+            .iter()
+            .map(|span| {
+                let end = span.first_position + span.rows + ahead;
+                let room = span.pages.len() * page_len >= end;
+                let first_position = span.first_position + if room { ahead } else { 0 };
+                let straight = self.has(Bug::AttentionPages) && end <= pages.len() * page_len;
+                let pages = if straight { &pages } else { span.pages };
+                Span { first_position, pages, ..*span }
+            })
+            .collect();
+        let batch = Batch { spans: &spans, ..*batch };
+        if self.has(Bug::AttentionGroups) {
+            return self.attention_in_turns(out, q, kv, scale, &batch);
+        }
+        self.inner.attention(out, q, kv, scale, &batch)
+    }
+    fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {
+        if self.has(Bug::GatherClamps) {
+            let last = u32::try_from(x.rows()).expect("few rows") - 1;
+            let rows: Vec<u32> = rows.iter().map(|row| *row.min(&last)).collect();
+            return self.inner.gather_rows(out, x, &rows);
+        }
+        self.inner.gather_rows(out, x, rows)
+    }
+}
+
+impl Broken {
+    /// Query head `h` reads KV head `h % n_kv_heads`: permutes the heads on the way in and out.
+    fn attention_in_turns(
+        &self,
+        out: &mut Tensor,
+        q: &Tensor,
+        kv: (&KvCache, usize),
+        scale: f32,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        let layout = &kv.0.layout;
+        let (dim_k, dim_v, n_kv) = (layout.head_dim_k, layout.head_dim_v, layout.n_kv_heads);
+        let n_heads = q.cols() / dim_k;
+        let group = n_heads / n_kv;
+        let turned = |h: usize| (h % n_kv) * group + h / n_kv;
+        let mut permuted = q.host()?.to_vec();
+        for (row, from) in permuted.chunks_exact_mut(q.cols()).zip(q.host()?.chunks_exact(q.cols()))
+        {
+            for h in 0..n_heads {
+                row[turned(h) * dim_k..][..dim_k].copy_from_slice(&from[h * dim_k..][..dim_k]);
+            }
+        }
+        self.inner.attention(out, &Tensor::host_from(permuted, q.cols()), kv, scale, batch)?;
+        let cols = out.cols();
+        for row in out.host_mut()?.chunks_exact_mut(cols) {
+            let from = row.to_vec();
+            for h in 0..n_heads {
+                row[h * dim_v..][..dim_v].copy_from_slice(&from[turned(h) * dim_v..][..dim_v]);
+            }
+        }
+        Ok(())
+    }
+}

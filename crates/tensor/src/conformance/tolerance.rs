@@ -1,0 +1,105 @@
+//! How far from the reference a result may be, per operation, and why. The same for all backends.
+
+/// Relative spacing of f32 numbers.
+pub(super) const F32_STEP: f64 = 1.0 / (1_u64 << 23) as f64;
+/// Results below this are nothing: a backend may flush to 0 what f32 can hardly hold.
+pub(super) const NOTHING: f64 = 1e-30;
+/// Columns that may be quantised together.
+const GROUP: usize = 32;
+
+/// One row of x and one of w, in groups of 32 columns.
+pub(super) struct Groups {
+    /// Largest magnitude of each group.
+    highest: Vec<f64>,
+    /// Sum of magnitudes of each group.
+    sum: Vec<f64>,
+}
+
+impl Groups {
+    pub(super) fn of(row: &[f32]) -> Groups {
+        let magnitude = |value: &f32| f64::from(value.abs());
+        let groups = || row.chunks(GROUP);
+        Groups {
+            highest: groups().map(|g| g.iter().map(magnitude).fold(0.0, f64::max)).collect(),
+            sum: groups().map(|g| g.iter().map(magnitude).sum()).collect(),
+        }
+    }
+}
+
+/// Whether a backend may take x as int8.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activation {
+    /// It must be taken as f32, or int8 holds it exactly.
+    Exact,
+    /// Weights in blocks: x may be rounded to 127 steps of the largest of 32 columns.
+    Int8,
+}
+
+/// Matmul. Two sources of error:
+/// * f32 sums: at most (groups + 64) roundings follow one another, each of a partial sum that is
+///   no larger than the sum of magnitudes. Formats with an offset compute `d * sum(q x)` and
+///   `m * sum(x)` apart, each up to three times the largest weight, hence `3 * max|w| * sum|x|`.
+/// * where x may be int8: rounding `x / (max|x| / 127)` is off by at most half a step, which is
+///   `max|x| / 254` for each column, times its weight.
+pub(super) fn matmul(x: &Groups, w: &Groups, activation: Activation) -> f64 {
+    let roundings = (x.sum.len() + 64) as f64;
+    let magnitudes: f64 = x.sum.iter().zip(&w.highest).map(|(x, w)| 3.0 * x * w).sum();
+    let steps: f64 = match activation {
+        Activation::Exact => 0.0,
+        Activation::Int8 => x.highest.iter().zip(&w.sum).map(|(x, w)| x * w / 254.0).sum(),
+    };
+    roundings * F32_STEP * magnitudes + steps + NOTHING
+}
+
+/// `silu(gate) * up`, each off by what matmul allows. The slope of silu is at most 1.1; `exp` and
+/// the division may be off by 16 steps.
+pub(super) fn swiglu((gate, gate_bound): (f64, f64), (up, up_bound): (f64, f64)) -> f64 {
+    let silu = gate / (1.0 + (-gate).exp());
+    let from_gate = 1.1 * gate_bound * (up.abs() + up_bound);
+    from_gate + silu.abs() * up_bound + 16.0 * F32_STEP * (silu * up).abs() + NOTHING
+}
+
+/// RMS norm: an f32 sum of `d` squares is off by at most `d` roundings, of which the root leaves
+/// half; 8 more for the root, the division and the products.
+pub(super) fn rms_norm(expected: f32, d: usize) -> f64 {
+    (d as f64 / 2.0 + 8.0) * F32_STEP * f64::from(expected.abs()) + NOTHING
+}
+
+/// Dequantising: formats with an offset may be computed with or without a fused product, which
+/// shows in the last bits of the larger part; 4 steps of the row's largest weight.
+pub(super) fn embed(row_highest: f64) -> f64 {
+    4.0 * F32_STEP * row_highest + NOTHING
+}
+
+/// Rotation: an f32 angle is off by half a step of itself, which turns the pair by as much; 8 more
+/// steps for sine, cosine and the products. `pair` is the length of `(a, b)` after scaling.
+pub(super) fn rope(angle: f64, pair: f64) -> f64 {
+    (angle.abs() + 8.0) * F32_STEP * pair + NOTHING
+}
+
+/// What attention's bound is made of.
+pub(super) struct Attention {
+    /// Positions that a row sees.
+    pub(super) positions: usize,
+    /// Width of a key head.
+    pub(super) head_dim_k: usize,
+    /// Largest `scale * sum |q_i k_i|` over the positions.
+    pub(super) score_highest: f64,
+    /// Largest |v| over the positions.
+    pub(super) value_highest: f64,
+    /// By how much of themselves stored keys and the query may differ: rotation, and for f16 a
+    /// rounding that falls to the other side.
+    pub(super) key_error: f64,
+}
+
+/// Attention: a score is an f32 sum of `head_dim_k` products, off by `(head_dim_k / 2 + 8)` steps
+/// and what q and k are off by; an error e of scores changes each probability by at most 2 e of
+/// itself; the weighted sum of values is an f32 sum over the positions, with 64 more steps for
+/// `exp` and rescaling.
+pub(super) fn attention(about: &Attention) -> f64 {
+    let dot = (about.head_dim_k as f64 / 2.0 + 8.0) * F32_STEP;
+    let score_error = (dot + 2.0 * about.key_error) * about.score_highest;
+    let sum = (about.positions + 64) as f64 * F32_STEP;
+    // Beyond 1 the first-order bound means nothing, and any probabilities would do.
+    (2.0 * score_error + sum).min(2.0) * about.value_highest + NOTHING
+}

@@ -1,0 +1,26 @@
+//! Shapes, buffers and the one contract every compute backend fulfils.
+//!
+//! Entry point: [`Backend`]. [`reference::Reference`] is its definition in plain loops; every other
+//! backend must agree with it through [`conformance`].
+//!
+//! **Invariant:** nothing here knows a model architecture, a file format or a request.
+//! **Invariant:** the result of one row never depends on its neighbours in a batch, nor on how
+//! many threads computed it; a backend that cannot promise this does not pass conformance.
+
+mod backend;
+mod batch;
+mod buffer;
+pub mod conformance;
+mod error;
+mod kv;
+pub mod reference;
+mod rope;
+mod weight;
+
+pub use backend::Backend;
+pub use batch::{Batch, Span};
+pub use buffer::{Buffer, HostBuffer, Tensor};
+pub use error::{Error, Result};
+pub use kv::{KvCache, KvFormat, KvLayout, KvStore};
+pub use rope::{Rope, RopePairing};
+pub use weight::{Weight, WeightSource, WeightStore};

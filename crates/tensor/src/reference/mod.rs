@@ -1,0 +1,155 @@
+//! The definition of every operation in plain loops: what each backend must agree with.
+//!
+//! Sums are f64; weights stay in their file format and are dequantised row by row. One file per
+//! family of operations, with the same names as in the fast backends. Threads share out whole
+//! outputs and never part of a sum, so their number cannot be seen in a result.
+
+mod attention;
+mod embed;
+mod kv;
+mod matmul;
+mod norm;
+mod rope;
+mod spread;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    Backend, Batch, Error, HostBuffer, KvCache, KvLayout, Result, Rope, Tensor, Weight,
+    WeightSource,
+};
+
+/// The reference backend.
+pub struct Reference {
+    threads: usize,
+}
+
+impl Reference {
+    /// On as many threads as the machine offers.
+    #[must_use]
+    pub fn new() -> Reference {
+        Reference { threads: std::thread::available_parallelism().map_or(1, usize::from) }
+    }
+}
+
+impl Default for Reference {
+    fn default() -> Reference {
+        Reference::new()
+    }
+}
+
+impl Backend for Reference {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn description(&self) -> String {
+        let plural = if self.threads == 1 { "" } else { "s" };
+        format!("plain loops with f64 sums, {} thread{plural}", self.threads)
+    }
+
+    fn alloc(&self, rows: usize, cols: usize) -> Result<Tensor> {
+        let values = store::zeroed(rows.checked_mul(cols), "an activation")?;
+        Ok(Tensor::new(rows, cols, Box::new(HostBuffer(values))))
+    }
+
+    fn alloc_kv(&self, layout: &KvLayout) -> Result<KvCache> {
+        kv::alloc(layout)
+    }
+
+    fn prepared_bytes(&self, source: &WeightSource<'_>) -> usize {
+        source.bytes.len()
+    }
+
+    fn prepare(&self, source: &WeightSource<'_>) -> Result<Weight> {
+        store::prepare(source)
+    }
+
+    fn upload(&self, out: &mut Tensor, values: &[f32]) -> Result<()> {
+        let cols = out.cols();
+        fit(cols > 0 && values.len().is_multiple_of(cols), || {
+            format!("{} values for rows of {cols}", values.len())
+        })?;
+        out.set_rows(values.len() / cols)?;
+        out.host_mut()?.copy_from_slice(values);
+        Ok(())
+    }
+
+    fn download(&self, out: &mut Vec<f32>, x: &Tensor) -> Result<()> {
+        let values = x.host()?;
+        out.clear();
+        out.extend_from_slice(values);
+        Ok(())
+    }
+
+    fn embed(&self, out: &mut Tensor, table: &Weight, tokens: &[u32]) -> Result<()> {
+        embed::embed(out, table, tokens)
+    }
+
+    fn rms_norm(&self, out: &mut Tensor, x: &Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        norm::rms_norm(out, x, (scale, eps))
+    }
+
+    fn add_rms_norm(
+        &self,
+        out: &mut Tensor,
+        residual: &mut Tensor,
+        delta: &Tensor,
+        norm: (&Tensor, f32),
+    ) -> Result<()> {
+        norm::add(residual, delta)?;
+        norm::rms_norm(out, residual, norm)
+    }
+
+    fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
+        norm::add(residual, delta)
+    }
+
+    fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
+        norm::add_bias(x, bias)
+    }
+
+    fn matmul(&self, outs: &mut [&mut Tensor], x: &Tensor, weights: &[&Weight]) -> Result<()> {
+        matmul::matmul(self.threads, outs, x, weights)
+    }
+
+    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
+        matmul::swiglu(self.threads, out, x, (gate, up))
+    }
+
+    fn rope_kv_write(
+        &self,
+        kv: &mut KvCache,
+        layer: usize,
+        qkv: (&mut Tensor, &mut Tensor, &Tensor),
+        rope: &Rope,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        rope::rope_kv_write((kv, layer), qkv, rope, batch)
+    }
+
+    fn attention(
+        &self,
+        out: &mut Tensor,
+        q: &Tensor,
+        kv: (&KvCache, usize),
+        scale: f32,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        attention::attention(self.threads, out, (q, scale), kv, batch)
+    }
+
+    fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {
+        embed::gather_rows(out, x, rows)
+    }
+}
+
+/// A shape error that is only worded when it happens.
+fn fit(fits: bool, wording: impl FnOnce() -> String) -> Result<()> {
+    if fits { Ok(()) } else { Err(Error::Shape(wording())) }
+}
+
+fn shape(tensor: &Tensor) -> (usize, usize) {
+    (tensor.rows(), tensor.cols())
+}

@@ -1,0 +1,40 @@
+//! A matrix as it lies in the file, and as a backend keeps it.
+
+use std::any::Any;
+
+use quant::FormatId;
+
+/// A matrix `[n, k]` in a file: `n` rows of `k` weights, each row whole blocks of `format`.
+#[derive(Clone, Copy)]
+pub struct WeightSource<'a> {
+    /// For error messages: the tensor's name.
+    pub name: &'a str,
+    /// Block format of `bytes`.
+    pub format: FormatId,
+    /// Rows: outputs.
+    pub n: usize,
+    /// Columns: inputs.
+    pub k: usize,
+    /// `n` rows, back to back.
+    pub bytes: &'a [u8],
+}
+
+/// A backend's own copy of a matrix.
+pub trait WeightStore: Any + Send + Sync {
+    /// For downcasting by the backend that made it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A prepared matrix `[n, k]`.
+pub struct Weight {
+    /// Format it had in the file.
+    pub format: FormatId,
+    /// Rows: outputs.
+    pub n: usize,
+    /// Columns: inputs.
+    pub k: usize,
+    /// Bytes held.
+    pub held_bytes: usize,
+    /// Memory, in the backend's layout.
+    pub store: Box<dyn WeightStore>,
+}

@@ -1,0 +1,143 @@
+//! A random model of a real architecture, small enough to run in a test.
+
+use std::path::Path;
+
+use gguf::{Value, Writer};
+use quant::FormatId;
+
+use crate::{Rng, rng, vocabulary};
+
+/// Its shape. [`TinyModel::default`] is a two-layer llama of width 64.
+#[derive(Clone, Debug)]
+pub struct TinyModel {
+    /// `general.architecture`.
+    pub architecture: &'static str,
+    /// Of the weights.
+    pub seed: u64,
+    /// Layers.
+    pub n_layers: u32,
+    /// Width; a multiple of the format's block length.
+    pub d: u32,
+    /// Query heads.
+    pub n_heads: u32,
+    /// Key and value heads.
+    pub n_kv_heads: u32,
+    /// Width of the feed-forward; a multiple of the format's block length.
+    pub ffn: u32,
+    /// Tokens, padded from the tokenizer's own.
+    pub vocab: u32,
+    /// Context it claims to be trained for.
+    pub context: u32,
+    /// Format of the matrices.
+    pub format: FormatId,
+    /// Whether the embedding table serves as the output matrix too.
+    pub tied: bool,
+}
+
+impl Default for TinyModel {
+    fn default() -> TinyModel {
+        TinyModel {
+            architecture: "llama",
+            seed: 1,
+            n_layers: 2,
+            d: 64,
+            n_heads: 4,
+            n_kv_heads: 2,
+            ffn: 128,
+            vocab: 288,
+            context: 256,
+            format: FormatId::Q8_0,
+            tied: false,
+        }
+    }
+}
+
+impl TinyModel {
+    /// The file.
+    #[must_use]
+    pub fn gguf(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.writer().write_to(&mut out).expect("memory takes what is written");
+        out
+    }
+
+    /// Writes the file.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, path: &Path) {
+        std::fs::write(path, self.gguf()).expect("the test's folder can be written");
+    }
+
+    /// The file in the making, for tests that change it.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        let mut writer = Writer::new();
+        self.put_metadata(&mut writer);
+        vocabulary::write(&mut writer, self.vocab as usize);
+        self.put_tensors(&mut writer);
+        writer
+    }
+
+    fn put_metadata(&self, writer: &mut Writer) {
+        let key = |name: &str| format!("{}.{name}", self.architecture);
+        writer
+            .metadata("general.architecture", Value::String(self.architecture.to_owned()))
+            .metadata("general.name", Value::String("tiny random model".to_owned()));
+        for (name, value) in [
+            ("block_count", self.n_layers),
+            ("context_length", self.context),
+            ("embedding_length", self.d),
+            ("feed_forward_length", self.ffn),
+            ("attention.head_count", self.n_heads),
+            ("attention.head_count_kv", self.n_kv_heads),
+            ("rope.dimension_count", self.d / self.n_heads),
+            ("vocab_size", self.vocab),
+        ] {
+            writer.metadata(&key(name), Value::U32(value));
+        }
+        writer.metadata(&key("attention.layer_norm_rms_epsilon"), Value::F32(1e-5));
+        writer.metadata(&key("rope.freq_base"), Value::F32(10_000.0));
+    }
+
+    fn put_tensors(&self, writer: &mut Writer) {
+        let mut rng = rng(self.seed);
+        let (d, ffn) = (self.d, self.ffn);
+        let kv = d / self.n_heads * self.n_kv_heads;
+        self.put_matrix(writer, &mut rng, "token_embd.weight", (d, self.vocab));
+        put_norm(writer, &mut rng, "output_norm.weight", d);
+        if !self.tied {
+            self.put_matrix(writer, &mut rng, "output.weight", (d, self.vocab));
+        }
+        for layer in 0..self.n_layers {
+            let name = |part: &str| format!("blk.{layer}.{part}.weight");
+            put_norm(writer, &mut rng, &name("attn_norm"), d);
+            put_norm(writer, &mut rng, &name("ffn_norm"), d);
+            for (part, shape) in [
+                ("attn_q", (d, d)),
+                ("attn_k", (d, kv)),
+                ("attn_v", (d, kv)),
+                ("attn_output", (d, d)),
+                ("ffn_gate", (d, ffn)),
+                ("ffn_up", (d, ffn)),
+                ("ffn_down", (ffn, d)),
+            ] {
+                self.put_matrix(writer, &mut rng, &name(part), shape);
+            }
+        }
+    }
+
+    fn put_matrix(&self, writer: &mut Writer, rng: &mut Rng, name: &str, (k, n): (u32, u32)) {
+        let scale = 1.0 / (k as f32).sqrt();
+        let values: Vec<f32> = (0..k as usize * n as usize).map(|_| rng.normal() * scale).collect();
+        let row = self.format.row_bytes(k as usize).expect("widths are whole blocks");
+        let mut bytes = vec![0; row * n as usize];
+        self.format.quantize_row(&values, &mut bytes);
+        writer.tensor(name, &[u64::from(k), u64::from(n)], self.format, bytes);
+    }
+}
+
+fn put_norm(writer: &mut Writer, rng: &mut Rng, name: &str, d: u32) {
+    let bytes = (0..d).flat_map(|_| (1.0 + 0.1 * rng.f32()).to_le_bytes()).collect();
+    writer.tensor(name, &[u64::from(d)], FormatId::F32, bytes);
+}

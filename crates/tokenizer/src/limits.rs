@@ -1,0 +1,6 @@
+//! Bounds on what metadata may claim.
+
+/// Tokens of a vocabulary; the largest real ones have a quarter of a million.
+pub(crate) const VOCAB_MAX: usize = 1 << 22;
+/// Bytes of one token's text.
+pub(crate) const TOKEN_BYTES_MAX: usize = 1 << 16;

@@ -1,0 +1,175 @@
+//! Whole-program runs: the release binary and the real model in a fresh home folder, as a new
+//! user would start, and the official client against the server.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::setup;
+use crate::shell::{cache, command, root, step};
+
+pub(crate) fn run() -> Result<()> {
+    setup::run()?;
+    let home = cache().join("e2e-home");
+    if home.exists() {
+        std::fs::remove_dir_all(&home)?;
+    }
+    std::fs::create_dir_all(&home)?;
+    let hob = Hob { binary: root().join("target/release/hob"), home };
+    first_run(&hob)?;
+    answers(&hob)?;
+    refusals(&hob)?;
+    bench(&hob)?;
+    serve(&hob)?;
+    println!("── e2e: all passed");
+    Ok(())
+}
+
+struct Hob {
+    binary: PathBuf,
+    home: PathBuf,
+}
+
+impl Hob {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut hob = command(&self.binary);
+        hob.args(arguments).env("HOB_HOME", self.home.join("hob")).env("HOME", &self.home);
+        hob.env_remove("XDG_DATA_HOME").stdin(Stdio::null());
+        hob
+    }
+
+    fn output(&self, arguments: &[&str]) -> Result<Output> {
+        println!("── hob {}", arguments.join(" "));
+        self.command(arguments).output().with_context(|| format!("cannot start {:?}", self.binary))
+    }
+
+    /// Runs it, wants success, gives what it printed.
+    fn text(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.output(arguments)?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "hob {arguments:?} failed:\n{error}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs it, wants a failure whose only line on stderr has these words.
+    fn refuses(&self, arguments: &[&str], words: &[&str]) -> Result<()> {
+        let output = self.output(arguments)?;
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(!output.status.success(), "hob {arguments:?} succeeded");
+        for word in words {
+            ensure!(error.contains(word), "hob {arguments:?} does not say `{word}`:\n{error}");
+        }
+        ensure!(error.trim().lines().count() == 1, "hob {arguments:?} says more than a line:\n{error}");
+        Ok(())
+    }
+}
+
+/// Nothing is there: the model is fetched, checked and kept, and answers.
+fn first_run(hob: &Hob) -> Result<()> {
+    let greedy = ["--temperature", "0", "--max-tokens", "24"];
+    let question = "What is the capital of France?";
+    let first = hob.output(&[&["run", "smollm2", question], &greedy[..]].concat())?;
+    let (told, answer) =
+        (String::from_utf8_lossy(&first.stderr), String::from_utf8_lossy(&first.stdout));
+    ensure!(first.status.success(), "the first run failed:\n{told}");
+    ensure!(answer.contains("Paris"), "the first answer: {answer}");
+    ensure!(told.contains("smollm2"), "the first run does not say what it fetches:\n{told}");
+    let second = hob.text(&[&["run", "smollm2", question], &greedy[..]].concat())?;
+    ensure!(second == answer, "the second run answers otherwise: {second}");
+    ensure!(hob.text(&["list"])?.contains("smollm2"), "list does not name the model");
+    Ok(())
+}
+
+fn answers(hob: &Hob) -> Result<()> {
+    let shown = hob.text(&["show", "smollm2"])?;
+    for word in ["llama", "Q4_1", "8192", "apache"] {
+        ensure!(shown.to_lowercase().contains(&word.to_lowercase()), "show lacks {word}:\n{shown}");
+    }
+    // Independent truth: llama-tokenize (llama.cpp 0c1e57098) on the same file.
+    let ids = hob.text(&["tokenize", "-m", "smollm2", "--ids", "Hello, world! 12345 äöü"])?;
+    println!("   {}", ids.trim());
+    let events = hob.text(&["run", "--json", "--max-tokens", "4", "smollm2", "Hi"])?;
+    ensure!(events.lines().count() >= 3, "too few events:\n{events}");
+    ensure!(events.lines().all(|line| line.starts_with('{')), "not one object a line:\n{events}");
+    let mut piped = hob.command(&["run", "smollm2", "Repeat this word:", "--max-tokens", "8"]);
+    let mut child = piped.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut input = child.stdin.take().context("a pipe")?;
+    std::io::Write::write_all(&mut input, b"elephant\n")?;
+    drop(input);
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success() && !output.stdout.is_empty(), "piped input gave no answer");
+    ensure!(!output.stdout.contains(&0x1b), "colours in output that is no terminal");
+    Ok(())
+}
+
+/// Bad input gets one line that says what, where and what to do.
+fn refusals(hob: &Hob) -> Result<()> {
+    let folder = hob.home.join("files");
+    std::fs::create_dir_all(&folder)?;
+    let model = std::fs::read(setup::model_path())?;
+    let truncated = folder.join("truncated.gguf");
+    std::fs::write(&truncated, &model[..model.len() / 2])?;
+    let text = folder.join("text.gguf");
+    std::fs::write(&text, "this is no model")?;
+    let as_text = |path: &Path| path.display().to_string();
+    hob.refuses(&["run", &as_text(&truncated), "Hi"], &["truncated.gguf"])?;
+    hob.refuses(&["run", &as_text(&text), "Hi"], &["text.gguf"])?;
+    hob.refuses(&["run", "./missing.gguf", "Hi"], &["missing.gguf"])?;
+    hob.refuses(&["run", "smollm2", ""], &["empty"])?;
+    let long = "word ".repeat(9000);
+    hob.refuses(&["run", "smollm2", &long], &["context", "tokens"])?;
+    hob.refuses(&["run", "smollm2", "Hi", "--context", "999999"], &["999999"])?;
+    hob.refuses(&["run", "smollm2", "Hi", "--top-p", "7"], &["top"])
+}
+
+fn bench(hob: &Hob) -> Result<()> {
+    let arguments = ["bench", "-m", "smollm2", "-p", "64", "-n", "8", "-r", "2", "--json"];
+    let json = hob.text(&arguments)?;
+    for field in ["n_prompt", "n_gen", "n_depth", "n_threads", "avg_ts", "stddev_ts", "samples_ts"] {
+        ensure!(json.contains(&format!("\"{field}\"")), "bench --json lacks {field}:\n{json}");
+    }
+    let text = root().join("tools/quality/alice.txt").display().to_string();
+    let printed = hob.text(&["perplexity", "-m", "smollm2", "-c", "512", &text])?;
+    let last = printed.trim().lines().last().unwrap_or_default();
+    let figure: f64 = last.rsplit(' ').next().unwrap_or_default().parse().context(last.to_owned())?;
+    // llama.cpp 0c1e57098: llama-perplexity -c 512 on the same file and text says 20.2840.
+    let llama_cpp = 20.2840;
+    println!("   perplexity {figure}, llama.cpp {llama_cpp}");
+    ensure!((figure / llama_cpp - 1.0).abs() < 0.005, "perplexity {figure} against {llama_cpp}");
+    Ok(())
+}
+
+/// Ends a server however the check goes.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to do.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve(hob: &Hob) -> Result<()> {
+    let mut serving = hob.command(&["serve", "--model", "smollm2", "--listen", "127.0.0.1:0"]);
+    let mut server = Server(serving.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?);
+    let told = server.0.stderr.take().context("a pipe")?;
+    let mut lines = BufReader::new(told).lines();
+    let url = loop {
+        let Some(line) = lines.next() else { bail!("the server ended before it listened") };
+        let line = line?;
+        if let Some(at) = line.find("http://") {
+            break line[at..].split_whitespace().next().unwrap_or_default().to_owned();
+        }
+    };
+    let url = url.trim_end_matches('/').to_owned();
+    // Its words must not fill the pipe while the client works.
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    let address = url.trim_start_matches("http://").to_owned();
+    hob.refuses(&["serve", "--model", "smollm2", "--listen", &address], &["in use"])?;
+    let mut client = command(setup::python_path());
+    client.args(["tools/e2e/openai_client.py", &url, "smollm2"]);
+    step("the official openai client", &mut client)
+}

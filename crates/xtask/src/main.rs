@@ -1,0 +1,48 @@
+//! The one toolbox: `cargo xtask <command>`. Rust, not shell, so that it runs where hob builds.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
+
+mod ci;
+mod e2e;
+mod quality;
+mod setup;
+mod shell;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: cargo xtask <command>
+
+  setup      Install what tests need into .cache: the real model, independent truth, clients
+  test       setup, then every test: unit tests, whole-program runs with the real model
+  tidy       Check the architecture, sizes, links and lists
+  e2e        Whole-program runs with the real model (after a release build)
+  quality    The fast kernels against the reference on a real text: top-1, KL, perplexity
+             [--llama-logits FILE] compares with a file of llama-perplexity --save-all-logits
+  ci         Everything that must pass before a change lands
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["setup"] => setup::run(),
+        ["test"] => ci::test(),
+        ["tidy"] => tidy::run(),
+        ["e2e"] => e2e::run(),
+        ["quality", rest @ ..] => quality::run(rest),
+        ["ci"] => ci::run(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(anyhow::anyhow!("no command `{}`; see `cargo xtask help`", other.join(" "))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

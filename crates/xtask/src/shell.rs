@@ -1,0 +1,51 @@
+//! Running programs and finding the project.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// The project's root.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("xtask lies two folders below the root").to_owned()
+}
+
+/// Where `setup` puts what tests need.
+pub(crate) fn cache() -> PathBuf {
+    root().join(".cache")
+}
+
+/// A program to be run in the project's root.
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "xtask is a tool that starts programs")]
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    command
+}
+
+/// Runs a step with its name and time, and fails when it fails.
+pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
+    println!("── {title}");
+    let started = Instant::now();
+    let status = command.status().with_context(|| format!("{title}: cannot start {command:?}"))?;
+    println!("── {title}: {:.1} s", started.elapsed().as_secs_f64());
+    if !status.success() {
+        bail!("{title} failed: {command:?}");
+    }
+    Ok(())
+}
+
+/// Runs a program and gives what it printed.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} failed with {}", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,83 @@
+"""The official OpenAI client against a running hob: whole, streamed, cancelled, refused.
+
+Usage: openai_client.py BASE_URL MODEL
+"""
+
+import json
+import sys
+import time
+import urllib.request
+
+import openai
+
+base_url, model = sys.argv[1], sys.argv[2]
+client = openai.OpenAI(base_url=f"{base_url}/v1", api_key="none", max_retries=0)
+question = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
+
+
+def health():
+    with urllib.request.urlopen(f"{base_url}/health") as answer:
+        return json.load(answer)
+
+
+assert [m.id for m in client.models.list()] == [model]
+assert client.models.retrieve(model).id == model
+
+whole = client.chat.completions.create(
+    model=model, messages=question, temperature=0, max_tokens=32, logprobs=True, top_logprobs=2
+)
+text = whole.choices[0].message.content
+assert "Paris" in text, text
+assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
+assert whole.choices[0].finish_reason in ("stop", "length")
+logprobs = whole.choices[0].logprobs.content
+assert logprobs and all(p.logprob <= 0 and len(p.top_logprobs) == 2 for p in logprobs)
+assert all(p.logprob == p.top_logprobs[0].logprob for p in logprobs), "greedy takes the best"
+
+chunks = list(
+    client.chat.completions.create(
+        model=model, messages=question, temperature=0, max_tokens=32, stream=True,
+        stream_options={"include_usage": True},
+    )
+)
+streamed = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+assert streamed == text, (streamed, text)
+assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+assert chunks[0].choices[0].delta.role == "assistant"
+
+completion = client.completions.create(model=model, prompt="One, two, three,", max_tokens=8, temperature=0)
+assert "four" in completion.choices[0].text, completion.choices[0].text
+
+stopped = client.completions.create(
+    model=model, prompt="One, two, three,", max_tokens=16, temperature=0, stop=[" five"]
+)
+assert "five" not in stopped.choices[0].text and stopped.choices[0].finish_reason == "stop"
+
+# A client that goes away frees its place: ask for a very long answer, leave after three chunks.
+stream = client.completions.create(
+    model=model, prompt="Once upon a time", max_tokens=4000, temperature=0.8, seed=1, stream=True,
+    logit_bias={"2": -100, "0": -100},
+)
+for _, chunk in zip(range(3), stream):
+    pass
+assert health()["running"] == 1
+stream.close()
+deadline = time.monotonic() + 5
+while health()["running"]:
+    assert time.monotonic() < deadline, "the generation went on after its client had left"
+
+for arguments, status, word in [
+    (dict(model="other", messages=question), 404, "other"),
+    (dict(model=model, messages=[]), 400, "messages"),
+    (dict(model=model, messages=question, temperature=-1), 400, "temperature"),
+    (dict(model=model, messages=question, n=3), 400, "n"),
+    (dict(model=model, messages=[{"role": "user", "content": "word " * 9000}]), 400, "context"),
+]:
+    try:
+        client.chat.completions.create(**arguments)
+    except openai.APIStatusError as error:
+        assert error.status_code == status and word in error.message, error
+    else:
+        raise AssertionError(f"{arguments} was answered")
+
+print("openai client: whole, streamed, logprobs, completions, stop, cancel and refusals are right")
