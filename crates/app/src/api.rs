@@ -8,11 +8,12 @@ use crate::{Message, SamplingParams};
 /// Settings, read once by `hob` and immutable after.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// hob's own folder: models, history. `$HOB_HOME`, else `$XDG_DATA_HOME/hob`, else `~/.local/share/hob`.
+    /// hob's own folder for models and history: `$HOB_HOME`, else `$XDG_DATA_HOME/hob`, else
+    /// `~/.local/share/hob`.
     pub home: PathBuf,
     /// The person's home folder, where Hugging Face, LM Studio and Ollama keep theirs.
     pub user_home: Option<PathBuf>,
-    /// `$HF_HOME` or `$HF_HUB_CACHE`, if set.
+    /// The folder that holds `models--*`: `$HF_HUB_CACHE`, else `$HF_HOME/hub`, if set.
     pub hugging_face_cache: Option<PathBuf>,
     /// `$OLLAMA_MODELS`, if set.
     pub ollama_models: Option<PathBuf>,

@@ -96,14 +96,17 @@ impl From<engine::Error> for Error {
         use engine::Error as Engine;
         let message = error.to_string();
         match error {
-            Engine::PromptTooLong { .. } => Error {
-                kind: ErrorKind::ContextLength,
-                ..Error::parameter("prompt", message)
-            },
-            Engine::PromptEmpty | Engine::TokenUnknown { .. } => Error::parameter("prompt", message),
+            Engine::PromptTooLong { .. } => {
+                Error { kind: ErrorKind::ContextLength, ..Error::parameter("prompt", message) }
+            }
+            Engine::PromptEmpty | Engine::TokenUnknown { .. } => {
+                Error::parameter("prompt", message)
+            }
             Engine::TokensMaxZero => Error::parameter("max_tokens", message),
             Engine::Stop(_) => Error::parameter("stop", message),
-            Engine::Sampling(_) | Engine::NeverFits { .. } => Error::new(ErrorKind::BadRequest, message),
+            Engine::Sampling(_) | Engine::NeverFits { .. } => {
+                Error::new(ErrorKind::BadRequest, message)
+            }
             Engine::QueueFull { .. } | Engine::Stopping => Error::new(ErrorKind::Busy, message),
             Engine::Step(_) => Error::new(ErrorKind::Internal, message),
         }

@@ -2,12 +2,15 @@
 //! string and list methods, `raise_exception`, `strftime_now`, `tojson`.
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value};
+use minijinja::value::{Serde, Value};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, json};
 
+use crate::json::to_json;
 use crate::limits::{FUEL, OUTPUT_BYTES_MAX, RECURSION_MAX, SOURCE_BYTES_MAX};
-use crate::{Error, Message, Result};
+use crate::output::Output;
+use crate::source::without_generation;
+use crate::{Error, Message, Moment, Result};
 
 const NAME: &str = "chat template";
 /// Marks an error as the template's own words, not an accident.
@@ -33,8 +36,8 @@ pub struct RenderOptions {
     pub tools: Option<serde_json::Value>,
     /// More variables for the template, such as `enable_thinking`.
     pub extra: Map<String, serde_json::Value>,
-    /// Today as the template should see it: `(year, month, day)`; a fixed day where none is given.
-    pub today: Option<(i32, u32, u32)>,
+    /// The time as the template should see it; a fixed day where none is given.
+    pub now: Option<Moment>,
 }
 
 impl Template {
@@ -59,8 +62,11 @@ impl Template {
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", to_json);
+        // Templates ask this of `tools`; in Python `none` cannot be iterated.
         environment
-            .add_template_owned(NAME, source.to_owned())
+            .add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
+        environment
+            .add_template_owned(NAME, without_generation(source))
             .map_err(|error| Error::Invalid(describe(&error)))?;
         Ok(Template { environment, bos: bos.to_owned(), eos: eos.to_owned() })
     }
@@ -84,27 +90,27 @@ impl Template {
         context.insert("add_generation_prompt".to_owned(), options.add_generation_prompt.into());
         context.insert("bos_token".to_owned(), self.bos.clone().into());
         context.insert("eos_token".to_owned(), self.eos.clone().into());
-        if let Some(tools) = &options.tools {
-            context.insert("tools".to_owned(), tools.clone());
-        }
+        // Hugging Face always passes these two, and `none` where there are none.
+        context.insert("tools".to_owned(), options.tools.clone().unwrap_or_default());
+        context.entry("documents").or_insert(serde_json::Value::Null);
         let mut environment = self.environment.clone();
-        let today = options.today.unwrap_or((2024, 7, 26));
-        environment.add_function("strftime_now", move |format: &str| strftime(format, today));
+        let now = options.now.unwrap_or_default();
+        environment.add_function("strftime_now", move |format: &str| now.format(format));
         let template = environment.get_template(NAME).expect("compiled by `new`");
-        let text = template.render(Value::from(Serde(&context))).map_err(|error| match error
-            .detail()
-            .and_then(|detail| detail.strip_prefix(REFUSED))
-        {
-            Some(words) => Error::Refused(words.to_owned()),
-            None => Error::Failed(describe(&error)),
-        })?;
-        if text.len() > OUTPUT_BYTES_MAX {
-            let len = text.len();
-            return Err(Error::TooLarge(format!(
-                "made {len} bytes; {OUTPUT_BYTES_MAX} are the most"
-            )));
+        let mut output = Output::default();
+        let rendered = template.render_captured_to(Value::from(Serde(&context)), &mut output);
+        let failed = rendered.map(|_| ()).err();
+        match failed {
+            None => Ok(output.into_text()),
+            Some(_) if output.overflowed => {
+                let what = format!("makes more than {OUTPUT_BYTES_MAX} bytes");
+                Err(Error::TooLarge(what))
+            }
+            Some(error) => match error.detail().and_then(|words| words.strip_prefix(REFUSED)) {
+                Some(words) => Err(Error::Refused(words.to_owned())),
+                None => Err(Error::Failed(describe(&error))),
+            },
         }
-        Ok(text)
     }
 }
 
@@ -132,78 +138,4 @@ fn as_json(message: &Message) -> serde_json::Value {
         }
     }
     value
-}
-
-/// Python's `json.dumps`: `", "` and `": "` between, letters as they are; `indent` as asked.
-fn to_json(value: &Value, options: Kwargs) -> std::result::Result<Value, minijinja::Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    // Escaping is for web pages; a prompt is none.
-    let _: Option<bool> = options.get("ensure_ascii")?;
-    let _: Option<Value> = options.get("separators")?;
-    let _: Option<bool> = options.get("sort_keys")?;
-    options.assert_all_used()?;
-    let value = serde_json::to_value(value)
-        .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-    let mut out = String::new();
-    write_json(&value, indent, 0, &mut out);
-    Ok(Value::from_safe_string(out))
-}
-
-fn write_json(value: &serde_json::Value, indent: Option<usize>, depth: usize, out: &mut String) {
-    let (open, close, items): (_, _, Vec<(Option<&String>, &serde_json::Value)>) = match value {
-        serde_json::Value::Array(items) => {
-            ('[', ']', items.iter().map(|item| (None, item)).collect())
-        }
-        serde_json::Value::Object(fields) => {
-            ('{', '}', fields.iter().map(|(key, item)| (Some(key), item)).collect())
-        }
-        scalar => return out.push_str(&scalar.to_string()),
-    };
-    let new_line = |out: &mut String, depth: usize| {
-        if let Some(width) = indent {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', width * depth));
-        }
-    };
-    out.push(open);
-    for (index, (key, item)) in items.iter().enumerate() {
-        if index > 0 {
-            out.push_str(if indent.is_some() { "," } else { ", " });
-        }
-        new_line(out, depth + 1);
-        if let Some(key) = key {
-            out.push_str(&json!(key).to_string());
-            out.push_str(": ");
-        }
-        write_json(item, indent, depth + 1, out);
-    }
-    if !items.is_empty() {
-        new_line(out, depth);
-    }
-    out.push(close);
-}
-
-/// The date formats that templates use; others stand as they are.
-fn strftime(format: &str, (year, month, day): (i32, u32, u32)) -> String {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    let name = MONTHS[(month.clamp(1, 12) - 1) as usize];
-    format
-        .replace("%Y", &year.to_string())
-        .replace("%m", &format!("{month:02}"))
-        .replace("%d", &format!("{day:02}"))
-        .replace("%b", &name[..3])
-        .replace("%B", name)
 }

@@ -1,6 +1,4 @@
-//! Conversations through templates: our own, odd ones, and the real ones of many models.
-
-use std::path::Path;
+//! Conversations through templates: our own, SmolLM2's, and odd ones.
 
 use chat::{Message, RenderOptions, Template};
 
@@ -40,8 +38,17 @@ fn python_and_hugging_face_manners_work() {
         ),
         ("{{ {'b': [1, 'ä'], 'a': none} | tojson }}", "{\"b\": [1, \"ä\"], \"a\": null}"),
         ("{{ [1] | tojson(indent=2) }}", "[\n  1\n]"),
+        ("{{ {'b': [1, 2], 'a': 'ä'} | tojson(separators=(',', ':')) }}", r#"{"b":[1,2],"a":"ä"}"#),
+        (
+            "{{ {'b': 1, 'a': '😀'} | tojson(sort_keys=true, ensure_ascii=true) }}",
+            r#"{"a": "\ud83d\ude00", "b": 1}"#,
+        ),
+        ("{{ {'b': 1} | tojson }}{{ '<a>' | tojson }}", r#"{"b": 1}"<a>""#),
+        ("{{ none }}{{ true }}{{ messages[::-1][0].content }}", "NoneTrueWhy?"),
+        ("{% generation %}{{ messages[0].content }}{% endgeneration %}!", "Hello!"),
+        ("{{ messages[0].tool_calls is defined }}", "False"),
         ("{{ strftime_now('%d %b %Y') }}", "26 Jul 2024"),
-        ("{% if tools is defined %}tools{% else %}none{% endif %}", "none"),
+        ("{% if tools is not none %}tools{% else %}none{% endif %}", "none"),
         ("  {% if true %}\nx\n  {% endif %}\ny", "x\ny"),
     ] {
         assert_eq!(render(source).as_deref(), Ok(wanted), "{source}");
@@ -58,6 +65,7 @@ fn faults_are_said_in_one_line() {
             "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(99) %}x{% endfor %}{% endfor %}{% endfor %}",
             "fuel",
         ),
+        ("{% for a in range(9999) %}{{ 'x' * 9999 }}{% endfor %}", "makes more than"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
     ] {
         let error = render(source).expect_err(source);
@@ -66,39 +74,43 @@ fn faults_are_said_in_one_line() {
     }
 }
 
-/// Templates that cannot be rendered yet, with the reason. This list may only shrink.
-const NOT_YET: &[(&str, &str)] = &[
-    ("LFM2.5-8B-A1B.jinja", "the statement `generation` is not known"),
-    ("fireworks-ai-llama-3-firefunction-v2.jinja", "wants functions"),
-    ("poolside-Laguna-S-2.1.jinja", "the statement `generation` is not known"),
-    ("poolside-Laguna-XS-2.1.jinja", "the statement `generation` is not known"),
-    ("poolside-Laguna-XS.2.jinja", "the statement `generation` is not known"),
-    ("unsloth-Apriel-1.5.jinja", "wants tools"),
-];
+/// Of SmolLM2-135M-Instruct's file.
+const SMOLLM2: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 #[test]
-fn real_templates_render() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two up");
-    let folder = root.join(".cache/llama.cpp/models/templates");
-    assert!(folder.is_dir(), "real templates are not here: run `cargo xtask setup`");
-    let (mut right, mut wrong) = (0, Vec::new());
-    for entry in std::fs::read_dir(folder).expect("the folder") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        if path.extension().is_none_or(|extension| extension != "jinja") {
-            continue;
-        }
-        let source = std::fs::read_to_string(&path).expect("text");
-        let listed = NOT_YET.iter().any(|(listed, _)| *listed == name);
-        match render(&source) {
-            Ok(text) if text.contains("Why?") && !listed => right += 1,
-            Ok(_) if listed => wrong.push(format!("{name} renders now: take it off the list")),
-            Ok(text) => wrong.push(format!("{name} lost the question: {text:?}")),
-            Err(error) if !listed => wrong.push(format!("{name}: {error}")),
-            Err(_) => {}
-        }
-    }
-    wrong.sort();
-    assert!(wrong.is_empty(), "{right} right, wrong:\n{}", wrong.join("\n"));
-    assert!(right >= 50, "only {right} templates were found");
+fn smollm2_speaks_chatml_with_its_own_system_prompt() {
+    let wanted = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by \
+                  Hugging Face<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n\
+                  <|im_start|>assistant\nHi there<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n\
+                  <|im_start|>assistant\n";
+    assert_eq!(render(SMOLLM2).as_deref(), Ok(wanted));
+    let own = [Message::new("system", "Be short."), Message::new("user", "Hello")];
+    let template = Template::new(SMOLLM2, "", "").expect("valid");
+    let text = template.render(&own, &RenderOptions::default()).expect("renders");
+    let wanted = "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n";
+    assert_eq!(text, wanted);
+}
+
+#[test]
+fn tools_and_their_calls_pass_through() {
+    let source = "{{ tools[0].function.name }}|{% for m in messages %}{{ m.role }}\
+                  {%- for c in m.tool_calls or [] %}={{ c.function.arguments | tojson }}{% endfor %}\
+                  {%- if m.tool_call_id is defined %}#{{ m.tool_call_id }} {{ m.name }}{% endif %};\
+                  {%- endfor %}";
+    let tools = serde_json::json!([{ "type": "function", "function": { "name": "weather" } }]);
+    let call = serde_json::json!([{ "id": "c1", "type": "function",
+        "function": { "name": "weather", "arguments": { "city": "Köln", "days": 2 } } }]);
+    let messages = [
+        Message::new("user", "?"),
+        Message { tool_calls: Some(call), ..Message::new("assistant", "") },
+        Message {
+            tool_call_id: Some("c1".to_owned()),
+            name: Some("weather".to_owned()),
+            ..Message::new("tool", "rain")
+        },
+    ];
+    let options = RenderOptions { tools: Some(tools), ..RenderOptions::default() };
+    let template = Template::new(source, "", "").expect("valid");
+    let text = template.render(&messages, &options).expect("renders");
+    assert_eq!(text, r#"weather|user;assistant={"city": "Köln", "days": 2};tool#c1 weather;"#);
 }

@@ -112,7 +112,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Step`] when the system gives no thread.
-    pub fn start(model: Model, tokenizer: Arc<Tokenizer>, options: EngineOptions) -> Result<Engine> {
+    pub fn start(
+        model: Model,
+        tokenizer: Arc<Tokenizer>,
+        options: EngineOptions,
+    ) -> Result<Engine> {
         let limits = Limits {
             page_len: options.page_len,
             page_count: options.page_count,
@@ -211,9 +215,10 @@ impl Engine {
             Refusal::QueueFull { len } => Error::QueueFull { waiting: len },
             Refusal::PromptEmpty => Error::PromptEmpty,
             Refusal::TokensMaxZero => Error::TokensMaxZero,
-            Refusal::PromptTooLong { prompt_len, .. } => {
-                Error::PromptTooLong { prompt_len: prompt_len as usize, context_len: self.context_len }
-            }
+            Refusal::PromptTooLong { prompt_len, .. } => Error::PromptTooLong {
+                prompt_len: prompt_len as usize,
+                context_len: self.context_len,
+            },
             Refusal::NeverFits { pages_needed, page_count } => {
                 Error::NeverFits { needed: pages_needed, available: page_count }
             }

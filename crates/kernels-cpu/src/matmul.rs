@@ -49,11 +49,13 @@ pub(crate) fn matmul(
         let (j, first, step) = chunks[chunk];
         let weight = &weights[j];
         let last = (first + step).min(weight.packed.tiles());
-        for (row, len) in tiles(rows, isa.tile_rows()) {
+        let parts = parts_of(weight.format);
+        for (row, len) in tiles(rows * parts, isa.tile_rows()) {
             for tile in first..last {
                 let mut out = [[0.0; LANES]; ROWS_MAX];
                 product(isa, weight, tile, (x, row), &mut out[..len]);
-                write(&outs[j], (row, tile), weight.n, &out[..len]);
+                let out = fold(&mut out[..len], parts);
+                write(&outs[j], (row / parts, tile), weight.n, out);
             }
         }
     });
@@ -66,21 +68,63 @@ pub(crate) fn swiglu(
     (x, rows): (&Activation, usize),
     [gate, up]: [Matrix<'_>; 2],
 ) {
+    if is_quantised(gate.format) != is_quantised(up.format) {
+        return swiglu_of_two_kinds((isa, pool), out, (x, rows), [gate, up]);
+    }
     let parts = Parts::new(out);
     let (tile_count, step) = (gate.packed.tiles(), tiles_per_chunk(&gate, pool));
     pool.run(tile_count.div_ceil(step), |chunk| {
         let first = chunk * step;
-        for (row, len) in tiles(rows, isa.tile_rows()) {
+        let row_parts = parts_of(gate.format);
+        for (row, len) in tiles(rows * row_parts, isa.tile_rows()) {
             for tile in first..(first + step).min(tile_count) {
                 let mut gates = [[0.0; LANES]; ROWS_MAX];
                 let mut ups = [[0.0; LANES]; ROWS_MAX];
                 product(isa, &gate, tile, (x, row), &mut gates[..len]);
                 product(isa, &up, tile, (x, row), &mut ups[..len]);
-                isa.run(SiluMul { gates: &mut gates[..len], ups: &ups[..len] });
-                write(&parts, (row, tile), gate.n, &gates[..len]);
+                let gates = fold(&mut gates[..len], row_parts);
+                let ups = fold(&mut ups[..len], row_parts);
+                isa.run(SiluMul { gates, ups });
+                write(&parts, (row / row_parts, tile), gate.n, gates);
             }
         }
     });
+}
+
+/// The same where one matrix is of integers and the other of floats: no file in use has it so.
+fn swiglu_of_two_kinds(
+    on: (Isa, &Pool),
+    out: &mut [f32],
+    x: (&Activation, usize),
+    matrices: [Matrix<'_>; 2],
+) {
+    let mut ups = vec![0.0; out.len()];
+    matmul(on, &mut [&mut *out, &mut ups], x, &matrices);
+    for (gate, up) in out.chunks_mut(LANES).zip(ups.chunks(LANES)) {
+        let (mut gates, mut padded) = ([[0.0; LANES]], [[0.0; LANES]]);
+        gates[0][..gate.len()].copy_from_slice(gate);
+        padded[0][..up.len()].copy_from_slice(up);
+        on.0.run(SiluMul { gates: &mut gates, ups: &padded });
+        gate.copy_from_slice(&gates[0][..gate.len()]);
+    }
+}
+
+/// Rows of codes that make a row of activations: itself and its rest, for integer weights.
+fn parts_of(format: FormatId) -> usize {
+    if is_quantised(format) { 2 } else { 1 }
+}
+
+/// Adds the products of a row and of its rest.
+fn fold(values: &mut [[f32; LANES]], parts: usize) -> &mut [[f32; LANES]] {
+    if parts == 1 {
+        return values;
+    }
+    let rows = values.len() / 2;
+    for row in 0..rows {
+        let (value, rest) = (values[2 * row], values[2 * row + 1]);
+        values[row] = std::array::from_fn(|i| value[i] + rest[i]);
+    }
+    &mut values[..rows]
 }
 
 fn tiles_per_chunk(weight: &Matrix<'_>, pool: &Pool) -> usize {

@@ -11,7 +11,7 @@ use testkit::TinyModel;
 
 fn tokens(seed: u64, len: usize) -> Vec<u32> {
     let mut rng = testkit::rng(seed);
-    (0..len).map(|_| u32::try_from(rng.next_u64() % 256).unwrap()).collect()
+    (0..len).map(|_| u32::try_from(rng.next_u64() % 256).expect("below 256")).collect()
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn biases_are_added() {
 fn rope_factors_and_scaling_slow_the_turning() {
     let tiny = TinyModel::default();
     let frequencies =
-        |writer: &gguf::Writer| model::spec(&file(writer)).unwrap().rope.inverse_frequencies;
+        |writer: &gguf::Writer| model::spec(&file(writer)).expect("sound").rope.inverse_frequencies;
     let plain = frequencies(&tiny.writer());
     assert_eq!(plain.len(), 8);
     let mut writer = tiny.writer();

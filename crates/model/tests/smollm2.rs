@@ -20,22 +20,29 @@ fn fixture() -> (Vec<u32>, Vec<Expected>) {
     let text = include_str!("fixtures/smollm2_logits.txt");
     let (mut tokens, mut rows) = (Vec::new(), Vec::<Expected>::new());
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let (first, rest) = line.split_once(' ').unwrap();
+        let (first, rest) = line.split_once(' ').expect("two words");
         match first {
-            "tokens" => tokens = rest.split(' ').map(|id| id.parse().unwrap()).collect(),
+            "tokens" => tokens = rest.split(' ').map(|id| id.parse().expect("a number")).collect(),
             "position" => rows.push(Expected {
-                position: rest.parse().unwrap(),
+                position: rest.parse().expect("a number"),
                 argmax: 0,
                 logsumexp: 0.0,
                 highest: 0.0,
                 logits: Vec::new(),
             }),
-            "argmax" => rows.last_mut().unwrap().argmax = rest.parse().unwrap(),
-            "logsumexp" => rows.last_mut().unwrap().logsumexp = rest.parse().unwrap(),
-            "highest" => rows.last_mut().unwrap().highest = rest.parse().unwrap(),
+            "argmax" => {
+                rows.last_mut().expect("a position first").argmax = rest.parse().expect("a number")
+            }
+            "logsumexp" => {
+                rows.last_mut().expect("a position first").logsumexp =
+                    rest.parse().expect("a number")
+            }
+            "highest" => {
+                rows.last_mut().expect("a position first").highest = rest.parse().expect("a number")
+            }
             token => {
-                let logit = (token.parse().unwrap(), rest.parse().unwrap());
-                rows.last_mut().unwrap().logits.push(logit);
+                let logit = (token.parse().expect("a number"), rest.parse().expect("a number"));
+                rows.last_mut().expect("a position first").logits.push(logit);
             }
         }
     }

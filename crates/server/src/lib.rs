@@ -32,7 +32,9 @@ pub enum Error {
     )]
     PortBusy(SocketAddr),
     /// The address is not this machine's, or not allowed.
-    #[error("cannot listen on {address}: {source}; choose an address of this machine with --listen")]
+    #[error(
+        "cannot listen on {address}: {source}; choose an address of this machine with --listen"
+    )]
     Listen {
         /// What was asked for.
         address: SocketAddr,

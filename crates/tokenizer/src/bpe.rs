@@ -7,7 +7,7 @@ use gguf::Metadata;
 use crate::bytes::letters;
 use crate::merge::merge;
 use crate::pre::PreTokenizer;
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Kind, Vocabulary};
 use crate::{Error, Result};
 
 pub(crate) struct Bpe {
@@ -36,11 +36,14 @@ impl Bpe {
             merges.entry(pair).or_insert((rank, joined));
         }
         let byte = |i: usize| vocabulary.ids.get(&letters()[i].to_string()).copied();
-        let whole = match pre.whole_words {
-            false => HashMap::new(),
-            true => vocabulary.bytes.iter().cloned().zip(0..).collect(),
-        };
-        Ok(Bpe { pre, bytes: std::array::from_fn(byte), merges, whole })
+        let bytes = std::array::from_fn(byte);
+        // Real vocabularies may lack bytes that their texts never had; not these.
+        if let Some(lacking) = (0x20..0x7F).find(|i| bytes[*i].is_none()) {
+            let what = format!("no token for the byte 0x{lacking:02X}");
+            return Err(Error::Vocabulary(what));
+        }
+        let whole = if pre.whole_words { whole_words(vocabulary) } else { HashMap::new() };
+        Ok(Bpe { pre, bytes, merges, whole })
     }
 
     pub(crate) fn adds_bos(&self) -> bool {
@@ -59,6 +62,13 @@ impl Bpe {
             out.extend(merge(&symbols, join));
         }
     }
+}
+
+/// Tokens that stand for a word: never a control token, which only the template may write.
+fn whole_words(vocabulary: &Vocabulary) -> HashMap<Vec<u8>, u32> {
+    let tokens = vocabulary.bytes.iter().zip(&vocabulary.kinds).zip(0..);
+    let normal = tokens.filter(|((_, kind), _)| **kind == Kind::Normal);
+    normal.map(|((bytes, _), id)| (bytes.clone(), id)).collect()
 }
 
 fn merge_of(line: &str, vocabulary: &Vocabulary) -> Option<((u32, u32), u32)> {

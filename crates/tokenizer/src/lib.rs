@@ -8,6 +8,7 @@
 mod bpe;
 mod bytes;
 mod decode;
+mod ends;
 mod error;
 mod limits;
 mod merge;

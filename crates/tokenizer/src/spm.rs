@@ -24,7 +24,10 @@ impl SentencePiece {
         let ids = (0..).take(vocabulary.len()).filter(is_byte);
         let bytes =
             ids.filter_map(|id| Some((*vocabulary.bytes[id as usize].first()?, id))).collect();
+        // As SentencePiece numbers them where a file is silent.
+        let first = || (vocabulary.kinds[0] == Kind::Unknown).then_some(0);
         let unknown = vocabulary.id_of_key(metadata, "tokenizer.ggml.unknown_token_id")?;
+        let unknown = unknown.or_else(first);
         Ok(SentencePiece { adds_space, bytes, unknown })
     }
 
@@ -40,17 +43,20 @@ impl SentencePiece {
         let text = format!("{space}{}", text.replace(' ', "▁"));
         // Symbols are numbers: tokens as they are, other characters after the vocabulary's end.
         let end = u32::try_from(vocabulary.len()).unwrap_or(u32::MAX);
-        let symbol = |c: char| {
-            let known = vocabulary.ids.get(c.encode_utf8(&mut [0; 4])).copied();
-            known.unwrap_or(end + u32::from(c))
+        // Letters never become a control or byte token, though its text may be spelled by them.
+        let piece = |text: &str| {
+            let id = vocabulary.ids.get(text).copied()?;
+            let kind = vocabulary.kinds[id as usize];
+            matches!(kind, Kind::Normal | Kind::UserDefined | Kind::Unused).then_some(id)
         };
+        let symbol = |c: char| piece(c.encode_utf8(&mut [0; 4])).unwrap_or(end + u32::from(c));
         let symbols: Vec<u32> = text.chars().map(symbol).collect();
         let text_of = |symbol: u32| match vocabulary.texts.get(symbol as usize) {
             Some(text) => text.clone(),
             None => char::from_u32(symbol - end).map(String::from).unwrap_or_default(),
         };
         let join = |left: u32, right: u32| {
-            let joined = vocabulary.ids.get(&(text_of(left) + &text_of(right))).copied()?;
+            let joined = piece(&(text_of(left) + &text_of(right)))?;
             Some((Score(vocabulary.scores[joined as usize]), joined))
         };
         for symbol in merge(&symbols, join) {

@@ -3,23 +3,11 @@
 use gguf::Metadata;
 
 use crate::bpe::Bpe;
+use crate::ends::ends;
 use crate::specials::{Part, SpecialTokens};
 use crate::spm::SentencePiece;
 use crate::vocabulary::{Kind, Vocabulary, Writing};
 use crate::{Error, Result};
-
-/// Texts of tokens that end an answer in the families that hob runs; files often name only one
-/// of them as theirs.
-const END_TEXTS: &[&str] = &[
-    "<end_of_turn>",
-    "<|end_of_text|>",
-    "<|end|>",
-    "<|endoftext|>",
-    "<|eom_id|>",
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<｜end▁of▁sentence｜>",
-];
 
 /// Whether control tokens that are spelled in a text are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +42,7 @@ impl Tokenizer {
     /// When the description is damaged, or of a kind that hob does not know.
     pub fn from_metadata(metadata: &Metadata) -> Result<Tokenizer> {
         let kind = metadata.str_required("tokenizer.ggml.model")?;
-        let (vocabulary, method, adds_bos) = match kind {
+        let (mut vocabulary, method, adds_bos) = match kind {
             "gpt2" => {
                 let vocabulary = Vocabulary::read(metadata, Writing::ByteLetters)?;
                 let bpe = Bpe::read(metadata, &vocabulary)?;
@@ -68,16 +56,22 @@ impl Tokenizer {
             }
             other => return Err(Error::Kind(other.to_owned())),
         };
+        // As SentencePiece numbers them where a file is silent; byte-level files have no custom.
+        let usual = |id: u32| {
+            let spm = matches!(method, Method::SentencePiece(_));
+            (spm && vocabulary.kinds.get(id as usize) == Some(&Kind::Control)).then_some(id)
+        };
         let id =
             |name: &str| vocabulary.id_of_key(metadata, &format!("tokenizer.ggml.{name}_token_id"));
-        let (bos, eos) = (id("bos")?, id("eos")?);
-        let mut ends: Vec<u32> = [eos, id("eot")?, id("eom")?].into_iter().flatten().collect();
-        let is_control = |id: &u32| vocabulary.kinds[*id as usize] != Kind::Normal;
-        let by_text = END_TEXTS.iter().filter_map(|text| vocabulary.ids.get(*text).copied());
-        ends.extend(by_text.filter(is_control));
+        let (bos, eos) = (id("bos")?.or_else(|| usual(1)), id("eos")?.or_else(|| usual(2)));
+        let named = [eos, id("eot")?, id("eom")?];
+        let ends = ends(&mut vocabulary, &named);
+        // GGUF does not carry that Phi-3's control tokens take the white space after them.
+        let name = metadata.str("general.name")?.unwrap_or("").to_lowercase();
+        let strips_after = name.contains("phi-3") || name.contains("phi3");
         let flag = |name: &str| metadata.bool(&format!("tokenizer.ggml.add_{name}_token"));
         Ok(Tokenizer {
-            specials: SpecialTokens::new(&vocabulary),
+            specials: SpecialTokens::new(&vocabulary, strips_after),
             adds_bos: flag("bos")?.unwrap_or(adds_bos),
             adds_eos: flag("eos")?.unwrap_or(false),
             vocabulary,

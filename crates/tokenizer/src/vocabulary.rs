@@ -65,6 +65,19 @@ impl Vocabulary {
         Ok(Vocabulary { texts, bytes, kinds, scores, ids })
     }
 
+    /// A vocabulary of one kind of token.
+    #[cfg(test)]
+    pub(crate) fn plain(texts: &[&str], kind: Kind) -> Vocabulary {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        Vocabulary {
+            bytes: texts.iter().map(|text| text.clone().into_bytes()).collect(),
+            kinds: vec![kind; texts.len()],
+            scores: vec![0.0; texts.len()],
+            ids: texts.iter().cloned().zip(0..).collect(),
+            texts,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.texts.len()
     }
@@ -86,11 +99,12 @@ fn kinds(metadata: &Metadata, len: usize) -> Result<Vec<Kind>> {
     };
     same_len("token types", numbers.len(), len)?;
     let kind = |number: &i32| match number {
+        // Untyped: old converters leave it at tokens that pad the vocabulary.
+        0 | 5 => Ok(Kind::Unused),
         1 => Ok(Kind::Normal),
         2 => Ok(Kind::Unknown),
         3 => Ok(Kind::Control),
         4 => Ok(Kind::UserDefined),
-        5 => Ok(Kind::Unused),
         6 => Ok(Kind::Byte),
         other => Err(Error::Vocabulary(format!("a token of unknown type {other}"))),
     };

@@ -61,7 +61,10 @@ impl Hob {
         for word in words {
             ensure!(error.contains(word), "hob {arguments:?} does not say `{word}`:\n{error}");
         }
-        ensure!(error.trim().lines().count() == 1, "hob {arguments:?} says more than a line:\n{error}");
+        ensure!(
+            error.trim().lines().count() == 1,
+            "hob {arguments:?} says more than a line:\n{error}"
+        );
         Ok(())
     }
 }
@@ -69,7 +72,7 @@ impl Hob {
 /// Nothing is there: the model is fetched, checked and kept, and answers.
 fn first_run(hob: &Hob) -> Result<()> {
     let greedy = ["--temperature", "0", "--max-tokens", "24"];
-    let question = "What is the capital of France?";
+    let question = "What is the capital of France? Answer in one sentence.";
     let first = hob.output(&[&["run", "smollm2", question], &greedy[..]].concat())?;
     let (told, answer) =
         (String::from_utf8_lossy(&first.stderr), String::from_utf8_lossy(&first.stdout));
@@ -127,13 +130,15 @@ fn refusals(hob: &Hob) -> Result<()> {
 fn bench(hob: &Hob) -> Result<()> {
     let arguments = ["bench", "-m", "smollm2", "-p", "64", "-n", "8", "-r", "2", "--json"];
     let json = hob.text(&arguments)?;
-    for field in ["n_prompt", "n_gen", "n_depth", "n_threads", "avg_ts", "stddev_ts", "samples_ts"] {
+    for field in ["n_prompt", "n_gen", "n_depth", "n_threads", "avg_ts", "stddev_ts", "samples_ts"]
+    {
         ensure!(json.contains(&format!("\"{field}\"")), "bench --json lacks {field}:\n{json}");
     }
     let text = root().join("tools/quality/alice.txt").display().to_string();
     let printed = hob.text(&["perplexity", "-m", "smollm2", "-c", "512", &text])?;
     let last = printed.trim().lines().last().unwrap_or_default();
-    let figure: f64 = last.rsplit(' ').next().unwrap_or_default().parse().context(last.to_owned())?;
+    let figure: f64 =
+        last.rsplit(' ').next().unwrap_or_default().parse().context(last.to_owned())?;
     // llama.cpp 0c1e57098: llama-perplexity -c 512 on the same file and text says 20.2840.
     let llama_cpp = 20.2840;
     println!("   perplexity {figure}, llama.cpp {llama_cpp}");

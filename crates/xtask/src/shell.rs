@@ -1,7 +1,7 @@
 //! Running programs and finding the project.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -35,17 +35,4 @@ pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
         bail!("{title} failed: {command:?}");
     }
     Ok(())
-}
-
-/// Runs a program and gives what it printed.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot start {command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?} failed with {}", output.status);
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

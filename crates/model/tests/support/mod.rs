@@ -23,20 +23,20 @@ pub(crate) fn options() -> LoadOptions {
 
 /// What the writer writes, as a file that stays open after its folder is gone.
 pub(crate) fn file(writer: &Writer) -> GgufFile {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("model.gguf");
     let mut bytes = Vec::new();
-    writer.write_to(&mut bytes).unwrap();
-    std::fs::write(&path, bytes).unwrap();
-    GgufFile::open(&path).unwrap()
+    writer.write_to(&mut bytes).expect("memory takes all");
+    std::fs::write(&path, bytes).expect("the folder is new");
+    GgufFile::open(&path).expect("GGUF, as just written")
 }
 
 pub(crate) fn open(path: &Path) -> GgufFile {
-    GgufFile::open(path).unwrap()
+    GgufFile::open(path).expect("a GGUF file")
 }
 
 pub(crate) fn load(file: &GgufFile, options: &LoadOptions) -> Model {
-    Model::load(file, Arc::new(Reference::new()), options, &mut |_, _| ()).unwrap()
+    Model::load(file, Arc::new(Reference::new()), options, &mut |_, _| ()).expect("a sound model")
 }
 
 /// Tokens of one sequence from `first` on, on these pages; the logits of all of its rows.
@@ -44,7 +44,7 @@ pub(crate) fn step(model: &mut Model, tokens: &[u32], first: usize, pages: &[u32
     let spans = [Span { rows: tokens.len(), first_position: first, pages }];
     let rows: Vec<u32> = (0..).take(tokens.len()).collect();
     let mut logits = Vec::new();
-    model.forward(&Batch { tokens, spans: &spans }, &rows, &mut logits).unwrap();
+    model.forward(&Batch { tokens, spans: &spans }, &rows, &mut logits).expect("a sound step");
     logits
 }
 

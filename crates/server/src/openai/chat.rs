@@ -185,8 +185,8 @@ impl Chunks for ChatChunks {
         if text.is_empty() && wanted.is_none() {
             return None;
         }
-        let logprobs = wanted
-            .map_or(Value::Null, |token| logprobs::chat(std::slice::from_ref(token)));
+        let logprobs =
+            wanted.map_or(Value::Null, |token| logprobs::chat(std::slice::from_ref(token)));
         Some(self.chunk(&json!({ "content": text }), &logprobs, None))
     }
 

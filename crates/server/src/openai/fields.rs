@@ -39,7 +39,7 @@ impl Fields {
 
     pub(crate) fn unsigned(&self, name: &str) -> Result<Option<u32>, Rejection> {
         let wanted = "a whole number, 0 or more";
-        Ok(self.typed(name, wanted, |value| integer(value).and_then(|n| u32::try_from(n).ok()))?)
+        self.typed(name, wanted, |value| integer(value).and_then(|n| u32::try_from(n).ok()))
     }
 
     pub(crate) fn signed(&self, name: &str) -> Result<Option<i64>, Rejection> {
@@ -67,7 +67,8 @@ impl Fields {
     ) -> Result<(), Rejection> {
         match self.get(name) {
             Some(value) if !harmless(value) => {
-                let message = format!("`{name}` is not supported by this version of hob: leave it out");
+                let message =
+                    format!("`{name}` is not supported by this version of hob: leave it out");
                 Err(Rejection::invalid(name, message))
             }
             _ => Ok(()),

@@ -5,9 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// Chat's shape: `{"content": [{token, logprob, bytes, top_logprobs}]}`.
 pub(crate) fn chat(tokens: &[TokenText]) -> Value {
-    let entry = |bytes: &[u8], logprob: f32| {
-        json!({ "token": String::from_utf8_lossy(bytes), "logprob": logprob, "bytes": bytes })
-    };
+    let entry = |bytes: &[u8], logprob: f32| json!({ "token": String::from_utf8_lossy(bytes), "logprob": logprob, "bytes": bytes });
     let content: Vec<Value> = tokens
         .iter()
         .map(|token| {

@@ -57,11 +57,9 @@ impl From<app::Error> for Rejection {
     fn from(error: app::Error) -> Rejection {
         let (status, kind, code) = match error.kind {
             ErrorKind::BadRequest => (StatusCode::BAD_REQUEST, "invalid_request_error", None),
-            ErrorKind::ContextLength => (
-                StatusCode::BAD_REQUEST,
-                "invalid_request_error",
-                Some("context_length_exceeded"),
-            ),
+            ErrorKind::ContextLength => {
+                (StatusCode::BAD_REQUEST, "invalid_request_error", Some("context_length_exceeded"))
+            }
             ErrorKind::NotFound => {
                 (StatusCode::NOT_FOUND, "invalid_request_error", Some("model_not_found"))
             }

@@ -41,7 +41,8 @@ pub(crate) fn common(fields: &Fields) -> Result<Common, Rejection> {
 
 /// OpenAI's defaults (temperature 1, top-p 1) where it has the field, hob's where it has not.
 fn sampling(fields: &Fields) -> Result<SamplingParams, Rejection> {
-    let mut params = SamplingParams { temperature: 1.0, top_p: 1.0, min_p: 0.0, ..SamplingParams::default() };
+    let mut params =
+        SamplingParams { temperature: 1.0, top_p: 1.0, min_p: 0.0, ..SamplingParams::default() };
     let floats: [(&[&str], &mut f32); 8] = [
         (&["temperature"], &mut params.temperature),
         (&["top_p"], &mut params.top_p),
@@ -58,6 +59,10 @@ fn sampling(fields: &Fields) -> Result<SamplingParams, Rejection> {
                 *target = value;
             }
         }
+    }
+    if params.temperature < 0.0 {
+        let message = "`temperature` must be 0 or more".to_owned();
+        return Err(Rejection::invalid("temperature", message));
     }
     if let Some(top_k) = fields.signed("top_k")? {
         // Several clients say "all tokens" with -1.

@@ -226,7 +226,7 @@ impl Backend for Broken {
             .collect();
         let batch = Batch { spans: &spans, ..*batch };
         if self.has(Bug::AttentionGroups) {
-            return self.attention_in_turns(out, q, kv, scale, &batch);
+            return self.attention_in_turns(out, (q, scale), kv, &batch);
         }
         self.inner.attention(out, q, kv, scale, &batch)
     }
@@ -245,9 +245,8 @@ impl Broken {
     fn attention_in_turns(
         &self,
         out: &mut Tensor,
-        q: &Tensor,
+        (q, scale): (&Tensor, f32),
         kv: (&KvCache, usize),
-        scale: f32,
         batch: &Batch<'_>,
     ) -> Result<()> {
         let layout = &kv.0.layout;

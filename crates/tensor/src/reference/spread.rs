@@ -1,9 +1,9 @@
 //! Shares independent outputs out over threads, because a whole model on one thread is too slow
 //! to test with.
 
-/// Less work than this many multiplications is done on the calling thread: starting a thread costs
-/// about as much.
-const PARALLEL_WORK_MIN: usize = 1 << 17;
+/// Less work than this many multiplications is done on the calling thread. It takes about 1 ms;
+/// starting a thread takes less, but on a busy machine the wait for its turn takes more.
+const PARALLEL_WORK_MIN: usize = 1 << 20;
 
 /// Calls `work(first, share)` with shares of whole chunks of `chunk_len` values that together are
 /// `out`; `first` is the index of a share's first chunk. A chunk costs `chunk_work`

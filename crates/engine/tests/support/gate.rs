@@ -1,0 +1,151 @@
+//! A backend that waits before each step until it is let through, so that a test decides what has
+//! arrived by then; and that notes how many sequences shared a step.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use tensor::{Backend, Batch, KvCache, KvLayout, Result, Rope, Tensor, Weight, WeightSource};
+
+/// What a test holds of the gate. Dropping it opens the gate, so that a failed test still ends.
+pub(crate) struct Gate(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    steps: AtomicUsize,
+    sequences_most: AtomicUsize,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.0.is_open.lock().expect("nobody panics with this lock") = true;
+        self.0.opened.notify_all();
+    }
+
+    /// Steps that were begun.
+    pub(crate) fn steps(&self) -> usize {
+        self.0.steps.load(Ordering::Relaxed)
+    }
+
+    /// Most sequences that one step computed.
+    pub(crate) fn sequences_most(&self) -> usize {
+        self.0.sequences_most.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.open();
+    }
+}
+
+pub(crate) struct Gated {
+    inner: Arc<dyn Backend>,
+    state: Arc<State>,
+}
+
+/// `inner` behind a closed gate.
+pub(crate) fn gated(inner: Arc<dyn Backend>) -> (Arc<dyn Backend>, Gate) {
+    let state = Arc::new(State::default());
+    (Arc::new(Gated { inner, state: Arc::clone(&state) }), Gate(state))
+}
+
+impl Backend for Gated {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn description(&self) -> String {
+        self.inner.description()
+    }
+
+    fn alloc(&self, rows: usize, cols: usize) -> Result<Tensor> {
+        self.inner.alloc(rows, cols)
+    }
+
+    fn alloc_kv(&self, layout: &KvLayout) -> Result<KvCache> {
+        self.inner.alloc_kv(layout)
+    }
+
+    fn prepared_bytes(&self, source: &WeightSource<'_>) -> usize {
+        self.inner.prepared_bytes(source)
+    }
+
+    fn prepare(&self, source: &WeightSource<'_>) -> Result<Weight> {
+        self.inner.prepare(source)
+    }
+
+    fn upload(&self, out: &mut Tensor, values: &[f32]) -> Result<()> {
+        self.inner.upload(out, values)
+    }
+
+    fn download(&self, out: &mut Vec<f32>, x: &Tensor) -> Result<()> {
+        self.inner.download(out, x)
+    }
+
+    /// The first operation of a step: here is the gate.
+    fn embed(&self, out: &mut Tensor, table: &Weight, tokens: &[u32]) -> Result<()> {
+        self.state.steps.fetch_add(1, Ordering::Relaxed);
+        let is_open = self.state.is_open.lock().expect("nobody panics with this lock");
+        drop(self.state.opened.wait_while(is_open, |is_open| !*is_open));
+        self.inner.embed(out, table, tokens)
+    }
+
+    fn rms_norm(&self, out: &mut Tensor, x: &Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        self.inner.rms_norm(out, x, scale, eps)
+    }
+
+    fn add_rms_norm(
+        &self,
+        out: &mut Tensor,
+        residual: &mut Tensor,
+        delta: &Tensor,
+        norm: (&Tensor, f32),
+    ) -> Result<()> {
+        self.inner.add_rms_norm(out, residual, delta, norm)
+    }
+
+    fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
+        self.inner.add(residual, delta)
+    }
+
+    fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
+        self.inner.add_bias(x, bias)
+    }
+
+    fn matmul(&self, outs: &mut [&mut Tensor], x: &Tensor, weights: &[&Weight]) -> Result<()> {
+        self.inner.matmul(outs, x, weights)
+    }
+
+    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
+        self.inner.swiglu(out, x, gate, up)
+    }
+
+    fn rope_kv_write(
+        &self,
+        kv: &mut KvCache,
+        layer: usize,
+        qkv: (&mut Tensor, &mut Tensor, &Tensor),
+        rope: &Rope,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        self.inner.rope_kv_write(kv, layer, qkv, rope, batch)
+    }
+
+    fn attention(
+        &self,
+        out: &mut Tensor,
+        q: &Tensor,
+        kv: (&KvCache, usize),
+        scale: f32,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        self.state.sequences_most.fetch_max(batch.spans.len(), Ordering::Relaxed);
+        self.inner.attention(out, q, kv, scale, batch)
+    }
+
+    fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {
+        self.inner.gather_rows(out, x, rows)
+    }
+}

@@ -1,0 +1,164 @@
+//! A tiny model in an engine, requests to it, and what became of them.
+
+mod gate;
+
+use std::sync::Arc;
+
+use engine::sampling::{SamplingParams, TokenLogprob};
+use engine::{Engine, EngineOptions, EngineRequest, Event, FinishReason, Generation, Usage};
+use gguf::GgufFile;
+use kernels_cpu::CpuBackend;
+use model::{LoadOptions, Model};
+use tensor::reference::Reference;
+use tensor::{Backend, KvFormat};
+use testkit::TinyModel;
+use tokenizer::{Specials, Tokenizer};
+
+pub(crate) use gate::Gate;
+
+pub(crate) const PAGE_LEN: u32 = 8;
+pub(crate) const CONTEXT_LEN: u32 = 128;
+
+/// The backends that a test runs on, with the KV format that each is used with.
+pub(crate) fn backends() -> [(Arc<dyn Backend>, KvFormat); 2] {
+    let cpu = CpuBackend::detect(Some(2));
+    [reference(), (Arc::new(cpu), KvFormat::F16)]
+}
+
+pub(crate) fn reference() -> (Arc<dyn Backend>, KvFormat) {
+    (Arc::new(Reference::new()), KvFormat::F32)
+}
+
+pub(crate) fn options() -> EngineOptions {
+    EngineOptions {
+        page_len: PAGE_LEN,
+        page_count: 128,
+        sequences_max: 6,
+        queue_len_max: 16,
+        step_tokens_max: 64,
+        context_len: CONTEXT_LEN,
+    }
+}
+
+/// Starts an engine on the tiny model.
+pub(crate) fn start(
+    (backend, kv_format): (Arc<dyn Backend>, KvFormat),
+    options: EngineOptions,
+) -> Engine {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("tiny.gguf");
+    TinyModel::default().write(&path);
+    let file = GgufFile::open(&path).expect("GGUF, as just written");
+    let tokenizer = Tokenizer::from_metadata(file.metadata()).expect("a complete tokenizer");
+    let load = LoadOptions {
+        context_len: options.context_len,
+        rows_max: options.step_tokens_max as usize,
+        kv_page_len: options.page_len as usize,
+        kv_page_count: options.page_count as usize,
+        kv_format,
+    };
+    let model = Model::load(&file, backend, &load, &mut |_, _| ()).expect("a sound model");
+    Engine::start(model, Arc::new(tokenizer), options).expect("a thread")
+}
+
+/// Starts an engine whose first step waits for the gate. Bind it as `(engine, gate)`: the gate
+/// must go first.
+pub(crate) fn start_gated(
+    (backend, kv_format): (Arc<dyn Backend>, KvFormat),
+    options: EngineOptions,
+) -> (Engine, Gate) {
+    let (backend, gate) = gate::gated(backend);
+    (start((backend, kv_format), options), gate)
+}
+
+/// Greedy, and the answer does not end by itself, so that its length is known.
+pub(crate) fn greedy(engine: &Engine) -> SamplingParams {
+    SamplingParams { temperature: 0.0, logit_bias: no_end(engine), ..SamplingParams::default() }
+}
+
+/// Temperature 1 over the whole vocabulary, without an end.
+pub(crate) fn seeded(engine: &Engine, seed: u64) -> SamplingParams {
+    SamplingParams {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        seed: Some(seed),
+        logit_bias: no_end(engine),
+        ..SamplingParams::default()
+    }
+}
+
+fn no_end(engine: &Engine) -> Vec<(u32, f32)> {
+    let tokenizer = engine.tokenizer();
+    let ids = (0..).take(tokenizer.vocab_len());
+    let ends = ids.filter(|id| tokenizer.is_end_of_generation(*id));
+    ends.map(|id| (id, f32::NEG_INFINITY)).collect()
+}
+
+pub(crate) fn request(engine: &Engine, text: &str, tokens_max: u32) -> EngineRequest {
+    EngineRequest {
+        prompt: engine.tokenizer().encode(text, Specials::Plain),
+        tokens_max,
+        sampling: greedy(engine),
+        stop: Vec::new(),
+        user: 1,
+    }
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) text: String,
+    pub(crate) logprobs: Vec<Option<TokenLogprob>>,
+    pub(crate) reason: FinishReason,
+    pub(crate) usage: Usage,
+}
+
+/// Reads all events: they must be `Queued`, `Started`, tokens, at most one tail, `Finished`.
+pub(crate) fn collect(mut generation: Generation) -> Answer {
+    let mut answer = Answer {
+        tokens: Vec::new(),
+        text: String::new(),
+        logprobs: Vec::new(),
+        reason: FinishReason::Failed,
+        usage: Usage::default(),
+    };
+    let mut seen = Vec::new();
+    while let Some(event) = generation.recv() {
+        seen.push(kind(&event));
+        match event {
+            Event::Token(token) => {
+                answer.tokens.push(token.id);
+                answer.text.push_str(&token.text);
+                answer.logprobs.push(token.logprob);
+            }
+            Event::Tail(text) => answer.text.push_str(&text),
+            Event::Finished { reason, usage } => (answer.reason, answer.usage) = (reason, usage),
+            Event::Queued { .. } | Event::Started { .. } => {}
+            Event::Failed(error) => panic!("a sound request failed: {error}"),
+        }
+    }
+    seen.dedup();
+    seen.retain(|kind| *kind != "tail");
+    let whole = seen == ["queued", "started", "token", "finished"];
+    let short = answer.reason == FinishReason::Cancelled && seen.last() == Some(&"finished");
+    assert!(whole || short, "{seen:?}");
+    answer
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Queued { .. } => "queued",
+        Event::Started { .. } => "started",
+        Event::Token(_) => "token",
+        Event::Tail(_) => "tail",
+        Event::Finished { .. } => "finished",
+        Event::Failed(_) => "failed",
+    }
+}
+
+pub(crate) fn answer(engine: &Engine, request: EngineRequest) -> Answer {
+    collect(engine.submit(request).expect("a sound request"))
+}
