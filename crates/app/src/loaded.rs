@@ -13,7 +13,7 @@ use tokenizer::{Specials, Tokenizer};
 
 use crate::{
     ChatRequest, CompletionRequest, Error, ErrorKind, Event, Finished, LoadOptions, Prompt, Result,
-    SamplingParams, TokenText, TokenUsage, memory,
+    SamplingParams, TokenText, TokenUsage, clock, memory,
 };
 
 /// Context of a conversation unless asked otherwise: longer ones cost memory that few use.
@@ -172,7 +172,11 @@ impl LoadedModel {
         if request.messages.is_empty() {
             return Err(Error::parameter("messages", "there are no messages".to_owned()));
         }
-        let options = RenderOptions { add_generation_prompt: true, ..RenderOptions::default() };
+        let options = RenderOptions {
+            add_generation_prompt: true,
+            now: Some(clock::moment()),
+            ..RenderOptions::default()
+        };
         let text = self
             .inner
             .template

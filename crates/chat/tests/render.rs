@@ -33,7 +33,8 @@ fn python_and_hugging_face_manners_work() {
         ("{% for m in messages[1:] %}{{ loop.index0 }}{{ m.role[0] }}{% endfor %}", "0a1u"),
         ("{% for m in messages %}{% if loop.last %}{% break %}{% endif %}x{% endfor %}", "xx"),
         (
-            "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+            "{% set ns = namespace(n=0) %}{% for m in messages %}\
+             {% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
             "3",
         ),
         ("{{ {'b': [1, 'ä'], 'a': none} | tojson }}", "{\"b\": [1, \"ä\"], \"a\": null}"),
@@ -62,7 +63,8 @@ fn faults_are_said_in_one_line() {
         ("\n{% for %}", "line 2"),
         ("{{ messages.nonsense() }}", "failed"),
         (
-            "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(99) %}x{% endfor %}{% endfor %}{% endfor %}",
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(99) %}x\
+             {% endfor %}{% endfor %}{% endfor %}",
             "fuel",
         ),
         ("{% for a in range(9999) %}{{ 'x' * 9999 }}{% endfor %}", "makes more than"),
@@ -75,7 +77,14 @@ fn faults_are_said_in_one_line() {
 }
 
 /// Of SmolLM2-135M-Instruct's file.
-const SMOLLM2: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+const SMOLLM2: &str = concat!(
+    "{% for message in messages %}",
+    "{% if loop.first and messages[0]['role'] != 'system' %}",
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, ",
+    "trained by Hugging Face<|im_end|>\n' }}{% endif %}",
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}",
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+);
 
 #[test]
 fn smollm2_speaks_chatml_with_its_own_system_prompt() {
@@ -94,7 +103,8 @@ fn smollm2_speaks_chatml_with_its_own_system_prompt() {
 #[test]
 fn tools_and_their_calls_pass_through() {
     let source = "{{ tools[0].function.name }}|{% for m in messages %}{{ m.role }}\
-                  {%- for c in m.tool_calls or [] %}={{ c.function.arguments | tojson }}{% endfor %}\
+                  {%- for c in m.tool_calls or [] %}={{ c.function.arguments | tojson }}\
+                  {%- endfor %}\
                   {%- if m.tool_call_id is defined %}#{{ m.tool_call_id }} {{ m.name }}{% endif %};\
                   {%- endfor %}";
     let tools = serde_json::json!([{ "type": "function", "function": { "name": "weather" } }]);

@@ -56,7 +56,7 @@ impl Tokenizer {
             }
             other => return Err(Error::Kind(other.to_owned())),
         };
-        // As SentencePiece numbers them where a file is silent; byte-level files have no custom.
+        // SentencePiece's own numbers, where a file is silent; byte-level files have no such custom.
         let usual = |id: u32| {
             let spm = matches!(method, Method::SentencePiece(_));
             (spm && vocabulary.kinds.get(id as usize) == Some(&Kind::Control)).then_some(id)
