@@ -56,7 +56,8 @@ impl Tokenizer {
             }
             other => return Err(Error::Kind(other.to_owned())),
         };
-        // SentencePiece's own numbers, where a file is silent; byte-level files have no such custom.
+        // SentencePiece's own numbers, where a file is silent; byte-level files have no such
+        // custom.
         let usual = |id: u32| {
             let spm = matches!(method, Method::SentencePiece(_));
             (spm && vocabulary.kinds.get(id as usize) == Some(&Kind::Control)).then_some(id)
