@@ -55,15 +55,36 @@ pub(crate) fn parse(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
 ) -> Result<Typed, ExitCode> {
     let mut matches = command().try_get_matches_from(arguments).map_err(|error| {
-        // Nobody is left to tell when even this cannot be printed.
-        let _ = error.print();
-        let is_wish = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-        ExitCode::from(if is_wish { 0 } else { crate::failure::USAGE })
+        let shows_help = matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp
+                | ErrorKind::DisplayVersion
+                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        );
+        if shows_help {
+            // Nobody is left to tell when even this cannot be printed.
+            let _ = error.print();
+        } else {
+            eprintln!("{}", mistake(&error));
+        }
+        ExitCode::from(if error.exit_code() == 0 { 0 } else { crate::failure::USAGE })
     })?;
     let (command, matches) = matches.remove_subcommand().expect("clap requires a command");
     // The flag is global, so that clap hands it down to every command.
     let offline = matches.get_flag("offline");
     Ok(Typed { offline, command, matches })
+}
+
+/// What clap says of a mistake, in one line: the fault, its tip, and where to read on.
+fn mistake(error: &clap::Error) -> String {
+    let said = error.render().to_string();
+    let parts: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    format!("{} (--help says more)", parts.join("; ").replace(":; ", ": "))
 }
 
 fn environment_help() -> String {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Typed, command, parse};
+use super::{Typed, command, mistake, parse};
 use crate::commands::COMMANDS;
 
 fn words(line: &str) -> Vec<OsString> {
@@ -74,6 +74,20 @@ fn mistakes_are_refused_before_anything_is_loaded() {
     check_refused("perplexity", "<TEXTFILE>");
     check_refused("rm", "<MODEL>");
     check_refused("fly", "unrecognized subcommand");
+}
+
+#[test]
+fn a_mistake_is_told_in_one_line() {
+    let told = |line: &str| mistake(&command().try_get_matches_from(words(line)).unwrap_err());
+    assert_eq!(
+        told("run m --tmperature 1"),
+        "error: unexpected argument '--tmperature' found; tip: a similar argument exists: \
+         '--temperature' (--help says more)"
+    );
+    assert_eq!(
+        told("pull"),
+        "error: the following required arguments were not provided: <MODEL> (--help says more)"
+    );
 }
 
 #[test]
