@@ -169,8 +169,8 @@ impl Drop for Server {
 
 fn serve(hob: &Hob) -> Result<()> {
     let mut serving = hob.command(&["serve", "--model", "smollm2", "--listen", "127.0.0.1:0"]);
-    let mut server = Server(serving.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?);
-    let told = server.0.stderr.take().context("a pipe")?;
+    let mut server = Server(serving.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?);
+    let told = server.0.stdout.take().context("a pipe")?;
     let mut lines = BufReader::new(told).lines();
     let url = loop {
         let Some(line) = lines.next() else { bail!("the server ended before it listened") };
@@ -179,7 +179,7 @@ fn serve(hob: &Hob) -> Result<()> {
             break line[at..].split_whitespace().next().unwrap_or_default().to_owned();
         }
     };
-    let url = url.trim_end_matches('/').to_owned();
+    let url = url.trim_end_matches("/v1").to_owned();
     // Its words must not fill the pipe while the client works.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
     let address = url.trim_start_matches("http://").to_owned();
