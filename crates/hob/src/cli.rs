@@ -1,5 +1,6 @@
 //! The command line as typed: global flags, and the commands from their rows.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -61,12 +62,12 @@ pub(crate) fn parse(
                 | ErrorKind::DisplayVersion
                 | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         );
-        if shows_help {
-            // Nobody is left to tell when even this cannot be printed.
-            let _ = error.print();
+        // Nobody is left to tell when even this cannot be printed.
+        let _ = if shows_help {
+            error.print()
         } else {
-            eprintln!("{}", mistake(&error));
-        }
+            writeln!(std::io::stderr(), "{}", mistake(&error))
+        };
         ExitCode::from(if error.exit_code() == 0 { 0 } else { crate::failure::USAGE })
     })?;
     let (command, matches) = matches.remove_subcommand().expect("clap requires a command");
