@@ -52,7 +52,7 @@ fn weight(cpu: &CpuBackend, format: FormatId, n: usize, k: usize) -> Result<Weig
     let row_bytes = format.row_bytes(k).expect("the shapes are whole blocks");
     // f16 0x2b2b is 0.056: sane scales in every format.
     let bytes = vec![0x2b; n * row_bytes];
-    cpu.prepare(&WeightSource { name: "weight", format, n, k, bytes: &bytes })
+    cpu.prepare(&WeightSource { name: "weight", format, n, k, bytes: &bytes, precise: false })
 }
 
 fn product(cpu: &CpuBackend, format: FormatId) -> Result<()> {

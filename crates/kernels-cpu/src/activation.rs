@@ -1,27 +1,35 @@
 //! Activations as the matmul kernels read them: tiles of 8, 4, 2 and 1 rows, interleaved.
 //!
-//! For integer weights each row is quantised by itself, 32 columns at a time, to int8 and one
-//! scale; with it go the sums that offsets and minimums are multiplied with. What rounding left
-//! over is quantised again as a second row, so that the products see about 15 bits: with 8 alone a
-//! small model picks another first token in 4 of 100 places.
+//! For integer weights each row is quantised by itself, 32 columns at a time, to 16 bits in two
+//! signed bytes: `x = scale * (high + low / 256)`. The high bytes are always multiplied, the low
+//! ones only in groups whose largest value stands out of the row: most of what rounding to 8 bits
+//! loses, it loses there.
 
 use crate::codes::{GROUP, OPERANDS};
 use crate::isa::Isa;
 use crate::simd::{self, Kernel, LANES, Simd};
 use crate::threads::Pool;
 
-/// In a group of a tile of R rows, in units of R dwords: the codes come first,
+/// In a group of a tile of R rows, in units of R dwords: the high bytes come first,
 pub(crate) const SCALE: usize = OPERANDS;
 /// then the f32 scale, the scale times the sum of the codes (of 32 columns, then of each 16),
 pub(crate) const SUM: usize = SCALE + 1;
-/// and minus the sum of the codes as i32 (of 32 columns, then of each 16).
+/// and minus the sum of the codes as i32 (of 32 columns, then of each 16). In a fine group the
+/// codes are `256 * high + low` and the scale is 256 times smaller.
 pub(crate) const MINUS_CODES: usize = SUM + 3;
 /// Dwords of a group and row.
 pub(crate) const GROUP_DWORDS: usize = MINUS_CODES + 3;
+/// Steps of the low byte in one of the high byte.
+pub(crate) const FINE_BITS: u32 = 8;
 /// Groups below this count as zero: the inverse of their scale would overflow.
 const TINY: f32 = 1e-36;
+/// A group is fine when the square of its largest value is this many times the row's mean square.
+/// Measured by `cargo xtask quality` (see docs/performance.md).
+const FINE_FROM: f32 = 20.0;
+/// Rows that share a bit of [`Codes::fine`].
+pub(crate) const FINE_ROWS: usize = 4;
 /// Fewer rows than this are prepared on the calling thread.
-const PARALLEL_ROWS_MIN: usize = 8;
+const PARALLEL_ROWS_MIN: usize = 4;
 
 /// `(first row, rows)` of the tiles of `rows` rows.
 pub(crate) fn tiles(rows: usize, tile_rows: usize) -> impl Iterator<Item = (usize, usize)> {
@@ -40,59 +48,76 @@ pub(crate) fn tiles(rows: usize, tile_rows: usize) -> impl Iterator<Item = (usiz
 /// An activation `[rows, k]` prepared for one operation; the memory is used again and again.
 #[derive(Default)]
 pub(crate) struct Activation {
-    /// Of each tile `[k / 32][GROUP_DWORDS][R]`; rows `2i` and `2i + 1` are row `i` and its rest.
-    pub(crate) codes: Vec<i32>,
+    /// Of each tile `[k / 32][GROUP_DWORDS][R]`.
+    codes: Vec<i32>,
+    /// Of each tile `[k / 32][OPERANDS][R]`: low bytes, of fine groups only.
+    lows: Vec<i32>,
+    /// Of each tile `[k / 32]`, at its first row: see [`Codes::fine`].
+    fine: Vec<u8>,
     /// Of each tile `[k rounded up to even][R]`.
-    pub(crate) floats: Vec<f32>,
-    /// Rows and their rests, `[2 * rows, k]`.
-    rests: Vec<f32>,
+    floats: Vec<f32>,
+}
+
+/// One tile of quantised rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Codes<'a> {
+    pub(crate) highs: &'a [i32],
+    pub(crate) lows: &'a [i32],
+    /// Of each group, bit `i`: whether some of the rows `4i..4i + 4` have low bytes.
+    pub(crate) fine: &'a [u8],
 }
 
 impl Activation {
-    /// Quantises `x [rows, k]` for integer weights.
-    pub(crate) fn quantise(&mut self, (isa, pool): (Isa, &Pool), x: &[f32], k: usize) {
-        self.add_rests(pool, x, k);
-        let x = &self.rests;
-        let (rows, row_len) = (x.len() / k, k / GROUP * GROUP_DWORDS);
-        self.codes.resize(rows * row_len, 0);
-        let tile_rows = isa.tile_rows();
-        let part = |index: usize, out: &mut [i32]| {
-            let rows = out.len() / row_len;
-            for (first, len) in tiles(rows, tile_rows) {
-                let x = &x[(index * tile_rows + first) * k..][..len * k];
-                let out = &mut out[first * row_len..][..len * row_len];
-                isa.run(Quantise { x, k, out });
-            }
-        };
-        if rows < PARALLEL_ROWS_MIN {
-            self.codes
-                .chunks_mut(tile_rows * row_len)
-                .enumerate()
-                .for_each(|(i, out)| part(i, out));
-        } else {
-            pool.run_parts(&mut self.codes, tile_rows * row_len, part);
+    /// The quantised tile of `len` rows from `row`.
+    pub(crate) fn codes(&self, k: usize, (row, len): (usize, usize)) -> Codes<'_> {
+        let groups = k / GROUP;
+        let (highs, lows) = (groups * GROUP_DWORDS, groups * OPERANDS);
+        Codes {
+            highs: &self.codes[row * highs..][..len * highs],
+            lows: &self.lows[row * lows..][..len * lows],
+            fine: &self.fine[row * groups..][..groups],
         }
     }
 
-    /// Puts under each row what its int8 codes leave over.
-    fn add_rests(&mut self, pool: &Pool, x: &[f32], k: usize) {
-        self.rests.resize(2 * x.len(), 0.0);
-        pool.run_parts(&mut self.rests, 2 * k, |row, out| {
-            let (copy, rest) = out.split_at_mut(k);
-            copy.copy_from_slice(&x[row * k..][..k]);
-            rest.fill(0.0);
-            for (x, rest) in copy.chunks_exact(GROUP).zip(rest.chunks_exact_mut(GROUP)) {
-                let largest = x.iter().fold(0.0, |largest, x| x.abs().max(largest));
-                let scale = largest / 127.0;
-                let inverse = if largest > TINY { 127.0 / largest } else { 0.0 };
-                for (x, rest) in x.iter().zip(rest) {
-                    // Adding and taking away 1.5 * 2^23 rounds to the nearest even, as the
-                    // conversion to codes does.
-                    let code = (x * inverse + 12_582_912.0) - 12_582_912.0;
-                    *rest = x - code * scale;
+    /// The interleaved tile of `len` rows from `row`.
+    pub(crate) fn floats(&self, k: usize, (row, len): (usize, usize)) -> &[f32] {
+        let row_len = k.next_multiple_of(2);
+        &self.floats[row * row_len..][..len * row_len]
+    }
+
+    /// Quantises `x [rows, k]` for integer weights; every group is fine when `precise`.
+    pub(crate) fn quantise(
+        &mut self,
+        (isa, pool): (Isa, &Pool),
+        x: &[f32],
+        k: usize,
+        precise: bool,
+    ) {
+        let (rows, groups) = (x.len() / k, k / GROUP);
+        self.codes.resize(rows * groups * GROUP_DWORDS, 0);
+        self.lows.resize(rows * groups * OPERANDS, 0);
+        self.fine.resize(rows * groups, 0);
+        let step = isa.tile_rows();
+        let mut parts: Vec<Part<'_>> = x
+            .chunks(step * k)
+            .zip(self.codes.chunks_mut(step * groups * GROUP_DWORDS))
+            .zip(self.lows.chunks_mut(step * groups * OPERANDS))
+            .zip(self.fine.chunks_mut(step * groups))
+            .map(|(((x, codes), lows), fine)| Part { x, codes, lows, fine })
+            .collect();
+        let fine_from = if precise { 0.0 } else { FINE_FROM };
+        let work = |_: usize, parts: &mut [Part<'_>]| {
+            for part in parts {
+                for tile in tiles(part.x.len() / k, step) {
+                    isa.run(Quantise { part, k, tile, fine_from });
                 }
             }
-        });
+        };
+        if rows < PARALLEL_ROWS_MIN {
+            work(0, &mut parts);
+        } else {
+            pool.run_parts(&mut parts, 1, work);
+        }
     }
 
     /// Interleaves `x [rows, k]` for float weights.
@@ -115,58 +140,155 @@ impl Activation {
     }
 }
 
-struct Quantise<'a> {
-    /// `[rows of the tile, k]`.
+/// Some rows and where their codes go.
+struct Part<'a> {
     x: &'a [f32],
-    k: usize,
-    out: &'a mut [i32],
+    codes: &'a mut [i32],
+    lows: &'a mut [i32],
+    fine: &'a mut [u8],
 }
 
-impl Kernel for Quantise<'_> {
+struct Quantise<'a, 'b> {
+    part: &'a mut Part<'b>,
+    k: usize,
+    /// First row in the part, and rows.
+    tile: (usize, usize),
+    fine_from: f32,
+}
+
+/// Where a row's group goes in its tile.
+struct Place<'a> {
+    highs: &'a mut [i32],
+    lows: &'a mut [i32],
+    rows: usize,
+    r: usize,
+}
+
+impl Kernel for Quantise<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let rows = self.x.len() / self.k;
-        for (r, x) in self.x.chunks_exact(self.k).enumerate() {
-            // 0 for a finite row; infinities and NaN spoil all its scales, as they should.
-            let mut spoil = s.splat(0.0);
-            for x in x.as_chunks::<LANES>().0 {
-                spoil = s.fma(s.load(x), s.splat(0.0), spoil);
+        let ((first, rows), groups) = (self.tile, self.k / GROUP);
+        let x = &self.part.x[first * self.k..][..rows * self.k];
+        let highs = &mut self.part.codes[first * groups * GROUP_DWORDS..];
+        let lows = &mut self.part.lows[first * groups * OPERANDS..];
+        let fine = &mut self.part.fine[first * groups..][..groups];
+        let mut largest = vec![0.0; rows * groups];
+        let mut limits = [f32::INFINITY; simd::ROWS_MAX];
+        fine.fill(0);
+        for (r, x) in x.chunks_exact(self.k).enumerate() {
+            let largest = &mut largest[r * groups..][..groups];
+            let mean = survey(s, x, largest);
+            limits[r] = self.fine_from * mean;
+            for (fine, largest) in fine.iter_mut().zip(largest) {
+                let is_fine = *largest * *largest >= limits[r] && *largest > 0.0;
+                *fine |= u8::from(is_fine) << (r / FINE_ROWS);
             }
-            let spoil = simd::sum(s, spoil);
-            let groups = self.out.chunks_exact_mut(rows * GROUP_DWORDS);
-            for (x, out) in x.chunks_exact(GROUP).zip(groups) {
-                let (low, high) = x.split_at(LANES);
-                let low = s.load(low.first_chunk().expect("half of a group"));
-                let high = s.load(high.first_chunk().expect("half of a group"));
-                let largest = s.highest(s.max(s.abs(low), s.abs(high)));
+        }
+        for (r, x) in x.chunks_exact(self.k).enumerate() {
+            let spoil = spoil(s, x);
+            for (g, x) in x.as_chunks::<GROUP>().0.iter().enumerate() {
+                let largest = largest[r * groups + g];
+                let place = Place {
+                    highs: &mut highs[g * rows * GROUP_DWORDS..][..rows * GROUP_DWORDS],
+                    lows: &mut lows[g * rows * OPERANDS..][..rows * OPERANDS],
+                    rows,
+                    r,
+                };
                 let scale = largest / 127.0 + spoil;
-                let inverse = s.splat(if largest > TINY { 127.0 / largest } else { 0.0 });
-                let halves = [s.to_i8(s.mul(low, inverse)), s.to_i8(s.mul(high, inverse))];
-                write_group(out, (rows, r), scale, &halves);
+                if fine[g] != 0 {
+                    place.fine(s, x, (largest, scale), largest * largest >= limits[r]);
+                } else {
+                    place.coarse(s, x, (largest, scale));
+                }
             }
         }
     }
 }
 
+/// Largest magnitude of each group, and the mean square of all values.
 #[inline(always)]
-fn write_group(out: &mut [i32], (rows, r): (usize, usize), scale: f32, halves: &[[i8; LANES]; 2]) {
-    let mut sums = [0; 2];
-    for half in 0..2 {
-        let codes = &halves[half];
-        for v in 0..4 {
-            let at = 4 * v;
-            let bytes = [codes[at], codes[at + 1], codes[at + 2], codes[at + 3]];
-            out[(4 * half + v) * rows + r] = i32::from_le_bytes(bytes.map(i8::cast_unsigned));
+fn survey<S: Simd>(s: S, x: &[f32], largest: &mut [f32]) -> f32 {
+    let mut squares = s.splat(0.0);
+    for (group, largest) in x.as_chunks::<GROUP>().0.iter().zip(largest) {
+        let [low, high] = halves(s, group);
+        *largest = s.highest(s.max(s.abs(low), s.abs(high)));
+        squares = s.fma(high, high, s.fma(low, low, squares));
+    }
+    simd::sum(s, squares) / x.len() as f32
+}
+
+/// 0 for a finite row; infinities and NaN spoil all its scales, as they should.
+#[inline(always)]
+fn spoil<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let mut spoil = s.splat(0.0);
+    for x in x.as_chunks::<LANES>().0 {
+        spoil = s.fma(s.load(x), s.splat(0.0), spoil);
+    }
+    simd::sum(s, spoil)
+}
+
+#[inline(always)]
+fn halves<S: Simd>(s: S, x: &[f32; GROUP]) -> [S::F; 2] {
+    let (low, high) = x.split_at(LANES);
+    let low = s.load(low.first_chunk().expect("half of a group"));
+    [low, s.load(high.first_chunk().expect("half of a group"))]
+}
+
+fn inverse(largest: f32) -> f32 {
+    if largest > TINY { 127.0 / largest } else { 0.0 }
+}
+
+impl Place<'_> {
+    #[inline(always)]
+    fn coarse<S: Simd>(self, s: S, x: &[f32; GROUP], (largest, scale): (f32, f32)) {
+        let inverse = s.splat(inverse(largest));
+        let [low, high] = halves(s, x);
+        let codes = [s.round(s.mul(low, inverse)), s.round(s.mul(high, inverse))];
+        put(s, self.highs, (self.rows, self.r), codes);
+        self.sums(s, scale, codes);
+    }
+
+    /// Both bytes; the low one is 0 where the row itself does not want it.
+    #[inline(always)]
+    fn fine<S: Simd>(self, s: S, x: &[f32; GROUP], (largest, scale): (f32, f32), wanted: bool) {
+        let inverse = s.splat(inverse(largest));
+        let steps = s.splat(if wanted { (1 << FINE_BITS) as f32 } else { 0.0 });
+        let mut highs = halves(s, x);
+        let (mut lows, mut codes) = (highs, highs);
+        for half in 0..2 {
+            let scaled = s.mul(highs[half], inverse);
+            highs[half] = s.round(scaled);
+            let low = s.round(s.mul(s.sub(scaled, highs[half]), steps));
+            lows[half] = s.min(low, s.splat(127.0));
+            codes[half] = s.fma(highs[half], s.splat((1 << FINE_BITS) as f32), lows[half]);
         }
-        for code in codes {
-            sums[half] += i32::from(*code);
+        put(s, self.highs, (self.rows, self.r), highs);
+        put(s, self.lows, (self.rows, self.r), lows);
+        self.sums(s, scale / (1 << FINE_BITS) as f32, codes);
+    }
+
+    #[inline(always)]
+    fn sums<S: Simd>(self, s: S, scale: f32, codes: [S::F; 2]) {
+        // Whole numbers below 2^24: exact in any order.
+        let sums = [simd::sum(s, codes[0]), simd::sum(s, codes[1])];
+        self.highs[SCALE * self.rows + self.r] = scale.to_bits().cast_signed();
+        for (i, sum) in [sums[0] + sums[1], sums[0], sums[1]].into_iter().enumerate() {
+            self.highs[(SUM + i) * self.rows + self.r] = (scale * sum).to_bits().cast_signed();
+            self.highs[(MINUS_CODES + i) * self.rows + self.r] = -(sum as i32);
         }
     }
-    out[SCALE * rows + r] = scale.to_bits().cast_signed();
-    for (i, sum) in [sums[0] + sums[1], sums[0], sums[1]].into_iter().enumerate() {
-        out[(SUM + i) * rows + r] = (scale * sum as f32).to_bits().cast_signed();
-        out[(MINUS_CODES + i) * rows + r] = -sum;
+}
+
+/// Codes as bytes, four columns to a dword.
+#[inline(always)]
+fn put<S: Simd>(s: S, out: &mut [i32], (rows, r): (usize, usize), codes: [S::F; 2]) {
+    for (half, codes) in codes.into_iter().enumerate() {
+        let bytes = s.to_i8(codes);
+        for (v, bytes) in bytes.as_chunks::<4>().0.iter().enumerate() {
+            let dword = i32::from_le_bytes(bytes.map(i8::cast_unsigned));
+            out[(4 * half + v) * rows + r] = dword;
+        }
     }
 }

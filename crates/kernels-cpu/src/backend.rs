@@ -93,7 +93,8 @@ impl CpuBackend {
             matrices.push(Matrix { packed: Packed::of(weight)?, format, n, k });
         }
         if weights.iter().any(|weight| is_quantised(weight.format)) {
-            activation.quantise(self.on(), x.host()?, x.cols());
+            let precise = matrices.iter().any(|matrix| matrix.packed.precise);
+            activation.quantise(self.on(), x.host()?, x.cols(), precise);
         }
         if weights.iter().any(|weight| !is_quantised(weight.format)) {
             activation.interleave(self.on(), x.host()?, x.cols());

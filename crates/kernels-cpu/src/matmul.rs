@@ -9,19 +9,19 @@ use std::marker::PhantomData;
 
 use quant::FormatId;
 
-use crate::activation::{Activation, GROUP_DWORDS, MINUS_CODES, SCALE, SUM, tiles};
-use crate::codes::{Codes, GROUP, OPERANDS};
+use crate::activation::{
+    self, Activation, FINE_BITS, GROUP_DWORDS, MINUS_CODES, SCALE, SUM, tiles,
+};
+use crate::codes::{Codes, OPERANDS};
 use crate::formats::{Format, is_quantised, with_format};
 use crate::isa::Isa;
 use crate::packed::{Floats, Packed};
 use crate::scales::Scales;
-use crate::simd::{self, Kernel, LANES, Line, Simd};
+use crate::simd::{self, Kernel, LANES, Line, ROWS_MAX, Simd};
 use crate::threads::{Parts, Pool};
 
 /// Weight bytes that a thread takes at a time, so that they stay in its cache for all rows.
 const CHUNK_BYTES: usize = 32 << 10;
-/// Rows of the largest tile.
-const ROWS_MAX: usize = 8;
 
 /// A weight matrix as the kernels need it.
 #[derive(Clone, Copy)]
@@ -49,13 +49,11 @@ pub(crate) fn matmul(
         let (j, first, step) = chunks[chunk];
         let weight = &weights[j];
         let last = (first + step).min(weight.packed.tiles());
-        let parts = parts_of(weight.format);
-        for (row, len) in tiles(rows * parts, isa.tile_rows()) {
+        for (row, len) in tiles(rows, isa.tile_rows()) {
             for tile in first..last {
                 let mut out = [[0.0; LANES]; ROWS_MAX];
                 product(isa, weight, tile, (x, row), &mut out[..len]);
-                let out = fold(&mut out[..len], parts);
-                write(&outs[j], (row / parts, tile), weight.n, out);
+                write(&outs[j], (row, tile), weight.n, &out[..len]);
             }
         }
     });
@@ -75,17 +73,14 @@ pub(crate) fn swiglu(
     let (tile_count, step) = (gate.packed.tiles(), tiles_per_chunk(&gate, pool));
     pool.run(tile_count.div_ceil(step), |chunk| {
         let first = chunk * step;
-        let row_parts = parts_of(gate.format);
-        for (row, len) in tiles(rows * row_parts, isa.tile_rows()) {
+        for (row, len) in tiles(rows, isa.tile_rows()) {
             for tile in first..(first + step).min(tile_count) {
                 let mut gates = [[0.0; LANES]; ROWS_MAX];
                 let mut ups = [[0.0; LANES]; ROWS_MAX];
                 product(isa, &gate, tile, (x, row), &mut gates[..len]);
                 product(isa, &up, tile, (x, row), &mut ups[..len]);
-                let gates = fold(&mut gates[..len], row_parts);
-                let ups = fold(&mut ups[..len], row_parts);
-                isa.run(SiluMul { gates, ups });
-                write(&parts, (row / row_parts, tile), gate.n, gates);
+                isa.run(SiluMul { gates: &mut gates[..len], ups: &ups[..len] });
+                write(&parts, (row, tile), gate.n, &gates[..len]);
             }
         }
     });
@@ -107,24 +102,6 @@ fn swiglu_of_two_kinds(
         on.0.run(SiluMul { gates: &mut gates, ups: &padded });
         gate.copy_from_slice(&gates[0][..gate.len()]);
     }
-}
-
-/// Rows of codes that make a row of activations: itself and its rest, for integer weights.
-fn parts_of(format: FormatId) -> usize {
-    if is_quantised(format) { 2 } else { 1 }
-}
-
-/// Adds the products of a row and of its rest.
-fn fold(values: &mut [[f32; LANES]], parts: usize) -> &mut [[f32; LANES]] {
-    if parts == 1 {
-        return values;
-    }
-    let rows = values.len() / 2;
-    for row in 0..rows {
-        let (value, rest) = (values[2 * row], values[2 * row + 1]);
-        values[row] = std::array::from_fn(|i| value[i] + rest[i]);
-    }
-    &mut values[..rows]
 }
 
 fn tiles_per_chunk(weight: &Matrix<'_>, pool: &Pool) -> usize {
@@ -152,12 +129,10 @@ fn product(
 ) {
     let (lines, scales) = weight.packed.tile(tile);
     if is_quantised(weight.format) {
-        let row_len = weight.k / GROUP * GROUP_DWORDS;
-        let x = &x.codes[row * row_len..][..out.len() * row_len];
+        let x = x.codes(weight.k, (row, out.len()));
         with_format!(weight.format, F => integers::<F>(isa, (lines, scales), x, out), ());
     } else {
-        let row_len = weight.k.next_multiple_of(2);
-        let x = &x.floats[row * row_len..][..out.len() * row_len];
+        let x = x.floats(weight.k, (row, out.len()));
         floats(isa, (lines, Floats::of(weight.format)), x, out);
     }
 }
@@ -165,7 +140,7 @@ fn product(
 fn integers<F: Format>(
     isa: Isa,
     (lines, scales): (&[Line], &[u8]),
-    x: &[i32],
+    x: activation::Codes<'_>,
     out: &mut [[f32; LANES]],
 ) {
     let format = PhantomData::<F>;
@@ -190,7 +165,7 @@ struct Integers<'a, F, const R: usize> {
     format: PhantomData<F>,
     lines: &'a [Line],
     scales: &'a [u8],
-    x: &'a [i32],
+    x: activation::Codes<'a>,
     out: &'a mut [[f32; LANES]],
 }
 
@@ -202,16 +177,21 @@ impl<F: Format, const R: usize> Kernel for Integers<'_, F, R> {
         assert!(R <= S::ROWS && self.out.len() == R, "a tile that this variant takes");
         let mut sums = [s.splat(0.0); R];
         let mut lines = self.lines.chunks_exact(F::Codes::LINES);
-        let mut x = self.x.chunks_exact(GROUP_DWORDS * R);
+        let highs = self.x.highs.chunks_exact(GROUP_DWORDS * R);
+        let lows = self.x.lows.chunks_exact(OPERANDS * R);
+        let mut x = highs.zip(lows).zip(self.x.fine);
         for block in self.scales.chunks_exact(F::Scales::BYTES) {
             let head = F::Scales::head(s, block);
             for g in 0..F::Scales::SUPER {
-                let (Some(lines), Some(x)) = (lines.next(), x.next()) else { break };
+                let (Some(lines), Some(((highs, lows), fine))) = (lines.next(), x.next()) else {
+                    break;
+                };
                 let codes = F::Codes::unpack(s, lines);
                 for half in 0..F::Scales::HALVES {
                     let index = g * F::Scales::HALVES + half;
                     let scales = F::Scales::group(s, head, block, index);
-                    add_group::<S, F, R>(s, &mut sums, (x, half), &codes, scales);
+                    let x = Group { highs, lows, fine: *fine, half };
+                    add_group::<S, F, R>(s, &mut sums, &x, &codes, scales);
                 }
             }
         }
@@ -221,42 +201,78 @@ impl<F: Format, const R: usize> Kernel for Integers<'_, F, R> {
     }
 }
 
+/// A tile's activations of one group, or of the half of it that is under one scale.
+struct Group<'a> {
+    /// `[GROUP_DWORDS][R]`.
+    highs: &'a [i32],
+    /// `[OPERANDS][R]`.
+    lows: &'a [i32],
+    fine: u8,
+    half: usize,
+}
+
 /// `sums += scale * (codes . x)` for the columns under one scale.
 #[inline(always)]
 fn add_group<S: Simd, F: Format, const R: usize>(
     s: S,
     sums: &mut [S::F; R],
-    (x, half): (&[i32], usize),
+    x: &Group<'_>,
     codes: &[S::B; OPERANDS],
     (scale, min): (S::F, S::F),
 ) {
-    let count = OPERANDS / F::Scales::HALVES;
     // Sums over the whole group, or over this half of it.
-    let part = if F::Scales::HALVES == 1 { 0 } else { 1 + half };
+    let part = if F::Scales::HALVES == 1 { 0 } else { 1 + x.half };
     let mut dots = [s.splat_i(0); R];
-    if !F::Scales::MIN {
-        for (r, dot) in dots.iter_mut().enumerate() {
-            let minus = s.splat_i(x[(MINUS_CODES + part) * R + r]);
-            *dot = s.shl_i(minus, F::Scales::SHIFT);
+    add_dots::<S, F, R>(s, &mut dots, (x.highs, x.half, u8::MAX), codes);
+    if x.fine != 0 {
+        for dot in &mut dots {
+            *dot = s.shl_i(*dot, FINE_BITS);
         }
-    }
-    for v in half * count..(half + 1) * count {
-        for r in 0..R {
-            let x = x[v * R + r];
-            dots[r] = if F::Codes::WIDE {
-                s.dot_wide(dots[r], codes[v], x)
-            } else {
-                s.dot(dots[r], codes[v], x)
-            };
-        }
+        add_dots::<S, F, R>(s, &mut dots, (x.lows, x.half, x.fine), codes);
     }
     for (r, sum) in sums.iter_mut().enumerate() {
-        let x_scale = s.splat(f32::from_bits(x[SCALE * R + r].cast_unsigned()));
+        if !F::Scales::MIN {
+            let minus = s.splat_i(x.highs[(MINUS_CODES + part) * R + r]);
+            dots[r] = s.add_i(dots[r], s.shl_i(minus, F::Scales::SHIFT));
+        }
+        let x_scale = s.splat(f32::from_bits(x.highs[SCALE * R + r].cast_unsigned()));
         *sum = s.fma(s.to_f32(dots[r]), s.mul(scale, x_scale), *sum);
         if F::Scales::MIN {
-            let x_sum = s.splat(f32::from_bits(x[(SUM + part) * R + r].cast_unsigned()));
+            let x_sum = s.splat(f32::from_bits(x.highs[(SUM + part) * R + r].cast_unsigned()));
             *sum = s.fma(min, x_sum, *sum);
         }
+    }
+}
+
+/// `dots[r] += codes . x[r]` over a group or half of it, for the rows of the bits in `rows`;
+/// `x [OPERANDS][R]`.
+#[inline(always)]
+fn add_dots<S: Simd, F: Format, const R: usize>(
+    s: S,
+    dots: &mut [S::I; R],
+    (x, half, rows): (&[i32], usize, u8),
+    codes: &[S::B; OPERANDS],
+) {
+    if F::Scales::HALVES == 1 {
+        dots_of::<S, F, R, OPERANDS>(s, dots, codes, (x, rows));
+    } else {
+        let first = half * OPERANDS / 2;
+        let codes: &[S::B; OPERANDS / 2] = codes[first..].first_chunk().expect("half of them");
+        dots_of::<S, F, R, { OPERANDS / 2 }>(s, dots, codes, (&x[first * R..], rows));
+    }
+}
+
+#[inline(always)]
+fn dots_of<S: Simd, F: Format, const R: usize, const V: usize>(
+    s: S,
+    dots: &mut [S::I; R],
+    codes: &[S::B; V],
+    (x, rows): (&[i32], u8),
+) {
+    if F::Codes::WIDE {
+        s.dots::<R, V, true>(dots, codes, x, rows);
+    } else {
+        s.dots::<R, V, false>(dots, codes, x, rows);
     }
 }
 

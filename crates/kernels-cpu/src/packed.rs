@@ -49,6 +49,8 @@ pub(crate) struct Packed {
     scales: Vec<u8>,
     tile_lines: usize,
     tile_scales: usize,
+    /// As in [`WeightSource`].
+    pub(crate) precise: bool,
 }
 
 impl WeightStore for Packed {
@@ -85,7 +87,8 @@ impl Packed {
         let (tile_lines, tile_scales) = tile_size(source.format, source.k);
         let lines = zeroed(tiles * tile_lines, source.name)?;
         let scales = zeroed(tiles * tile_scales, source.name)?;
-        let mut packed = Packed { lines, scales, tile_lines, tile_scales };
+        let precise = source.precise;
+        let mut packed = Packed { lines, scales, tile_lines, tile_scales, precise };
         packed.fill(pool, source);
         Ok(packed)
     }
@@ -148,7 +151,7 @@ impl Packed {
 }
 
 fn check(source: &WeightSource<'_>) -> Result<()> {
-    let WeightSource { name, n, k, format, bytes } = *source;
+    let WeightSource { name, n, k, format, bytes, .. } = *source;
     let row_bytes = format.row_bytes(k).filter(|_| k > 0 && n > 0);
     if row_bytes.and_then(|row_bytes| row_bytes.checked_mul(n)) == Some(bytes.len()) {
         return Ok(());

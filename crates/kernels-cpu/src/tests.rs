@@ -83,8 +83,17 @@ fn random_bytes(format: FormatId, n: usize, k: usize) -> Vec<u8> {
 }
 
 fn prepared(cpu: &CpuBackend, format: FormatId, n: usize, k: usize) -> Weight {
+    prepared_for(cpu, format, (n, k), false)
+}
+
+fn prepared_for(
+    cpu: &CpuBackend,
+    format: FormatId,
+    (n, k): (usize, usize),
+    precise: bool,
+) -> Weight {
     let bytes = random_bytes(format, n, k);
-    let source = WeightSource { name: "test", format, n, k, bytes: &bytes };
+    let source = WeightSource { name: "test", format, n, k, bytes: &bytes, precise };
     let weight = cpu.prepare(&source).unwrap();
     assert_eq!(weight.held_bytes, cpu.prepared_bytes(&source), "{format:?}");
     weight
@@ -128,12 +137,15 @@ fn embed_gives_the_values_of_the_file() {
 fn products_agree_with_f64_sums() {
     let (n, k, rows) = (37, 512, 3);
     let x = Random(SEED + 1).values(rows * k);
+    // With errors of half a step of the largest value of 32, at random.
+    let (float, coarse, fine) = (1e-5, 0.008, 0.008 / 200.0);
     for cpu in backends() {
-        for format in QUANTISED.into_iter().chain(FLOATS) {
-            let weight = prepared(&cpu, format, n, k);
+        let floats = FLOATS.into_iter().map(|format| (format, false, float));
+        let integers = QUANTISED.into_iter().map(|format| (format, false, coarse));
+        let precise = QUANTISED.into_iter().map(|format| (format, true, fine));
+        for (format, precise, tolerance) in floats.chain(integers).chain(precise) {
+            let weight = prepared_for(&cpu, format, (n, k), precise);
             let (values, got) = (embedded(&cpu, &weight), product(&cpu, &weight, &x));
-            // int8 activations are off by half a step of 1/127 each, at random.
-            let tolerance = if FLOATS.contains(&format) { 1e-5 } else { 0.008 };
             for (r, x) in x.chunks_exact(k).enumerate() {
                 for (j, w) in values.chunks_exact(k).enumerate() {
                     let terms = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
@@ -148,9 +160,33 @@ fn products_agree_with_f64_sums() {
 }
 
 #[test]
+fn a_value_that_stands_out_costs_its_neighbours_little() {
+    let (n, k, large) = (37, 512, 100.0);
+    let mut x = Random(SEED + 1).values(k);
+    x[77] = large;
+    for cpu in backends() {
+        for format in QUANTISED {
+            let weight = prepared(&cpu, format, n, k);
+            let (values, got) = (embedded(&cpu, &weight), product(&cpu, &weight, &x));
+            for (j, w) in values.chunks_exact(k).enumerate() {
+                let terms = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+                let error = (f64::from(got[j]) - terms.sum::<f64>()).abs();
+                let norm = w.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
+                // The group of 77 alone, in one byte, would be off by 0.09 of the norm.
+                assert!(error < 0.02 * norm, "{format:?} {j}: {error} {norm}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_row_never_sees_its_neighbours_or_the_threads() {
     let (n, k, rows) = (50, 256, 15);
-    let x = Random(SEED + 2).values(rows * k);
+    let mut x = Random(SEED + 2).values(rows * k);
+    // Groups with low bytes and without, in the same tile.
+    for (row, column) in [(1, 40), (6, 3), (6, 200), (9, 40), (14, 100)] {
+        x[row * k + column] *= 50.0;
+    }
     for variant in variants() {
         let (one, many) = (with(variant, 1), with(variant, 4));
         for format in QUANTISED.into_iter().chain(FLOATS) {
@@ -334,8 +370,14 @@ fn wrong_shapes_are_errors() {
     let x = Tensor::host_zeros(1, 64);
     assert!(cpu.matmul(&mut [&mut out], &x, &[&weight]).is_err());
     assert!(cpu.embed(&mut Tensor::host_zeros(1, 32), &weight, &[8]).is_err());
-    let short =
-        WeightSource { name: "short", format: FormatId::Q4_0, n: 2, k: 32, bytes: &[0; 35] };
+    let short = WeightSource {
+        name: "short",
+        format: FormatId::Q4_0,
+        n: 2,
+        k: 32,
+        bytes: &[0; 35],
+        precise: false,
+    };
     assert!(cpu.prepare(&short).is_err());
 }
 

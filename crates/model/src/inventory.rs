@@ -13,6 +13,7 @@ use crate::{Error, Result};
 pub(crate) struct Item<'a> {
     /// Where it lies in the file.
     pub(crate) tensor: &'a TensorInfo,
+    pub(crate) role: Role,
     /// A matrix is prepared by the backend, a vector becomes an activation.
     pub(crate) kind: Kind,
 }
@@ -48,13 +49,14 @@ pub(crate) fn check<'a>(
     let mut items = Vec::new();
     for (role, layer, kind) in wanted(spec) {
         let name = architecture.tensor_name(role, layer);
-        items.push(find(file, name, kind)?);
+        let tensor = find(file, name, kind)?;
+        items.push(Item { tensor, role, kind });
     }
     let mut known: HashSet<&str> = items.iter().map(|item| &*item.tensor.name).collect();
     let factors = architecture.tensor_name(Role::RopeFactors, 0);
     if file.tensor(&factors).is_some() {
         let len = spec.rope.inverse_frequencies.len();
-        known.insert(&find(file, factors, Kind::Vector { len })?.tensor.name);
+        known.insert(&find(file, factors, Kind::Vector { len })?.name);
     }
     match file.tensors().iter().find(|tensor| !known.contains(&*tensor.name)) {
         None => Ok(items),
@@ -65,7 +67,7 @@ pub(crate) fn check<'a>(
     }
 }
 
-fn find(file: &GgufFile, name: String, kind: Kind) -> Result<Item<'_>> {
+fn find(file: &GgufFile, name: String, kind: Kind) -> Result<&TensorInfo> {
     let wanted = kind.shape();
     let Some(tensor) = file.tensor(&name) else {
         return Err(Error::TensorMissing { name, wanted });
@@ -73,7 +75,7 @@ fn find(file: &GgufFile, name: String, kind: Kind) -> Result<Item<'_>> {
     if tensor.shape != wanted {
         return Err(Error::TensorShape { name, found: tensor.shape.clone(), wanted });
     }
-    Ok(Item { tensor, kind })
+    Ok(tensor)
 }
 
 /// `(role, layer, shape)` of all tensors but the optional rope factors.

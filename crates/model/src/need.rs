@@ -3,6 +3,7 @@
 use gguf::GgufFile;
 use tensor::{Backend, WeightSource};
 
+use crate::arch::Role;
 use crate::inventory::{self, Item, Kind};
 use crate::workspace::Workspace;
 use crate::{LoadOptions, Result, arch, options, spec};
@@ -48,5 +49,13 @@ pub(crate) fn source<'a>(
     (n, k): (usize, usize),
 ) -> WeightSource<'a> {
     let tensor = item.tensor;
-    WeightSource { name: &tensor.name, format: tensor.format, n, k, bytes: file.bytes(tensor) }
+    WeightSource {
+        name: &tensor.name,
+        format: tensor.format,
+        n,
+        k,
+        bytes: file.bytes(tensor),
+        // Tied embeddings are the output head too; others are only looked up.
+        precise: matches!(item.role, Role::Output | Role::TokenEmbedding),
+    }
 }

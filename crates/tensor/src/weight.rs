@@ -17,6 +17,9 @@ pub struct WeightSource<'a> {
     pub k: usize,
     /// `n` rows, back to back.
     pub bytes: &'a [u8],
+    /// Whether activations that meet it keep all the precision that the backend has: the output
+    /// head, whose errors reach the logits as they are.
+    pub precise: bool,
 }
 
 /// A backend's own copy of a matrix.

@@ -183,6 +183,10 @@ impl Simd for Avx2 {
         [on!(x86::_mm256_set1_epi32(x)); 2]
     }
     #[inline(always)]
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I {
+        [on!(x86::_mm256_add_epi32(a[0], b[0])), on!(x86::_mm256_add_epi32(a[1], b[1]))]
+    }
+    #[inline(always)]
     fn shl_i(self, x: Self::I, n: u32) -> Self::I {
         // The count is a constant once this is inlined, and becomes an immediate.
         let count = on!(x86::_mm_cvtsi32_si128(n.cast_signed()));

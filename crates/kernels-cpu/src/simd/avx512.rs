@@ -1,6 +1,7 @@
 //! The lanes as one 512-bit register, with the VNNI dot product.
 #![expect(unsafe_code, reason = "intrinsics outside functions with target features")]
 
+use std::arch::asm;
 use std::arch::x86_64 as x86;
 use std::arch::x86_64::{__m512, __m512i};
 
@@ -153,6 +154,10 @@ impl Simd for Avx512 {
         on!(x86::_mm512_set1_epi32(x))
     }
     #[inline(always)]
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I {
+        on!(x86::_mm512_add_epi32(a, b))
+    }
+    #[inline(always)]
     fn shl_i(self, x: Self::I, n: u32) -> Self::I {
         // The count is a constant once this is inlined, and becomes an immediate.
         let count = on!(x86::_mm_cvtsi32_si128(n.cast_signed()));
@@ -191,5 +196,127 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn dot_wide(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I {
         self.dot(acc, codes, x)
+    }
+    #[inline(always)]
+    fn dots<const R: usize, const V: usize, const WIDE: bool>(
+        self,
+        accs: &mut [Self::I; R],
+        codes: &[Self::B; V],
+        x: &[i32],
+        rows: u8,
+    ) {
+        let x = &x[..R * V];
+        if let Ok(accs) = <&mut [__m512i; 8]>::try_from(&mut accs[..]) {
+            for codes in codes.as_chunks::<4>().0.iter().zip(x.as_chunks::<32>().0) {
+                match rows & 3 {
+                    0 => {}
+                    1 => on!(dots_4x4(accs.first_chunk_mut().expect("eight"), codes, 0)),
+                    2 => on!(dots_4x4(accs.last_chunk_mut().expect("eight"), codes, 4)),
+                    _ => on!(dots_8x4(accs, codes)),
+                }
+            }
+            return;
+        }
+        for (v, codes) in codes.iter().enumerate() {
+            for (r, acc) in accs.iter_mut().enumerate() {
+                *acc = self.dot(*acc, *codes, x[v * R + r]);
+            }
+        }
+    }
+}
+
+/// The dot products of one operand with rows `$first..$first + 4`, from dword `$at` on.
+macro_rules! four_rows {
+    ($codes:literal, $at:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            "vpdpbusd {",
+            $a,
+            "}, {",
+            $codes,
+            "}, dword ptr [{x} + 4*",
+            $at,
+            "]{{1to16}}\n",
+            "vpdpbusd {",
+            $b,
+            "}, {",
+            $codes,
+            "}, dword ptr [{x} + 4*",
+            $at,
+            "+4]{{1to16}}\n",
+            "vpdpbusd {",
+            $c,
+            "}, {",
+            $codes,
+            "}, dword ptr [{x} + 4*",
+            $at,
+            "+8]{{1to16}}\n",
+            "vpdpbusd {",
+            $d,
+            "}, {",
+            $codes,
+            "}, dword ptr [{x} + 4*",
+            $at,
+            "+12]{{1to16}}\n",
+        )
+    };
+}
+
+/// `a[r] += c[v] . x[8 v + r]`, operand by operand: left to itself, the compiler puts the products
+/// of a row one after the other, and each waits for the last.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dots_8x4(a: &mut [__m512i; 8], (c, x): (&[__m512i; 4], &[i32; 32])) {
+    // SAFETY: reads the 32 dwords of `x` only, writes registers only.
+    unsafe {
+        asm!(
+            four_rows!("c0", "0", "a0", "a1", "a2", "a3"),
+            four_rows!("c0", "4", "a4", "a5", "a6", "a7"),
+            four_rows!("c1", "8", "a0", "a1", "a2", "a3"),
+            four_rows!("c1", "12", "a4", "a5", "a6", "a7"),
+            four_rows!("c2", "16", "a0", "a1", "a2", "a3"),
+            four_rows!("c2", "20", "a4", "a5", "a6", "a7"),
+            four_rows!("c3", "24", "a0", "a1", "a2", "a3"),
+            four_rows!("c3", "28", "a4", "a5", "a6", "a7"),
+            x = in(reg) x.as_ptr(),
+            c0 = in(zmm_reg) c[0],
+            c1 = in(zmm_reg) c[1],
+            c2 = in(zmm_reg) c[2],
+            c3 = in(zmm_reg) c[3],
+            a0 = inout(zmm_reg) a[0],
+            a1 = inout(zmm_reg) a[1],
+            a2 = inout(zmm_reg) a[2],
+            a3 = inout(zmm_reg) a[3],
+            a4 = inout(zmm_reg) a[4],
+            a5 = inout(zmm_reg) a[5],
+            a6 = inout(zmm_reg) a[6],
+            a7 = inout(zmm_reg) a[7],
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+}
+
+/// As [`dots_8x4`] for the four rows from `first`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dots_4x4(a: &mut [__m512i; 4], (c, x): (&[__m512i; 4], &[i32; 32]), first: usize) {
+    let x = &x[first..first + 28];
+    // SAFETY: reads dwords 0..28 of `x` only, writes registers only.
+    unsafe {
+        asm!(
+            four_rows!("c0", "0", "a0", "a1", "a2", "a3"),
+            four_rows!("c1", "8", "a0", "a1", "a2", "a3"),
+            four_rows!("c2", "16", "a0", "a1", "a2", "a3"),
+            four_rows!("c3", "24", "a0", "a1", "a2", "a3"),
+            x = in(reg) x.as_ptr(),
+            c0 = in(zmm_reg) c[0],
+            c1 = in(zmm_reg) c[1],
+            c2 = in(zmm_reg) c[2],
+            c3 = in(zmm_reg) c[3],
+            a0 = inout(zmm_reg) a[0],
+            a1 = inout(zmm_reg) a[1],
+            a2 = inout(zmm_reg) a[2],
+            a3 = inout(zmm_reg) a[3],
+            options(pure, readonly, nostack, preserves_flags),
+        );
     }
 }

@@ -12,6 +12,9 @@ pub(crate) mod portable;
 /// Lanes of a vector; rows of a weight tile.
 pub(crate) const LANES: usize = 16;
 
+/// Most activation rows of a tile in any instruction set.
+pub(crate) const ROWS_MAX: usize = 8;
+
 /// Sixteen dwords: one row of a weight tile each.
 #[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
 #[repr(C, align(64))]
@@ -69,6 +72,7 @@ pub(crate) trait Simd: Copy {
     fn to_i8(self, x: Self::F) -> [i8; LANES];
 
     fn splat_i(self, x: i32) -> Self::I;
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
     fn shl_i(self, x: Self::I, n: u32) -> Self::I;
     fn to_f32(self, x: Self::I) -> Self::F;
 
@@ -84,6 +88,26 @@ pub(crate) trait Simd: Copy {
     fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I;
     /// As [`Simd::dot`], for codes up to 255.
     fn dot_wide(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I;
+    /// `accs[r] += codes[v] . x[v * R + r]` for all `v`, and all `r` whose bit `r / 4` is set in
+    /// `rows`; the others' `x` is zero. `WIDE` codes reach 128.
+    #[inline(always)]
+    fn dots<const R: usize, const V: usize, const WIDE: bool>(
+        self,
+        accs: &mut [Self::I; R],
+        codes: &[Self::B; V],
+        x: &[i32],
+        rows: u8,
+    ) {
+        // Rows without their bit add zeros: leaving them out is only for speed.
+        let _ = rows;
+        for (v, codes) in codes.iter().enumerate() {
+            for (r, acc) in accs.iter_mut().enumerate() {
+                let x = x[v * R + r];
+                *acc =
+                    if WIDE { self.dot_wide(*acc, *codes, x) } else { self.dot(*acc, *codes, x) };
+            }
+        }
+    }
 }
 
 /// Sum of the lanes, always in the same tree order.

@@ -140,6 +140,10 @@ impl Simd for Portable {
         [x; LANES]
     }
     #[inline(always)]
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
     fn shl_i(self, x: Self::I, n: u32) -> Self::I {
         each(x, |x| x << n)
     }

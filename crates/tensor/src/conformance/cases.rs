@@ -69,7 +69,7 @@ impl Matrix {
 
     pub(super) fn source(&self) -> crate::WeightSource<'_> {
         let Matrix { format, n, k, ref bytes } = *self;
-        crate::WeightSource { name: "case", format, n, k, bytes }
+        crate::WeightSource { name: "case", format, n, k, bytes, precise: false }
     }
 
     /// `[n, k]`.

@@ -25,7 +25,7 @@ pub(super) fn zeroed<T: Clone + Default>(len: Option<usize>, purpose: &str) -> R
 
 /// Copies the matrix as it is.
 pub(super) fn prepare(source: &WeightSource<'_>) -> Result<Weight> {
-    let WeightSource { name, format, n, k, bytes } = *source;
+    let WeightSource { name, format, n, k, bytes, .. } = *source;
     let expected = format.row_bytes(k).and_then(|row| row.checked_mul(n));
     if expected != Some(bytes.len()) {
         let found = bytes.len();

@@ -10,7 +10,8 @@ use crate::{
 fn weight(backend: &Reference, values: &[f32], k: usize) -> Weight {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let n = values.len() / k;
-    let source = WeightSource { name: "w", format: FormatId::F32, n, k, bytes: &bytes };
+    let source =
+        WeightSource { name: "w", format: FormatId::F32, n, k, bytes: &bytes, precise: false };
     backend.prepare(&source).unwrap()
 }
 
