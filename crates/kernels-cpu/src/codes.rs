@@ -2,6 +2,9 @@
 //!
 //! Unpacked, operand `v` of a group holds columns `4v..4v+4` of all rows, row `r` in dword `r`:
 //! what `vpdpbusd` multiplies with one activation dword (and, four operands on, an AMX B tile).
+//! Codes that stand for the values of a table are looked up on the way, raised to be unsigned.
+
+use quant::formats::{iq4_nl, mxfp4};
 
 use crate::simd::{Line, Simd};
 
@@ -10,7 +13,7 @@ pub(crate) const GROUP: usize = 32;
 /// Operands of a group.
 pub(crate) const OPERANDS: usize = GROUP / 4;
 
-/// One bit width.
+/// One bit width, or one table.
 pub(crate) trait Codes {
     /// 64-byte lines of one group.
     const LINES: usize;
@@ -18,7 +21,7 @@ pub(crate) trait Codes {
     const WIDE: bool = false;
     /// Puts `row`'s eight code dwords into a group's zeroed lines.
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]);
-    /// Takes them out again.
+    /// Takes them out again, as `unpack` has them.
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS];
     /// All operands of a group.
     fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS];
@@ -30,6 +33,23 @@ pub(crate) struct U4;
 pub(crate) struct U5;
 pub(crate) struct U6;
 pub(crate) struct U8;
+/// The values of IQ4_NL, raised by 128.
+pub(crate) struct Nl4;
+/// The values of MXFP4, raised by 16.
+pub(crate) struct Fp4;
+
+const NL4: [u8; 16] = raised(iq4_nl::VALUES, 128);
+const FP4: [u8; 16] = raised(mxfp4::VALUES, 16);
+
+const fn raised(values: [i8; 16], by: u8) -> [u8; 16] {
+    let mut out = [0; 16];
+    let mut i = 0;
+    while i < out.len() {
+        out[i] = by.wrapping_add_signed(values[i]);
+        i += 1;
+    }
+    out
+}
 
 const BIT: u32 = 0x0101_0101;
 
@@ -90,6 +110,49 @@ impl Codes for U4 {
             out[2 * i + 1] = s.and(s.shr::<4>(x[i]), 15);
         }
         out
+    }
+}
+
+fn row_looked_up(lines: &[Line], row: usize, table: &[u8; 16]) -> [u32; OPERANDS] {
+    let value = |code: u8| table[usize::from(code)];
+    U4::row(lines, row).map(|codes| u32::from_le_bytes(codes.to_le_bytes().map(value)))
+}
+
+#[inline(always)]
+fn unpack_looked_up<S: Simd>(s: S, lines: &[Line], table: &[u8; 16]) -> [S::B; OPERANDS] {
+    let mut out = U4::unpack(s, lines);
+    for codes in &mut out {
+        *codes = s.lookup(*codes, table);
+    }
+    out
+}
+
+impl Codes for Nl4 {
+    const LINES: usize = U4::LINES;
+    const WIDE: bool = true;
+    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+        U4::pack(lines, row, codes);
+    }
+    fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
+        row_looked_up(lines, row, &NL4)
+    }
+    #[inline(always)]
+    fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS] {
+        unpack_looked_up(s, lines, &NL4)
+    }
+}
+
+impl Codes for Fp4 {
+    const LINES: usize = U4::LINES;
+    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+        U4::pack(lines, row, codes);
+    }
+    fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
+        row_looked_up(lines, row, &FP4)
+    }
+    #[inline(always)]
+    fn unpack<S: Simd>(s: S, lines: &[Line]) -> [S::B; OPERANDS] {
+        unpack_looked_up(s, lines, &FP4)
     }
 }
 

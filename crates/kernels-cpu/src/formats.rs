@@ -5,8 +5,10 @@
 
 use quant::FormatId;
 
-use crate::codes::{Codes, U2, U3, U4, U5, U6, U8};
-use crate::scales::{Offset, RowScales, Scales, SuperMin, SuperOffset, WithMin};
+use crate::codes::{Codes, Fp4, Nl4, U2, U3, U4, U5, U6, U8};
+use crate::scales::{
+    Exponent, Offset, RowScales, Scales, SmallFloat, SuperMin, SuperOffset, WithMin,
+};
 
 /// A quantised file format.
 pub(crate) trait Format: 'static {
@@ -14,7 +16,7 @@ pub(crate) trait Format: 'static {
     type Scales: Scales;
     /// Bytes of a superblock (`Scales::SUPER * 32` weights) in the file.
     const FILE_BYTES: usize;
-    /// Takes a superblock apart; `codes` has `Scales::SUPER * 32` values.
+    /// Takes a superblock apart; `codes` has `Scales::SUPER * 32` values, not looked up yet.
     fn split(block: &[u8], codes: &mut [u8]) -> RowScales;
 }
 
@@ -22,6 +24,22 @@ pub(crate) trait Format: 'static {
 macro_rules! with_format {
     ($format:expr, $type:ident => $quantised:expr, $dense:expr) => {
         match $format {
+            quant::FormatId::IQ4NL => {
+                type $type = $crate::formats::IQ4NL;
+                $quantised
+            }
+            quant::FormatId::IQ4XS => {
+                type $type = $crate::formats::IQ4XS;
+                $quantised
+            }
+            quant::FormatId::MXFP4 => {
+                type $type = $crate::formats::MXFP4;
+                $quantised
+            }
+            quant::FormatId::NVFP4 => {
+                type $type = $crate::formats::NVFP4;
+                $quantised
+            }
             quant::FormatId::Q4_0 => {
                 type $type = $crate::formats::Q4_0;
                 $quantised
@@ -76,6 +94,10 @@ pub(crate) fn is_quantised(format: FormatId) -> bool {
     !matches!(format, FormatId::F32 | FormatId::F16 | FormatId::BF16 | FormatId::Q8K)
 }
 
+pub(crate) struct IQ4NL;
+pub(crate) struct IQ4XS;
+pub(crate) struct MXFP4;
+pub(crate) struct NVFP4;
 pub(crate) struct Q4_0;
 pub(crate) struct Q4_1;
 pub(crate) struct Q5_0;
@@ -121,6 +143,61 @@ fn six_bit_pairs(packed: &[u8], d: u16, min: u16) -> RowScales {
         out.mins[i + 4] = (packed[i + 8] >> 4) | ((packed[i + 4] >> 6) << 4);
     }
     out
+}
+
+impl Format for IQ4NL {
+    type Codes = Nl4;
+    type Scales = Offset<7>;
+    const FILE_BYTES: usize = 18;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        nibbles(&block[2..18], codes);
+        flat(half_at(block, 0), 0)
+    }
+}
+
+impl Format for IQ4XS {
+    type Codes = Nl4;
+    type Scales = SuperOffset<7, 1>;
+    const FILE_BYTES: usize = 136;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        for (packed, codes) in block[8..136].chunks_exact(16).zip(codes.chunks_exact_mut(32)) {
+            nibbles(packed, codes);
+        }
+        let (high, low) = (half_at(block, 2), &block[4..8]);
+        let mut out = flat(half_at(block, 0), 0);
+        for (i, scale) in out.scales[..8].iter_mut().enumerate() {
+            let low = (low[i / 2] >> (4 * (i % 2))) & 15;
+            let high = ((high >> (2 * i)) & 3) as u8;
+            *scale = (low | (high << 4)).wrapping_sub(32);
+        }
+        out
+    }
+}
+
+impl Format for MXFP4 {
+    type Codes = Fp4;
+    type Scales = Exponent<4>;
+    const FILE_BYTES: usize = 17;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        nibbles(&block[1..17], codes);
+        let mut out = flat(0, 0);
+        out.scales[0] = block[0];
+        out
+    }
+}
+
+impl Format for NVFP4 {
+    type Codes = Fp4;
+    type Scales = SmallFloat<4>;
+    const FILE_BYTES: usize = 36;
+    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+        for (packed, codes) in block[4..36].chunks_exact(8).zip(codes.chunks_exact_mut(16)) {
+            nibbles(packed, codes);
+        }
+        let mut out = flat(0, 0);
+        out.scales[..4].copy_from_slice(&block[..4]);
+        out
+    }
 }
 
 impl Format for Q4_0 {
@@ -205,7 +282,7 @@ fn two_bit(packed: &[u8], codes: &mut [u8]) {
 
 impl Format for Q3K {
     type Codes = U3;
-    type Scales = SuperOffset<2>;
+    type Scales = SuperOffset<2, 2>;
     const FILE_BYTES: usize = 110;
     fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
         let (high_bits, packed) = (&block[..32], &block[96..108]);
@@ -257,7 +334,7 @@ impl Format for Q5K {
 
 impl Format for Q6K {
     type Codes = U6;
-    type Scales = SuperOffset<5>;
+    type Scales = SuperOffset<5, 2>;
     const FILE_BYTES: usize = 210;
     fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
         let (low, high) = (&block[..128], &block[128..192]);

@@ -11,7 +11,11 @@ use tensor::{
 
 use crate::{CpuBackend, Pool, Variant, variants};
 
-const QUANTISED: [FormatId; 10] = [
+const QUANTISED: [FormatId; 14] = [
+    FormatId::IQ4NL,
+    FormatId::IQ4XS,
+    FormatId::MXFP4,
+    FormatId::NVFP4,
     FormatId::Q4_0,
     FormatId::Q4_1,
     FormatId::Q5_0,
@@ -49,7 +53,9 @@ fn backends() -> Vec<CpuBackend> {
 /// Where the f16 of a block are, so that random blocks have sane scales.
 fn f16_offsets(format: FormatId) -> &'static [usize] {
     match format {
-        FormatId::Q4_0 | FormatId::Q5_0 | FormatId::Q8_0 => &[0],
+        FormatId::IQ4NL | FormatId::IQ4XS | FormatId::Q4_0 | FormatId::Q5_0 | FormatId::Q8_0 => {
+            &[0]
+        }
         FormatId::Q4_1 | FormatId::Q5_1 | FormatId::Q4K | FormatId::Q5K => &[0, 2],
         FormatId::Q2K => &[80, 82],
         FormatId::Q3K => &[108],
@@ -77,6 +83,10 @@ fn random_bytes(format: FormatId, n: usize, k: usize) -> Vec<u8> {
     for block in bytes.chunks_exact_mut(format.row_bytes(format.block_len()).unwrap()) {
         for at in f16_offsets(format) {
             put(&mut block[*at..*at + 2], half(&mut random));
+        }
+        if format == FormatId::MXFP4 {
+            // Powers of two from 1/256 on: any would do alone, but not in one sum.
+            block[0] = 120 + block[0] % 8;
         }
     }
     bytes
@@ -131,6 +141,12 @@ fn embed_gives_the_values_of_the_file() {
             assert_eq!(embedded(&cpu, &prepared(&cpu, format, n, k)), want, "{format:?}");
         }
     }
+}
+
+#[test]
+fn quantised_formats_are_all_tried() {
+    let all = FormatId::all().filter(|format| crate::formats::is_quantised(*format));
+    assert_eq!(all.count(), QUANTISED.len());
 }
 
 #[test]

@@ -23,6 +23,10 @@ fn whole_chunked_and_one_by_one_are_the_same_bits() {
         TinyModel { tied: true, seed: 2, ..TinyModel::default() },
         TinyModel { format: FormatId::F32, n_kv_heads: 1, ..TinyModel::default() },
         TinyModel { format: FormatId::Q4_1, n_kv_heads: 4, ..TinyModel::default() },
+        TinyModel { format: FormatId::IQ4NL, ..TinyModel::default() },
+        TinyModel { format: FormatId::MXFP4, ..TinyModel::default() },
+        TinyModel { format: FormatId::NVFP4, ..TinyModel::default() },
+        wide(FormatId::IQ4XS),
         wide(FormatId::Q4K),
         wide(FormatId::Q6K),
     ] {

@@ -55,7 +55,6 @@ pub fn nearest_runnable(id: u32) -> Option<FormatId> {
             Some(FormatId::Q2K)
         }
         "IQ3_XXS" | "IQ3_S" => Some(FormatId::Q3K),
-        "IQ4_NL" | "IQ4_XS" | "MXFP4" | "NVFP4" => Some(FormatId::Q4K),
         "Q8_1" => Some(FormatId::Q8_0),
         "F64" => Some(FormatId::F32),
         _ => None,

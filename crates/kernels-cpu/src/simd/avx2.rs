@@ -221,6 +221,13 @@ impl Simd for Avx2 {
         [on!(x86::_mm256_sll_epi32(x[0], count)), on!(x86::_mm256_sll_epi32(x[1], count))]
     }
     #[inline(always)]
+    fn lookup(self, x: Self::B, table: &[u8; 16]) -> Self::B {
+        // The shuffle stays within each half of a register, so that both need the table.
+        let table = on!(x86::_mm_loadu_si128(table.as_ptr().cast()));
+        let table = [on!(x86::_mm256_broadcastsi128_si256(table)); 2];
+        both!(_mm256_shuffle_epi8(table, x))
+    }
+    #[inline(always)]
     fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I {
         // Two products of a code < 128 and a byte stay within i16: 2 * 127 * 127 < 2^15.
         let x = self.splat_i(x);

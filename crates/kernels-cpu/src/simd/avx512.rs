@@ -189,6 +189,13 @@ impl Simd for Avx512 {
         on!(x86::_mm512_slli_epi32::<N>(x))
     }
     #[inline(always)]
+    fn lookup(self, x: Self::B, table: &[u8; 16]) -> Self::B {
+        // The shuffle stays within each quarter of the register, so that all need the table.
+        let table = on!(x86::_mm_loadu_si128(table.as_ptr().cast()));
+        let table = on!(x86::_mm512_broadcast_i32x4(table));
+        on!(x86::_mm512_shuffle_epi8(table, x))
+    }
+    #[inline(always)]
     fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I {
         let x = on!(x86::_mm512_set1_epi32(x));
         on!(x86::_mm512_dpbusd_epi32(acc, codes, x))

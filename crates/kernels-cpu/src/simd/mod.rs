@@ -84,6 +84,8 @@ pub(crate) trait Simd: Copy {
     fn shr<const N: u32>(self, x: Self::B) -> Self::B;
     /// Dword shift; bits cross byte borders.
     fn shl<const N: u32>(self, x: Self::B) -> Self::B;
+    /// `table[x]`, byte by byte, for bytes of 0 to 15.
+    fn lookup(self, x: Self::B, table: &[u8; 16]) -> Self::B;
     /// `acc[i] += sum_j codes[4i + j] * x_j` with the four signed bytes `x_j` of `x`; codes < 128.
     fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I;
     /// As [`Simd::dot`], for codes up to 255.

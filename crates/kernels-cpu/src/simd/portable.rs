@@ -173,6 +173,11 @@ impl Simd for Portable {
         each(x, |x| x << N)
     }
     #[inline(always)]
+    fn lookup(self, x: Self::B, table: &[u8; 16]) -> Self::B {
+        let value = |code: u8| table[usize::from(code & 15)];
+        each(x, |x| u32::from_le_bytes(x.to_le_bytes().map(value)))
+    }
+    #[inline(always)]
     fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I {
         let mut out = acc;
         for j in 0..4 {
