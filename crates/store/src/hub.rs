@@ -16,8 +16,8 @@ use crate::name::Name;
 
 /// Types in the order they are taken when none is asked for.
 const TYPES_PREFERRED: &[&str] = &[
-    "Q4_K_M", "Q4_K_S", "Q4_0", "Q4_1", "Q5_K_M", "Q5_K_S", "Q6_K", "Q8_0", "Q3_K_M", "Q2_K",
-    "BF16", "F16", "F32",
+    "Q4_K_M", "Q4_K_S", "IQ4_XS", "IQ4_NL", "Q4_0", "Q4_1", "Q5_K_M", "Q5_K_S", "Q6_K", "Q8_0",
+    "Q3_K_M", "Q2_K", "BF16", "F16", "F32",
 ];
 
 /// A repository on a hub and what of it.
