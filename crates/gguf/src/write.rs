@@ -1,6 +1,6 @@
-//! Writes GGUF version 3.
+//! Writes GGUF version 3: from memory, or with tensors that are made while they are written.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use quant::FormatId;
 
@@ -11,7 +11,17 @@ use crate::{Array, Metadata, Value};
 #[derive(Default)]
 pub struct Writer {
     metadata: Metadata,
-    tensors: Vec<(String, Vec<u64>, FormatId, Vec<u8>)>,
+    tensors: Vec<Planned>,
+}
+
+/// A tensor of the file.
+struct Planned {
+    name: String,
+    shape: Vec<u64>,
+    format: FormatId,
+    len: u64,
+    /// None for one that is made while it is written.
+    bytes: Option<Vec<u8>>,
 }
 
 impl Writer {
@@ -38,24 +48,76 @@ impl Writer {
         format: FormatId,
         bytes: Vec<u8>,
     ) -> &mut Writer {
+        let len = self.announce(name, shape, format);
+        assert_eq!(len, bytes.len() as u64, "{name} of {shape:?}");
+        let added = self.tensors.last_mut().expect("it was announced in this call");
+        added.bytes = Some(bytes);
+        self
+    }
+
+    /// Adds a tensor whose bytes come when the file is written, see [`Writer::write_with`]: for
+    /// models larger than memory. The count of its bytes.
+    ///
+    /// # Panics
+    /// When a row is not whole blocks.
+    pub fn announce(&mut self, name: &str, shape: &[u64], format: FormatId) -> u64 {
         let rows: u64 = shape[1..].iter().product();
         let row = usize::try_from(shape[0]).ok().and_then(|k| format.row_bytes(k));
-        let wanted = row.map(|row| row as u64 * rows);
-        assert_eq!(wanted, Some(bytes.len() as u64), "{name} of {shape:?}");
-        self.tensors.push((name.to_owned(), shape.to_vec(), format, bytes));
-        self
+        let len = row.and_then(|row| rows.checked_mul(row as u64));
+        let len = len.unwrap_or_else(|| panic!("{name} of {shape:?} is no whole {format:?}"));
+        let (name, shape) = (name.to_owned(), shape.to_vec());
+        self.tensors.push(Planned { name, shape, format, len, bytes: None });
+        len
     }
 
     /// Writes it all.
     ///
     /// # Errors
-    /// The writer's.
+    /// The writer's; [`io::ErrorKind::InvalidInput`] when a tensor was only announced.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let alignment = match self.metadata.get("general.alignment") {
-            Some(Value::U32(alignment)) => *alignment,
-            _ => ALIGNMENT_DEFAULT,
-        };
-        let aligned = |len: usize| len.next_multiple_of(alignment as usize);
+        self.write_with(out, |name, _, _| Err(io::Error::new(io::ErrorKind::InvalidInput, name)))
+    }
+
+    /// Writes it all; `make(name, format, out)` writes the bytes of each tensor that was announced.
+    ///
+    /// # Errors
+    /// The writer's, and [`io::ErrorKind::InvalidData`] naming a tensor that was made too long or
+    /// too short.
+    pub fn write_with<W: Write>(
+        &self,
+        out: &mut W,
+        mut make: impl FnMut(&str, FormatId, &mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let alignment = self.alignment();
+        out.write_all(&self.head(alignment))?;
+        for tensor in &self.tensors {
+            match &tensor.bytes {
+                Some(bytes) => out.write_all(bytes)?,
+                None => {
+                    let mut counted = Counted { out: &mut *out, len: 0 };
+                    make(&tensor.name, tensor.format, &mut counted)?;
+                    if counted.len != tensor.len {
+                        let (name, made, wanted) = (&tensor.name, counted.len, tensor.len);
+                        let told = format!("{name}: {made} bytes were made, not {wanted}");
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, told));
+                    }
+                }
+            }
+            let padding = tensor.len.next_multiple_of(alignment) - tensor.len;
+            io::copy(&mut io::repeat(0).take(padding), out)?;
+        }
+        Ok(())
+    }
+
+    fn alignment(&self) -> u64 {
+        match self.metadata.get("general.alignment") {
+            Some(Value::U32(alignment)) => u64::from(*alignment),
+            _ => u64::from(ALIGNMENT_DEFAULT),
+        }
+    }
+
+    /// Everything before the tensors' data.
+    fn head(&self, alignment: u64) -> Vec<u8> {
         let mut head = b"GGUF".to_vec();
         head.extend(3_u32.to_le_bytes());
         head.extend((self.tensors.len() as u64).to_le_bytes());
@@ -64,22 +126,37 @@ impl Writer {
             put_string(&mut head, key);
             put_value(&mut head, value);
         }
-        let mut offset = 0;
-        for (name, shape, format, bytes) in &self.tensors {
-            put_string(&mut head, name);
-            head.extend(u32::try_from(shape.len()).expect("few dimensions").to_le_bytes());
-            shape.iter().for_each(|dimension| head.extend(dimension.to_le_bytes()));
-            head.extend(format.ggml_id().to_le_bytes());
-            head.extend((offset as u64).to_le_bytes());
-            offset += aligned(bytes.len());
+        let mut offset = 0_u64;
+        for tensor in &self.tensors {
+            put_string(&mut head, &tensor.name);
+            let dimensions = u32::try_from(tensor.shape.len()).expect("few dimensions");
+            head.extend(dimensions.to_le_bytes());
+            tensor.shape.iter().for_each(|dimension| head.extend(dimension.to_le_bytes()));
+            head.extend(tensor.format.ggml_id().to_le_bytes());
+            head.extend(offset.to_le_bytes());
+            offset += tensor.len.next_multiple_of(alignment);
         }
-        head.resize(aligned(head.len()), 0);
-        out.write_all(&head)?;
-        for (.., bytes) in &self.tensors {
-            out.write_all(bytes)?;
-            out.write_all(&vec![0; aligned(bytes.len()) - bytes.len()])?;
-        }
-        Ok(())
+        let alignment = usize::try_from(alignment).expect("an alignment of 32 bits");
+        head.resize(head.len().next_multiple_of(alignment), 0);
+        head
+    }
+}
+
+/// A writer that counts.
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    len: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -64,6 +64,33 @@ fn what_is_written_is_read_again() {
 }
 
 /// A model of three files with a tensor each.
+/// Two tensors, one of them made while the file is written: `made` bytes of 7.
+fn announced(made: usize) -> std::io::Result<Vec<u8>> {
+    let (mut writer, mut out) = (Writer::new(), Vec::new());
+    assert_eq!(writer.announce("later", &[3, 2], FormatId::F16), 12);
+    writer.tensor("now", &[2], FormatId::F32, vec![1, 2, 3, 4, 5, 6, 7, 8]);
+    writer.write_with(&mut out, |name, format, out| {
+        assert_eq!((name, format), ("later", FormatId::F16));
+        out.write_all(&vec![7; made])
+    })?;
+    Ok(out)
+}
+
+#[test]
+fn a_tensor_can_be_made_while_it_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("announced.gguf");
+    std::fs::write(&path, announced(12).expect("as long as announced")).expect("a file");
+    let file = GgufFile::open(&path).expect("a whole file");
+    let bytes = |name| file.bytes(file.tensor(name).expect("a tensor"));
+    assert_eq!((bytes("later"), bytes("now")), (&[7; 12][..], &[1, 2, 3, 4, 5, 6, 7, 8][..]));
+    let error = announced(11).expect_err("too short");
+    assert_eq!(error.to_string(), "later: 11 bytes were made, not 12");
+    let mut writer = Writer::new();
+    writer.announce("never", &[4], FormatId::F32);
+    writer.write_to(&mut Vec::new()).expect_err("its bytes never came");
+}
+
 fn split(folder: &Path) {
     for number in 1..=3_u16 {
         let mut writer = Writer::new();

@@ -1,12 +1,17 @@
-//! What tests share: tiny random models, seeded numbers, and where the real model lies.
+//! What tests share: tiny random models, large ones to measure speed with, seeded numbers, and
+//! where the real model lies.
 //!
 //! **Never** a dependency of the product: dev-dependencies only.
 
+mod mix;
 mod real;
 mod rng;
+mod shape;
 mod tiny;
 mod vocabulary;
 
+pub use mix::{MIXES, Mix, Part};
 pub use real::{smollm2, smollm2_required};
 pub use rng::{Rng, rng};
+pub use shape::{SHAPES, Shape};
 pub use tiny::TinyModel;
