@@ -14,6 +14,7 @@ mod codes;
 mod formats;
 mod isa;
 mod kv;
+pub mod limits;
 mod matmul;
 mod memory;
 mod norm;

@@ -3,6 +3,7 @@
 
 mod ci;
 mod e2e;
+mod limits;
 mod quality;
 mod setup;
 mod shell;
@@ -19,6 +20,7 @@ Usage: cargo xtask <command>
   e2e        Whole-program runs with the real model (after a release build)
   quality    The fast kernels against the reference on a real text: top-1, KL, perplexity
              [--llama-logits FILE] compares with a file of llama-perplexity --save-all-logits
+  limits     What this machine can do at most: memory bandwidth, int8 and fp32 peaks
   ci         Everything that must pass before a change lands
 ";
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["e2e"] => e2e::run(),
         ["quality", rest @ ..] => quality::run(rest),
+        ["limits"] => limits::run(),
         ["ci"] => ci::run(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
