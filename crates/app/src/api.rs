@@ -244,6 +244,21 @@ pub struct BenchCase {
     pub n_gen: u32,
     /// Tokens already in the context.
     pub n_depth: u32,
+    /// Conversations at once: each reads its own prompt, and all make a token in each step.
+    pub n_sequences: u32,
+}
+
+/// The most that this machine allows for a case, by what was measured of it.
+#[derive(Clone, Copy, Debug)]
+pub struct BenchLimit {
+    /// Tokens per second.
+    pub limit_ts: f64,
+    /// Bytes per second that memory or caches give when as much is read as the case reads a step.
+    pub read_rate: f64,
+    /// Operations per second on bytes.
+    pub int8_rate: f64,
+    /// Operations per second on floats.
+    pub float_rate: f64,
 }
 
 /// Its measurement.

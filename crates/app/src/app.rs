@@ -11,8 +11,8 @@ use tokenizer::{Specials, Tokenizer};
 
 use crate::loaded::{self, LoadedModel, PAGE_LEN};
 use crate::{
-    BenchCase, BenchResult, Config, LoadOptions, ModelEntry, ModelInfo, ModelRef, PerplexityReport,
-    PullEvent, Result, bench, clock, perplexity, show,
+    BenchCase, BenchLimit, BenchResult, Config, LoadOptions, ModelEntry, ModelInfo, ModelRef,
+    PerplexityReport, PullEvent, Result, bench, clock, perplexity, show,
 };
 
 /// Chunk of a perplexity where none is given: llama.cpp's.
@@ -168,9 +168,23 @@ impl App {
         let file = GgufFile::open(&model.path)?;
         let tokens = case.n_depth.saturating_add(case.n_prompt).saturating_add(case.n_gen);
         let context_len = Some(tokens.max(1));
-        let options = LoadOptions { context_len, sequences_max: Some(1), ..options.clone() };
+        let sequences_max = Some(case.n_sequences);
+        let options = LoadOptions { context_len, sequences_max, ..options.clone() };
         let mut parts = loaded::load_parts(&model.name, &file, &options, &mut |_, _| {})?;
         bench::run(&mut parts.model, case, repetitions)
+    }
+
+    /// For each case the rate that this machine allows at most, measured within a second or two.
+    ///
+    /// # Errors
+    /// As [`App::load`].
+    pub fn bench_limits(
+        &self,
+        model: &ModelRef,
+        options: &LoadOptions,
+        cases: &[BenchCase],
+    ) -> Result<Vec<BenchLimit>> {
+        bench::limits(&GgufFile::open(&model.path)?, options, cases)
     }
 
     /// Perplexity of a text in chunks of the options' context, as llama.cpp defines it.

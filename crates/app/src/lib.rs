@@ -15,8 +15,9 @@ mod perplexity;
 mod show;
 
 pub use api::{
-    BenchCase, BenchResult, ChatRequest, CompletionRequest, Config, Event, Finished, LoadOptions,
-    ModelEntry, ModelInfo, ModelRef, PerplexityReport, Prompt, TensorLine, TokenText, TokenUsage,
+    BenchCase, BenchLimit, BenchResult, ChatRequest, CompletionRequest, Config, Event, Finished,
+    LoadOptions, ModelEntry, ModelInfo, ModelRef, PerplexityReport, Prompt, TensorLine, TokenText,
+    TokenUsage,
 };
 pub use app::App;
 pub use chat::Message;

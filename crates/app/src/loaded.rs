@@ -20,7 +20,7 @@ use crate::{
 const CONTEXT_LEN_DEFAULT: u32 = 8192;
 /// Tokens computed in one step; enough to keep the matrix kernels busy, little enough that a
 /// long prompt does not hold up other people's tokens.
-const STEP_TOKENS_MAX: u32 = 512;
+pub(crate) const STEP_TOKENS_MAX: u32 = 512;
 /// Positions in a page of the KV cache.
 pub(crate) const PAGE_LEN: u32 = 32;
 /// Requests that may wait unless asked otherwise.
@@ -82,12 +82,17 @@ pub(crate) fn load_parts(
         rows_max: STEP_TOKENS_MAX as usize,
         kv_page_len: PAGE_LEN as usize,
         kv_page_count: page_count(context_len, sequences_max) as usize,
-        kv_format: if backend.name() == "reference" { KvFormat::F32 } else { KvFormat::F16 },
+        kv_format: kv_format(backend.name()),
     };
     let need = model::memory_need(file, &load, &*backend)?;
     memory::check(name, &need, memory::available_bytes())?;
     let model = Model::load(file, Arc::clone(&backend), &load, progress)?;
     Ok(Parts { model, tokenizer, backend, context_len, sequences_max })
+}
+
+/// How a backend is asked to keep keys and values.
+pub(crate) fn kv_format(backend: &str) -> KvFormat {
+    if backend == "reference" { KvFormat::F32 } else { KvFormat::F16 }
 }
 
 fn page_count(context_len: u32, sequences_max: u32) -> u32 {

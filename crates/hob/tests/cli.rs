@@ -221,8 +221,9 @@ fn bench_has_llama_benchs_rows() {
     let model = home.model();
     let short = ["bench", "-m", text_of(&model), "-p", "8", "-n", "4", "-t", "1", "-r", "2"];
     let table = check_done(&home.hob(&[&short[..], &["-d", "0,16"]].concat()));
-    assert_eq!(table.lines().count(), 6, "{table}");
+    assert_eq!(table.lines().count(), 8, "{table}");
     assert!(table.contains("tg4 @ d16") && table.contains(" ± "), "{table}");
+    assert!(table.lines().last().unwrap().starts_with("limit: "), "{table}");
     let json = check_done(&home.hob(&[&short[..], &["--json"]].concat()));
     let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&rows[0]["n_prompt"], &rows[1]["n_gen"]), (&8.into(), &4.into()));

@@ -9,6 +9,7 @@
 
 mod arch;
 mod blocks;
+mod cost;
 mod error;
 mod forward;
 mod inventory;
@@ -20,6 +21,7 @@ mod weights;
 mod workspace;
 
 pub use arch::{ARCHITECTURES, Architecture, Role};
+pub use cost::{CostModel, StepCost};
 pub use error::{Error, Result};
 pub use forward::Model;
 pub use need::{MemoryNeed, memory_need};
