@@ -140,8 +140,9 @@ fn refusals(hob: &Hob) -> Result<()> {
 fn bench(hob: &Hob) -> Result<()> {
     let arguments = ["bench", "-m", "smollm2", "-p", "64", "-n", "8", "-r", "2", "--json"];
     let json = hob.text(&arguments)?;
-    for field in ["n_prompt", "n_gen", "n_depth", "n_threads", "avg_ts", "stddev_ts", "samples_ts"]
-    {
+    let llama_bench =
+        ["n_prompt", "n_gen", "n_depth", "n_threads", "avg_ts", "stddev_ts", "samples_ts"];
+    for field in llama_bench.into_iter().chain(["limit_ts", "limit_share"]) {
         ensure!(json.contains(&format!("\"{field}\"")), "bench --json lacks {field}:\n{json}");
     }
     let text = root().join("tools/quality/alice.txt").display().to_string();

@@ -1,6 +1,7 @@
 //! The one toolbox: `cargo xtask <command>`. Rust, not shell, so that it runs where hob builds.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
+mod bench;
 mod ci;
 mod e2e;
 mod limits;
@@ -21,6 +22,8 @@ Usage: cargo xtask <command>
   quality    The fast kernels against the reference on a real text: top-1, KL, perplexity
              [--llama-logits FILE] compares with a file of llama-perplexity --save-all-logits
   limits     What this machine can do at most: memory bandwidth, int8 and fp32 peaks
+  bench      hob and llama.cpp in turn, with this machine's limits: --against BUILD_FOLDER
+             [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N]
   ci         Everything that must pass before a change lands
 ";
 
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["e2e"] => e2e::run(),
         ["quality", rest @ ..] => quality::run(rest),
+        ["bench", rest @ ..] => bench::run(rest),
         ["limits"] => limits::run(),
         ["ci"] => ci::run(),
         [] | ["help" | "--help" | "-h"] => {

@@ -35,7 +35,8 @@ pub(crate) fn model_path() -> PathBuf {
     cache().join("models/smollm2.gguf")
 }
 
-fn model() -> Result<()> {
+/// Fetches the real model unless it is here.
+pub(crate) fn model() -> Result<()> {
     let target = model_path();
     if target.exists() && sha256(&target)? == MODEL_SHA256 {
         return Ok(());

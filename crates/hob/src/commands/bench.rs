@@ -22,8 +22,8 @@ const SEQUENCES_MAX: i64 = 256;
 /// Measure a model's speed, as llama-bench defines it
 ///
 /// -p and -n are tests of their own: reading so many tokens (pp), and making so many (tg); 0 leaves
-/// one out. -d puts so many tokens before. Lists are separated by commas. Beside each rate stands the
-/// most that this machine allows, by its own bandwidth and arithmetic, and the share that was reached.
+/// one out. -d puts so many tokens before. Lists are separated by commas. Beside each rate: the
+/// most that this machine allows, by its bandwidth and arithmetic, and the share that was reached.
 #[derive(Debug, clap::Args)]
 struct Args {
     /// Name, GGUF file or hub repository

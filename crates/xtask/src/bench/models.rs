@@ -1,0 +1,95 @@
+//! The models that are measured, in `.cache/bench`: made once, and used again.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::cases::Case;
+use crate::setup;
+use crate::shell::{cache, command, step};
+
+/// The model that is shipped, and the type it is shipped in.
+const SHIPPED: (&str, &str) = ("SmolLM2", "Q4_1");
+
+/// Where models are made.
+pub(crate) fn folder() -> PathBuf {
+    cache().join("bench")
+}
+
+/// The file of a case's model.
+pub(crate) fn path(case: &Case) -> PathBuf {
+    let (shape, kind) = case.model();
+    if case.model() == SHIPPED {
+        return setup::model_path();
+    }
+    folder().join(format!("{shape}-{kind}.gguf"))
+}
+
+/// Makes what is missing; the cases whose models cannot be had are left out, and it is said why.
+pub(crate) fn make(cases: Vec<Case>, peer: &Path) -> Result<Vec<Case>> {
+    std::fs::create_dir_all(folder())?;
+    setup::model()?;
+    let known = known()?;
+    let mut kept = Vec::new();
+    for case in cases {
+        let (shape, kind) = case.model();
+        // Types that hob does not run are told by the list of what it can write.
+        let runs = case.model() == SHIPPED || known.contains(&format!("1.17B-{kind}"));
+        if !runs {
+            println!("── {}: left out, hob does not know {kind} yet", case.name());
+        } else if path(&case).exists() {
+            kept.push(case);
+        } else if shape != SHIPPED.0 {
+            random(&case)?;
+            kept.push(case);
+        } else if peer.join("bin/llama-quantize").exists() {
+            requantize(&case, peer)?;
+            kept.push(case);
+        } else {
+            println!("── {}: left out, there is no llama-quantize to make it", case.name());
+        }
+    }
+    Ok(kept)
+}
+
+/// Names of the random models that can be made.
+fn known() -> Result<Vec<String>> {
+    let output = example().arg("--list").output()?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+}
+
+fn random(case: &Case) -> Result<()> {
+    let (shape, kind) = case.model();
+    let name = format!("{shape}-{kind}");
+    let mut make = example();
+    make.arg(folder()).arg(setup::model_path()).arg(&name);
+    step(&format!("make the random model {name}"), &mut make)
+}
+
+fn example() -> std::process::Command {
+    let mut cargo = command("cargo");
+    cargo.args(["run", "--release", "--quiet", "--package", "testkit"]);
+    cargo.args(["--example", "random_models", "--"]);
+    cargo
+}
+
+/// The shipped model in another type: its words get worse, its speed is that of the type.
+fn requantize(case: &Case, peer: &Path) -> Result<()> {
+    let target = path(case);
+    let part = target.with_extension("part");
+    let mut quantize = command(peer.join("bin/llama-quantize"));
+    quantize.arg("--allow-requantize");
+    let file_type = if case.kind == "MXFP4" {
+        // A type of its own is only for experts; in a dense model it is asked for by tensor.
+        quantize.args(["--tensor-type", "attn_=mxfp4", "--tensor-type", "ffn_=mxfp4"]);
+        "Q8_0"
+    } else {
+        case.kind
+    };
+    quantize.arg(setup::model_path()).arg(&part).arg(file_type);
+    quantize.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    step(&format!("make {} {}", case.shape, case.kind), &mut quantize)?;
+    std::fs::rename(part, target)?;
+    Ok(())
+}
