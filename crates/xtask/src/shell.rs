@@ -22,6 +22,16 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     #[expect(clippy::disallowed_methods, reason = "xtask is a tool that starts programs")]
     let mut command = Command::new(program);
     command.current_dir(root());
+    // Cargo tells a program that it runs about its package. Build scripts that look at these
+    // variables would run again, and what hangs on them be built again, each time that a build
+    // from here follows one by hand.
+    for (name, _) in std::env::vars_os() {
+        let is_of_package =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
