@@ -1,5 +1,7 @@
 //! Which instruction sets this machine has, and the one branch between them.
 
+#[cfg(target_arch = "aarch64")]
+use crate::simd::neon::{Dotprod, I8mm, Neon, Widening};
 use crate::simd::portable::Portable;
 use crate::simd::{Kernel, Simd};
 #[cfg(target_arch = "x86_64")]
@@ -8,13 +10,29 @@ use crate::simd::{avx2::Avx2, avx512::Avx512};
 /// An instruction set that kernels are written for, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
-    /// 512-bit lanes with the int8 dot product.
+    /// x86: 512-bit lanes with the int8 dot product.
     Avx512Vnni,
-    /// 256-bit lanes.
+    /// x86: 256-bit lanes.
     Avx2,
+    /// Arm: 128-bit lanes with the dot product of unsigned and signed bytes.
+    NeonI8mm,
+    /// Arm: 128-bit lanes with the dot product of signed bytes.
+    NeonDotprod,
+    /// Arm: 128-bit lanes.
+    Neon,
     /// Plain Rust.
     Portable,
 }
+
+/// All, best first.
+const ALL: [Variant; 6] = [
+    Variant::Avx512Vnni,
+    Variant::Avx2,
+    Variant::NeonI8mm,
+    Variant::NeonDotprod,
+    Variant::Neon,
+    Variant::Portable,
+];
 
 impl Variant {
     /// For people.
@@ -23,7 +41,10 @@ impl Variant {
         match self {
             Variant::Avx512Vnni => "AVX-512 VNNI",
             Variant::Avx2 => "AVX2",
-            Variant::Portable => "portable (no AVX2 found; slow)",
+            Variant::NeonI8mm => "NEON i8mm",
+            Variant::NeonDotprod => "NEON dotprod",
+            Variant::Neon => "NEON",
+            Variant::Portable => "portable (neither AVX2 nor NEON found; slow)",
         }
     }
 }
@@ -31,8 +52,7 @@ impl Variant {
 /// Every variant that this machine can run, best first.
 #[must_use]
 pub fn variants() -> Vec<Variant> {
-    let all = [Variant::Avx512Vnni, Variant::Avx2, Variant::Portable];
-    all.into_iter().filter(|variant| Isa::find(*variant).is_some()).collect()
+    ALL.into_iter().filter(|variant| Isa::find(*variant).is_some()).collect()
 }
 
 /// A variant that was found.
@@ -42,6 +62,12 @@ pub(crate) enum Isa {
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm(Neon<I8mm>),
+    #[cfg(target_arch = "aarch64")]
+    NeonDotprod(Neon<Dotprod>),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon<Widening>),
     Portable(Portable),
 }
 
@@ -54,6 +80,14 @@ impl Isa {
             Variant::Avx2 => Avx2::detect().map(Isa::Avx2),
             #[cfg(not(target_arch = "x86_64"))]
             Variant::Avx512Vnni | Variant::Avx2 => None,
+            #[cfg(target_arch = "aarch64")]
+            Variant::NeonI8mm => Neon::<I8mm>::detect().map(Isa::NeonI8mm),
+            #[cfg(target_arch = "aarch64")]
+            Variant::NeonDotprod => Neon::<Dotprod>::detect().map(Isa::NeonDotprod),
+            #[cfg(target_arch = "aarch64")]
+            Variant::Neon => Neon::<Widening>::detect().map(Isa::Neon),
+            #[cfg(not(target_arch = "aarch64"))]
+            Variant::NeonI8mm | Variant::NeonDotprod | Variant::Neon => None,
             Variant::Portable => Some(Isa::Portable(Portable)),
         }
     }
@@ -64,6 +98,12 @@ impl Isa {
             Isa::Avx512(s) => s.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonI8mm(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDotprod(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(s) => s.vectorize(kernel),
             Isa::Portable(s) => s.vectorize(kernel),
         }
     }
@@ -75,6 +115,12 @@ impl Isa {
             Isa::Avx512(_) => Avx512::ROWS,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => Avx2::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonI8mm(_) => Neon::<I8mm>::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDotprod(_) => Neon::<Dotprod>::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(_) => Neon::<Widening>::ROWS,
             Isa::Portable(_) => Portable::ROWS,
         }
     }

@@ -1,6 +1,7 @@
 //! The one toolbox: `cargo xtask <command>`. Rust, not shell, so that it runs where hob builds.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
+mod arm;
 mod bench;
 mod ci;
 mod e2e;
@@ -24,6 +25,7 @@ Usage: cargo xtask <command>
   limits     What this machine can do at most: memory bandwidth, int8 and fp32 peaks
   bench      hob and llama.cpp in turn, with this machine's limits: --against BUILD_FOLDER
              [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N]
+  arm        The kernels for Arm under emulation: i8mm, dotprod and plain NEON
   ci         Everything that must pass before a change lands
 ";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["quality", rest @ ..] => quality::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["limits"] => limits::run(),
+        ["arm"] => arm::run(),
         ["ci"] => ci::run(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
