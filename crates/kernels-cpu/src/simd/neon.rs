@@ -433,3 +433,101 @@ impl<M: Multiply> Simd for Neon<M> {
         self.0.wide(acc, codes, x)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Kernel, LANES, Line, Simd};
+    use crate::isa::{Isa, Variant, variants};
+
+    /// What every operation gives for these lanes; all NaN are written alike.
+    struct Floats([f32; LANES], [f32; LANES]);
+
+    impl Kernel for Floats {
+        type Output = Vec<[u32; LANES]>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            let (a, b) = (s.load(&self.0), s.load(&self.1));
+            let mut halves = [0; LANES];
+            s.store_f16(&mut halves, a);
+            let shifts = s.load(&std::array::from_fn(|i| 17.0 * i as f32 - 126.0));
+            let results = [
+                [s.add(a, b), s.sub(a, b), s.mul(a, b), s.div(a, b), s.fma(a, b, a)],
+                [s.max(a, b), s.min(a, b), s.round(a), s.abs(a), s.zero_below(b, a, 0.5)],
+                [s.scale2(a, shifts), s.load_f16(&halves), s.load_bf16(&halves), a, b],
+            ];
+            let bits = |x: &S::F| {
+                let mut lanes = [0.0; LANES];
+                s.store(&mut lanes, *x);
+                lanes.map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() })
+            };
+            let mut out: Vec<_> = results.as_flattened().iter().map(bits).collect();
+            let in_range = s.min(s.splat(127.0), s.max(s.splat(-127.0), a));
+            out.push(s.to_i8(in_range).map(|x| u32::from(x.cast_unsigned())));
+            out.push([s.highest(s.max(a, s.splat(-1.0))).to_bits(); LANES]);
+            out
+        }
+    }
+
+    /// Sums of products, and the bytes after each operation, of this line and this dword.
+    struct Integers(Line, i32);
+
+    impl Kernel for Integers {
+        type Output = Vec<[f32; LANES]>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            let (line, start) = (s.line(&self.0), s.shl_i(s.splat_i(-3), 7));
+            let small = s.and(line, 127);
+            let mut sums = vec![s.dot(start, small, self.1), s.dot_wide(start, line, self.1)];
+            let shifted = [s.shr::<4>(line), s.shr::<1>(line), s.shl::<4>(line), s.shl::<1>(line)];
+            for bytes in shifted.into_iter().chain([s.or(small, s.shr::<2>(line))]) {
+                sums.extend((0..4).map(|j| s.dot_wide(s.splat_i(0), bytes, 1 << (8 * j))));
+            }
+            let bytes = std::array::from_fn(|i| self.0.0[i].to_le_bytes()[i % 4]);
+            let floats = sums.into_iter().map(|sum| s.to_f32(sum));
+            let floats = floats.chain([s.load_u8(&bytes), s.load_i8(&bytes)]);
+            let mut out = Vec::new();
+            for x in floats {
+                out.push([0.0; LANES]);
+                s.store(out.last_mut().unwrap(), x);
+            }
+            out
+        }
+    }
+
+    fn all() -> Vec<(Variant, Isa)> {
+        variants().into_iter().map(|variant| (variant, Isa::find(variant).unwrap())).collect()
+    }
+
+    #[test]
+    fn floats_are_those_of_plain_rust() {
+        let portable = Isa::find(Variant::Portable).unwrap();
+        // Every f16, and what lies halfway to the next one or just beside that.
+        for first in (0..=u16::MAX).step_by(LANES) {
+            for beside in [0x0000_u32, 0x0fff, 0x1000, 0x1001] {
+                let lane = |i| half::f16::from_bits(first + i as u16).to_f32().to_bits() + beside;
+                let a: [f32; LANES] = std::array::from_fn(|i| f32::from_bits(lane(i)));
+                let b = std::array::from_fn(|i| a[(i + 3) % LANES] * [1.0, -0.75][i % 2]);
+                let want = portable.run(Floats(a, b));
+                for (variant, isa) in all() {
+                    assert_eq!(isa.run(Floats(a, b)), want, "{variant:?} {a:?} {b:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn integers_are_those_of_plain_rust() {
+        let portable = Isa::find(Variant::Portable).unwrap();
+        let dwords = [0, -1, i32::MIN, 0x7f7f_7f7f, -0x7f7f_7f80, 0x7f80_0180, 0x0102_fe03];
+        for (k, x) in dwords.into_iter().enumerate() {
+            let line =
+                || Line(std::array::from_fn(|i| (dwords[(i + k) % 7] ^ 128).cast_unsigned()));
+            let want = portable.run(Integers(line(), x));
+            for (variant, isa) in all() {
+                assert_eq!(isa.run(Integers(line(), x)), want, "{variant:?} {x:#x}");
+            }
+        }
+    }
+}
