@@ -57,8 +57,10 @@ const PROCESSORS: [Processor; 3] = [
 ];
 
 /// Tests that must pass on every processor, so that a renamed one is missed.
-const WANTED: [&str; 4] = [
+const WANTED: [&str; 6] = [
     "the_best_variant_agrees_on_one_thread",
+    "simd::neon::tests::floats_are_those_of_plain_rust",
+    "simd::neon::tests::integers_are_those_of_plain_rust",
     "tests::products_agree_with_f64_sums",
     "tests::a_row_never_sees_its_neighbours_or_the_threads",
     "tests::attention_is_softmax_whatever_the_chunks",
