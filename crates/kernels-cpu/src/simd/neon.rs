@@ -390,6 +390,10 @@ impl<M: Multiply> Simd for Neon<M> {
         [on!(arm::vdupq_n_s32(x)); 4]
     }
     #[inline(always)]
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I {
+        all!(vaddq_s32(a, b))
+    }
+    #[inline(always)]
     fn shl_i(self, x: Self::I, n: u32) -> Self::I {
         let count = self.splat_i(n.cast_signed());
         all!(vshlq_s32(x, count))
@@ -423,6 +427,11 @@ impl<M: Multiply> Simd for Neon<M> {
     #[inline(always)]
     fn shl<const N: u32>(self, x: Self::B) -> Self::B {
         shifted(x, N.cast_signed())
+    }
+    #[inline(always)]
+    fn lookup(self, x: Self::B, table: &[u8; 16]) -> Self::B {
+        let tables = [on!(arm::vld1q_u8(table.as_ptr())); 4];
+        all!(vqtbl1q_u8(tables, x))
     }
     #[inline(always)]
     fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I {
