@@ -20,8 +20,12 @@ const BLOCK: usize = BLOCK_TILES * LANES;
 const SEGMENT_TILES: usize = 32;
 /// Query rows of one sequence that are computed together.
 const QUERY_ROWS: usize = 16;
+/// What one prefetch brings.
+const LINE_BYTES: usize = 64;
 /// Rows of the micro-kernel.
 const ROWS: usize = 4;
+/// Up to here each row tile converts keys and values on its way; more share one conversion.
+const DIRECT_ROWS: usize = 8;
 /// The maximum before any score: finite, so that differences of it are no NaN.
 const NOTHING: f32 = -1.0e30;
 
@@ -131,13 +135,13 @@ impl Task<'_> {
 impl State {
     fn new(heads: Heads<'_>, task: &Task<'_>) -> State {
         let rows = task.queries * (heads.n_heads / heads.geometry.n_kv_heads);
-        let width = heads.geometry.head_dim_v.next_multiple_of(LANES);
+        let width = heads.geometry.value_tiles() * LANES;
         State { max: vec![NOTHING; rows], sum: vec![0.0; rows], out: vec![0.0; rows * width] }
     }
 
     fn write(&self, out: &Parts<'_, f32>, heads: Heads<'_>, task: &Task<'_>) {
         let (group, dim) = (heads.n_heads / heads.geometry.n_kv_heads, heads.geometry.head_dim_v);
-        let width = dim.next_multiple_of(LANES);
+        let width = heads.geometry.value_tiles() * LANES;
         for (i, values) in self.out.chunks_exact(width).enumerate() {
             let head = task.kv_head * group + i % group;
             let at = ((task.row + i / group) * heads.n_heads + head) * dim;
@@ -160,20 +164,44 @@ struct Segment<'a, E> {
     merge: bool,
 }
 
-/// Memory of one segment's work.
-struct Scratch {
+/// What one segment's work reads and makes.
+struct Work {
     /// `[rows][head_dim_k]`, times the scale.
     q: Vec<f32>,
-    /// `[BLOCK_TILES][head_dim_k][16]`.
-    keys: Vec<f32>,
-    /// `[BLOCK][width]`.
-    values: Vec<f32>,
-    /// `[rows][BLOCK]`: scores, then probabilities.
-    scores: Vec<f32>,
-    /// `[rows][16]`: the sums of probabilities, lane by lane.
-    sums: Vec<f32>,
+    /// `[rows]`: the sums of probabilities, lane by lane.
+    sums: Vec<[f32; LANES]>,
+    part: State,
+}
+
+/// The keys and values of up to four tiles of positions.
+#[derive(Clone, Copy)]
+struct Block<'a, E> {
     /// First position and count of valid positions of each tile.
     tiles: [(usize, usize); BLOCK_TILES],
+    /// `[head_dim_k]` of each tile; any other's where there is no tile.
+    keys: [&'a [[E; LANES]]; BLOCK_TILES],
+    /// Those without positions come last.
+    values: [Run<'a, E>; BLOCK_TILES],
+}
+
+/// The values of neighbouring positions.
+#[derive(Clone, Copy)]
+struct Run<'a, E> {
+    /// `[tiles of head_dim_v][step]`.
+    page: &'a [[E; LANES]],
+    step: usize,
+    /// Of the first position: row in a tile of the page, and column in the block.
+    first: usize,
+    column: usize,
+    len: usize,
+}
+
+/// A block that was converted to f32.
+struct Converted {
+    /// `[BLOCK_TILES][head_dim_k]`.
+    keys: Vec<[f32; LANES]>,
+    /// `[tiles of head_dim_v][BLOCK]`.
+    values: Vec<[f32; LANES]>,
 }
 
 impl<E: Element> Kernel for Segment<'_, E> {
@@ -182,32 +210,31 @@ impl<E: Element> Kernel for Segment<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (g, rows) = (self.heads.geometry, self.state.max.len());
-        let width = g.head_dim_v.next_multiple_of(LANES);
-        let mut scratch = Scratch {
-            q: self.queries(),
-            keys: vec![0.0; BLOCK_TILES * g.key_tile()],
-            values: vec![0.0; BLOCK * width],
-            scores: vec![0.0; rows * BLOCK],
-            sums: vec![0.0; rows * LANES],
-            tiles: [(0, 0); BLOCK_TILES],
-        };
-        let mut part = if self.merge {
+        let width = g.value_tiles() * LANES;
+        let part = if self.merge {
             State { max: vec![NOTHING; rows], sum: vec![0.0; rows], out: vec![0.0; rows * width] }
         } else {
             std::mem::replace(self.state, State { max: vec![], sum: vec![], out: vec![] })
         };
+        let mut work = Work { q: self.queries(), sums: vec![[0.0; LANES]; rows], part };
+        let mut converted = Converted { keys: Vec::new(), values: Vec::new() };
         let first = self.segment * SEGMENT_TILES;
         let last = (first + SEGMENT_TILES).min(self.task.tiles(g.page_len));
-        for block in (first..last).step_by(BLOCK_TILES) {
-            self.load_block(s, &mut scratch, block..last.min(block + BLOCK_TILES));
-            let used = scratch.tiles.iter().filter(|tile| tile.1 > 0).count();
-            multiply(s, &mut scratch.scores, &scratch.q, Right::keys(&scratch.keys, g));
-            self.softmax(s, &mut scratch, &mut part);
-            let right = Right::values(&scratch.values[..used * LANES * width], width);
-            multiply(s, &mut part.out, &scratch.scores, right);
+        let end_of = |first: usize| last.min(first + BLOCK_TILES);
+        let mut block = self.block(first..end_of(first));
+        for first in (first..last).step_by(BLOCK_TILES) {
+            let after = end_of(first);
+            let next = if after < last { self.block(after..end_of(after)) } else { block };
+            if rows <= DIRECT_ROWS {
+                self.add_block(s, &mut work, (&block, Some(&next)));
+            } else {
+                self.add_block(s, &mut work, (&converted.fill(s, &block, g), None));
+            }
+            block = next;
         }
-        for (r, sums) in scratch.sums.as_chunks::<LANES>().0.iter().enumerate() {
-            part.sum[r] = simd::sum(s, s.load(sums));
+        let mut part = work.part;
+        for (sum, lanes) in part.sum.iter_mut().zip(&work.sums) {
+            *sum = simd::sum(s, s.load(lanes));
         }
         if self.merge {
             Merge { state: self.state, part: &part }.run(s);
@@ -217,7 +244,7 @@ impl<E: Element> Kernel for Segment<'_, E> {
     }
 }
 
-impl<E: Element> Segment<'_, E> {
+impl<'a, E: Element> Segment<'a, E> {
     fn queries(&self) -> Vec<f32> {
         let (heads, dim) = (&self.heads, self.heads.geometry.head_dim_k);
         let group = heads.n_heads / heads.geometry.n_kv_heads;
@@ -229,187 +256,285 @@ impl<E: Element> Segment<'_, E> {
         q
     }
 
-    /// Converts the tiles of a block to f32 and notes where they stand.
-    #[inline(always)]
-    fn load_block<S: Simd>(&self, s: S, scratch: &mut Scratch, tiles: std::ops::Range<usize>) {
-        let g = self.heads.geometry;
-        let width = g.head_dim_v.next_multiple_of(LANES);
+    /// Where the tiles are in the cache.
+    fn block(&self, tiles: std::ops::Range<usize>) -> Block<'a, E> {
+        let (g, layer) = (self.heads.geometry, self.layer);
         let end = self.task.position + self.task.queries;
-        scratch.tiles = [(0, 0); BLOCK_TILES];
+        let keys = &layer.keys[self.task.kv_head * g.keys()..][..g.keys()];
+        let values = &layer.values[self.task.kv_head * g.values()..][..g.values()];
+        let mut block = Block {
+            tiles: [(0, 0); BLOCK_TILES],
+            keys: [&[]; BLOCK_TILES],
+            values: [Run { page: &[], step: 0, first: 0, column: 0, len: 0 }; BLOCK_TILES],
+        };
+        let mut run = 0;
         for (i, tile) in tiles.enumerate() {
             let (page, offset) = (tile / g.tiles(), tile % g.tiles() * LANES);
             let position = page * g.page_len + offset;
             let page = self.task.span.pages[page] as usize;
             let count = LANES.min(g.page_len - offset).min(end - position);
-            scratch.tiles[i] = (position, count);
-            let at =
-                self.task.kv_head * g.keys() + (page * g.tiles() + offset / LANES) * g.key_tile();
-            let keys = self.layer.keys[at..][..g.key_tile()].as_chunks::<LANES>().0;
-            let out = &mut scratch.keys[i * g.key_tile()..][..g.key_tile()];
-            for (out, keys) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(keys) {
-                s.store(out, E::load(s, keys));
+            block.tiles[i] = (position, count);
+            let at = (page * g.tiles() + offset / LANES) * g.key_tile();
+            block.keys[i..].fill(keys[at..][..g.key_tile()].as_chunks().0);
+            let last = &mut block.values[run];
+            if offset > 0 && last.len > 0 {
+                // The page of the tile before.
+                last.len += count;
+                continue;
             }
-            let at = self.task.kv_head * g.values() + (page * g.page_len + offset) * g.head_dim_v;
-            let values = &self.layer.values[at..][..count * g.head_dim_v];
-            let out = &mut scratch.values[i * LANES * width..][..LANES * width];
-            for (out, values) in out.chunks_exact_mut(width).zip(values.chunks_exact(g.head_dim_v))
-            {
-                load_row(s, out, values);
-            }
-            out[count * width..].fill(0.0);
+            run += usize::from(last.len > 0);
+            let page = &values[page * g.value_page()..][..g.value_page()];
+            let (page, step) = (page.as_chunks().0, g.page_len);
+            let (first, column) = (offset, i * LANES);
+            block.values[run] = Run { page, step, first, column, len: count };
         }
+        block
     }
 
-    /// Turns scores into probabilities and moves the running maximum and sums on.
     #[inline(always)]
-    fn softmax<S: Simd>(&self, s: S, scratch: &mut Scratch, part: &mut State) {
-        let group = self.heads.n_heads / self.heads.geometry.n_kv_heads;
-        let width = self.heads.geometry.head_dim_v.next_multiple_of(LANES);
-        let rows = scratch.scores.as_chunks_mut::<BLOCK>().0;
-        for (r, scores) in rows.iter_mut().enumerate() {
-            let end = self.task.position + r / group + 1;
-            let tiles = scores.as_chunks_mut::<LANES>().0;
-            for (scores, (position, count)) in tiles.iter_mut().zip(scratch.tiles) {
+    fn add_block<S: Simd, F: Element>(
+        &self,
+        s: S,
+        work: &mut Work,
+        block: (&Block<'_, F>, Option<&Block<'_, F>>),
+    ) {
+        let (rows, (block, next)) = (work.part.max.len(), block);
+        for row in (0..rows).step_by(ROWS) {
+            let block = (block, next.filter(|_| row == 0));
+            match rows - row {
+                1 => self.add_rows::<S, F, 1>(s, (work, row), block),
+                2 => self.add_rows::<S, F, 2>(s, (work, row), block),
+                3 => self.add_rows::<S, F, 3>(s, (work, row), block),
+                _ => self.add_rows::<S, F, ROWS>(s, (work, row), block),
+            }
+        }
+    }
+
+    /// Scores, probabilities and weighted values of `R` rows; asks for what the next block reads.
+    #[inline(always)]
+    fn add_rows<S: Simd, F: Element, const R: usize>(
+        &self,
+        s: S,
+        (work, row): (&mut Work, usize),
+        (block, next): (&Block<'_, F>, Option<&Block<'_, F>>),
+    ) {
+        let g = self.heads.geometry;
+        let group = self.heads.n_heads / g.n_kv_heads;
+        let mut left: [&[f32]; R] = [&[]; R];
+        for (r, left) in left.iter_mut().enumerate() {
+            *left = &work.q[(row + r) * g.head_dim_k..][..g.head_dim_k];
+        }
+        let mut scores = [[[0.0; LANES]; BLOCK_TILES]; R];
+        if let Some(next) = next {
+            prefetch(s, &next.keys);
+        }
+        if R * BLOCK_TILES <= S::SUMS {
+            multiply::<S, F, R, BLOCK_TILES>(s, (&mut scores, 0), &left, &block.keys);
+        } else {
+            for (tile, keys) in block.keys.iter().enumerate() {
+                multiply::<S, F, R, 1>(s, (&mut scores, tile), &left, &[*keys]);
+            }
+        }
+        if let Some(next) = next {
+            prefetch_values(s, &next.values[0], g.value_tiles());
+        }
+        let width = g.value_tiles() * LANES;
+        for (r, scores) in scores.iter_mut().enumerate() {
+            let row = row + r;
+            let end = self.task.position + row / group + 1;
+            for (scores, (position, count)) in scores.iter_mut().zip(block.tiles) {
                 let valid = end.saturating_sub(position).min(count);
-                scores[valid..].fill(f32::NEG_INFINITY);
+                if valid < LANES {
+                    scores[valid..].fill(f32::NEG_INFINITY);
+                }
             }
-            let highest = s.max(
-                s.max(s.load(&tiles[0]), s.load(&tiles[1])),
-                s.max(s.load(&tiles[2]), s.load(&tiles[3])),
-            );
-            let highest = s.highest(highest);
-            let max = if highest > part.max[r] { highest } else { part.max[r] };
-            let change = simd::exp(s, s.splat(part.max[r] - max));
-            part.max[r] = max;
-            let sums = scratch.sums[r * LANES..].first_chunk_mut().expect("a row of sums");
-            let mut sum = s.mul(s.load(sums), change);
-            for scores in tiles {
-                let p = simd::exp(s, s.sub(s.load(scores), s.splat(max)));
-                sum = s.add(sum, p);
-                s.store(scores, p);
+            let out = &mut work.part.out[row * width..][..width];
+            softmax(s, scores, (&mut work.part.max[row], &mut work.sums[row]), out);
+        }
+        let out = work.part.out[row * width..][..R * width].as_chunks_mut().0;
+        for run in block.values.iter().take_while(|run| run.len > 0) {
+            let mut left: [&[f32]; R] = [&[]; R];
+            for (left, scores) in left.iter_mut().zip(&scores) {
+                *left = &scores.as_flattened()[run.column..][..run.len];
             }
-            s.store(sums, sum);
-            for out in part.out[r * width..][..width].as_chunks_mut::<LANES>().0 {
-                s.store(out, s.mul(s.load(out), change));
+            let (tiles, mut tile) = (g.value_tiles(), 0);
+            while R * 4 <= S::SUMS && tile + 4 <= tiles {
+                let right =
+                    [run.tile(tile), run.tile(tile + 1), run.tile(tile + 2), run.tile(tile + 3)];
+                accumulate::<S, F, R, 4>(s, (out, tile), &left, &right);
+                tile += 4;
+            }
+            while tile < tiles {
+                accumulate::<S, F, R, 1>(s, (out, tile), &left, &[run.tile(tile)]);
+                tile += 1;
             }
         }
     }
 }
 
 #[inline(always)]
-fn load_row<S: Simd, E: Element>(s: S, out: &mut [f32], values: &[E]) {
-    let (full, rest) = values.as_chunks::<LANES>();
-    for (out, values) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(full) {
-        s.store(out, E::load(s, values));
-    }
-    if !rest.is_empty() {
-        let mut padded = [E::zeroed(); LANES];
-        padded[..rest.len()].copy_from_slice(rest);
-        let at = full.len() * LANES;
-        s.store(out[at..].first_chunk_mut().expect("rows are padded"), E::load(s, &padded));
-    }
-}
-
-/// A matrix `[depth][columns]` in tiles of 16 columns.
-#[derive(Clone, Copy)]
-struct Right<'a> {
-    data: &'a [f32],
-    depth: usize,
-    /// From one tile of columns to the next.
-    tile_step: usize,
-    /// From one row to the next.
-    row_step: usize,
-    tiles: usize,
-    /// From one row of the left matrix to the next.
-    left_step: usize,
-    /// Whether the product is added to what is there.
-    add: bool,
-}
-
-impl<'a> Right<'a> {
-    /// Keys: depth is the head width, columns are positions.
-    fn keys(data: &'a [f32], g: Geometry) -> Right<'a> {
-        let (depth, tile_step) = (g.head_dim_k, g.key_tile());
-        let (tiles, left_step) = (BLOCK_TILES, g.head_dim_k);
-        Right { data, depth, tile_step, row_step: LANES, tiles, left_step, add: false }
-    }
-
-    /// Values: depth is the positions of a block, columns are the head width.
-    fn values(data: &'a [f32], width: usize) -> Right<'a> {
-        let (depth, tiles) = (data.len() / width, width / LANES);
-        Right { data, depth, tile_step: LANES, row_step: width, tiles, left_step: BLOCK, add: true }
-    }
-}
-
-/// `out = left * right` or `out += left * right`; `out [rows][right.tiles * 16]`.
-#[inline(always)]
-fn multiply<S: Simd>(s: S, out: &mut [f32], left: &[f32], right: Right<'_>) {
-    let cols = right.tiles * LANES;
-    let row_tiles = out.chunks_mut(ROWS * cols).zip(left.chunks(ROWS * right.left_step));
-    for (out, left) in row_tiles {
-        match out.len() / cols {
-            1 => multiply_rows::<S, 1>(s, out, left, right),
-            2 => multiply_rows::<S, 2>(s, out, left, right),
-            3 => multiply_rows::<S, 3>(s, out, left, right),
-            _ => multiply_rows::<S, 4>(s, out, left, right),
+fn prefetch<S: Simd, E, const T: usize>(s: S, tiles: &[&[[E; LANES]]; T]) {
+    for tile in tiles {
+        for x in tile.iter().step_by(LINE_BYTES / size_of::<[E; LANES]>()) {
+            s.prefetch(x);
         }
     }
 }
 
 #[inline(always)]
-fn multiply_rows<S: Simd, const R: usize>(s: S, out: &mut [f32], left: &[f32], right: Right<'_>) {
-    let mut tile = 0;
-    while tile + 4 <= right.tiles {
-        multiply_tile::<S, R, 4>(s, out, left, (right, tile));
-        tile += 4;
-    }
-    while tile < right.tiles {
-        multiply_tile::<S, R, 1>(s, out, left, (right, tile));
-        tile += 1;
+fn prefetch_values<S: Simd, E>(s: S, run: &Run<'_, E>, tiles: usize) {
+    for tile in 0..tiles {
+        prefetch(s, &[run.tile(tile)]);
     }
 }
 
-/// `R` rows by `T` tiles, one chain over the depth for each value.
+impl<'a, E> Run<'a, E> {
+    /// `[len]` of 16 of the columns.
+    fn tile(&self, tile: usize) -> &'a [[E; LANES]] {
+        &self.page[tile * self.step + self.first..][..self.len]
+    }
+}
+
+impl Converted {
+    #[inline(always)]
+    fn fill<'a, S: Simd, E: Element>(
+        &'a mut self,
+        s: S,
+        block: &Block<'_, E>,
+        g: Geometry,
+    ) -> Block<'a, f32> {
+        self.keys.resize(BLOCK_TILES * g.head_dim_k, [0.0; LANES]);
+        self.values.resize(g.value_tiles() * BLOCK, [0.0; LANES]);
+        let (mut tiles, mut len) = ([(0, 0); BLOCK_TILES], 0);
+        for (i, keys) in self.keys.chunks_exact_mut(g.head_dim_k).enumerate() {
+            tiles[i] = block.tiles[i];
+            if tiles[i].1 > 0 {
+                convert(s, keys, block.keys[i]);
+            }
+        }
+        for run in block.values.iter().take_while(|run| run.len > 0) {
+            for (tile, values) in self.values.chunks_exact_mut(BLOCK).enumerate() {
+                // Pages that end within a tile leave gaps, whose probabilities are zero.
+                values[len..run.column].fill([0.0; LANES]);
+                convert(s, &mut values[run.column..][..run.len], run.tile(tile));
+            }
+            len = run.column + run.len;
+        }
+        let mut keys: [&[[f32; LANES]]; BLOCK_TILES] = [&[]; BLOCK_TILES];
+        for (keys, tile) in keys.iter_mut().zip(self.keys.chunks_exact(g.head_dim_k)) {
+            *keys = tile;
+        }
+        let none = Run { page: &[][..], step: 0, first: 0, column: 0, len: 0 };
+        let all = Run { page: &self.values[..], step: BLOCK, len, ..none };
+        Block { tiles, keys, values: [all, none, none, none] }
+    }
+}
+
 #[inline(always)]
-fn multiply_tile<S: Simd, const R: usize, const T: usize>(
+fn convert<S: Simd, E: Element>(s: S, out: &mut [[f32; LANES]], from: &[[E; LANES]]) {
+    for (out, from) in out.iter_mut().zip(from) {
+        s.store(out, E::load(s, from));
+    }
+}
+
+/// Turns a row's scores into probabilities and moves its maximum, sums and output on.
+#[inline(always)]
+fn softmax<S: Simd>(
     s: S,
+    scores: &mut [[f32; LANES]; BLOCK_TILES],
+    (max, sums): (&mut f32, &mut [f32; LANES]),
     out: &mut [f32],
-    left: &[f32],
-    (right, tile): (Right<'_>, usize),
 ) {
-    let cols = right.tiles * LANES;
-    let mut sums = [[s.splat(0.0); T]; R];
-    if right.add {
-        for (r, sums) in sums.iter_mut().enumerate() {
-            for (t, sum) in sums.iter_mut().enumerate() {
-                *sum = s.load(lanes_at(out, r * cols + (tile + t) * LANES));
-            }
+    let low = s.max(s.load(&scores[0]), s.load(&scores[1]));
+    let high = s.max(s.load(&scores[2]), s.load(&scores[3]));
+    let highest = s.highest(s.max(low, high));
+    let mut sum = s.load(sums);
+    if highest > *max {
+        let change = simd::exp(s, s.splat(*max - highest));
+        *max = highest;
+        sum = s.mul(sum, change);
+        for out in out.as_chunks_mut().0 {
+            s.store(out, s.mul(s.load(out), change));
         }
     }
-    let data = &right.data[tile * right.tile_step..];
-    for i in 0..right.depth {
+    for scores in scores {
+        let p = simd::exp(s, s.sub(s.load(scores), s.splat(*max)));
+        sum = s.add(sum, p);
+        s.store(scores, p);
+    }
+    s.store(sums, sum);
+}
+
+/// `out[r][tile..] = left * right`.
+#[inline(always)]
+fn multiply<S: Simd, E: Element, const R: usize, const T: usize>(
+    s: S,
+    (out, tile): (&mut [[[f32; LANES]; BLOCK_TILES]; R], usize),
+    left: &[&[f32]; R],
+    right: &[&[[E; LANES]]; T],
+) {
+    let mut sums = [[s.splat(0.0); T]; R];
+    add_products(s, &mut sums, left, right);
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for (out, sum) in out[tile..].iter_mut().zip(sums) {
+            s.store(out, sum);
+        }
+    }
+}
+
+/// `out[r][tile..] += left * right`, for `out [R][tiles]`.
+#[inline(always)]
+fn accumulate<S: Simd, E: Element, const R: usize, const T: usize>(
+    s: S,
+    (out, tile): (&mut [[f32; LANES]], usize),
+    left: &[&[f32]; R],
+    right: &[&[[E; LANES]]; T],
+) {
+    let tiles = out.len() / R;
+    let mut sums = [[s.splat(0.0); T]; R];
+    for (out, sums) in out.chunks_exact(tiles).zip(&mut sums) {
+        for (out, sum) in out[tile..].iter().zip(sums) {
+            *sum = s.load(out);
+        }
+    }
+    add_products(s, &mut sums, left, right);
+    for (out, sums) in out.chunks_exact_mut(tiles).zip(sums) {
+        for (out, sum) in out[tile..].iter_mut().zip(sums) {
+            s.store(out, sum);
+        }
+    }
+}
+
+/// `sums[r][t] += left[r] . right[t]`, one chain over the depth for each lane.
+#[inline(always)]
+fn add_products<S: Simd, E: Element, const R: usize, const T: usize>(
+    s: S,
+    sums: &mut [[S::F; T]; R],
+    left: &[&[f32]; R],
+    right: &[&[[E; LANES]]; T],
+) {
+    // Slices of one known length need no checks in the loop.
+    let depth = right[0].len();
+    let (mut left, mut right, mut chains) = (*left, *right, *sums);
+    for left in &mut left {
+        *left = &left[..depth];
+    }
+    for right in &mut right {
+        *right = &right[..depth];
+    }
+    for i in 0..depth {
         let mut columns = [s.splat(0.0); T];
-        for (t, column) in columns.iter_mut().enumerate() {
-            *column = s.load(lanes_at(data, i * right.row_step + t * right.tile_step));
+        for t in 0..T {
+            columns[t] = E::load(s, &right[t][i]);
         }
         for r in 0..R {
-            let x = s.splat(left[r * right.left_step + i]);
+            let x = s.splat(left[r][i]);
             for t in 0..T {
-                sums[r][t] = s.fma(x, columns[t], sums[r][t]);
+                chains[r][t] = s.fma(x, columns[t], chains[r][t]);
             }
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
-        for (t, sum) in sums.iter().enumerate() {
-            let out = &mut out[r * cols + (tile + t) * LANES..];
-            s.store(out.first_chunk_mut().expect("rows are padded"), *sum);
-        }
-    }
-}
-
-#[inline(always)]
-fn lanes_at(data: &[f32], at: usize) -> &[f32; LANES] {
-    data[at..].first_chunk().expect("rows are padded")
+    *sums = chains;
 }
 
 struct Merge<'a> {

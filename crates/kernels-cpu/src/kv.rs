@@ -1,7 +1,8 @@
 //! The paged cache in memory, laid out for `attention`.
 //!
 //! Of each layer: keys `[kv_head][page][16 positions][head_dim_k][16]`, so that 16 positions are
-//! the lanes of a dot product; values `[kv_head][page][page_len][head_dim_v]`.
+//! the lanes of a dot product; values `[kv_head][page][head_dim_v / 16][page_len][16]`, so that
+//! what is read of a page is one run for each 16 columns. What is padded stays zero.
 
 use std::any::Any;
 
@@ -56,19 +57,29 @@ impl Geometry {
         self.page_len.div_ceil(LANES)
     }
 
-    /// Values of a key tile.
+    /// Numbers of a key tile.
     pub(crate) fn key_tile(&self) -> usize {
         self.head_dim_k * LANES
     }
 
-    /// Key values of one head.
+    /// Numbers of the keys of one head.
     pub(crate) fn keys(&self) -> usize {
         self.page_count * self.tiles() * self.key_tile()
     }
 
-    /// Values of one head.
+    /// Tiles of 16 columns of a value.
+    pub(crate) fn value_tiles(&self) -> usize {
+        self.head_dim_v.div_ceil(LANES)
+    }
+
+    /// Numbers of a page of values.
+    pub(crate) fn value_page(&self) -> usize {
+        self.value_tiles() * self.page_len * LANES
+    }
+
+    /// Numbers of the values of one head.
     pub(crate) fn values(&self) -> usize {
-        self.page_count * self.page_len * self.head_dim_v
+        self.page_count * self.value_page()
     }
 }
 

@@ -134,8 +134,11 @@ impl<E: Element> Kernel for Write<'_, E> {
                 let tile = (page * g.tiles() + offset / LANES) * g.key_tile();
                 let tile = &mut self.keys[tile..][..g.key_tile()];
                 scatter(s, tile, offset % LANES, k);
-                let at = (page * g.page_len + offset) * g.head_dim_v;
-                store_row(s, &mut self.values[at..][..g.head_dim_v], v);
+                let page = &mut self.values[page * g.value_page()..][..g.value_page()];
+                for (tile, page) in page.chunks_exact_mut(g.page_len * LANES).enumerate() {
+                    let out = page[offset * LANES..].first_chunk_mut().expect("within the page");
+                    E::store(s, out, s.load(&lanes_of(v, tile * LANES)));
+                }
                 row += 1;
             }
         }
@@ -151,15 +154,5 @@ fn scatter<S: Simd, E: Element>(s: S, tile: &mut [E], lane: usize, k: &[f32]) {
         for (column, value) in columns.zip(stored) {
             column[lane] = value;
         }
-    }
-}
-
-#[inline(always)]
-fn store_row<S: Simd, E: Element>(s: S, out: &mut [E], v: &[f32]) {
-    for (start, out) in (0..v.len()).step_by(LANES).zip(out.chunks_mut(LANES)) {
-        let mut stored = [E::zeroed(); LANES];
-        E::store(s, &mut stored, s.load(&lanes_of(v, start)));
-        let len = out.len();
-        out.copy_from_slice(&stored[..len]);
     }
 }

@@ -47,10 +47,15 @@ impl Simd for Avx2 {
     type I = [__m256i; 2];
     type B = [__m256i; 2];
     const ROWS: usize = 4;
+    const SUMS: usize = 4;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         on!(enter(self, kernel))
+    }
+    #[inline(always)]
+    fn prefetch<T>(self, at: &T) {
+        on!(x86::_mm_prefetch::<{ x86::_MM_HINT_T0 }>(std::ptr::from_ref(at).cast()));
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {

@@ -45,10 +45,15 @@ impl Simd for Avx512 {
     type I = __m512i;
     type B = __m512i;
     const ROWS: usize = 8;
+    const SUMS: usize = 16;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         on!(enter(self, kernel))
+    }
+    #[inline(always)]
+    fn prefetch<T>(self, at: &T) {
+        on!(x86::_mm_prefetch::<{ x86::_MM_HINT_T0 }>(std::ptr::from_ref(at).cast()));
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {

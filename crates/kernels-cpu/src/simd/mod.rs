@@ -39,10 +39,14 @@ pub(crate) trait Simd: Copy {
     type B: Copy;
     /// Activation rows that the matmul micro-kernel takes at most.
     const ROWS: usize;
+    /// Vectors of sums that stay in registers beside what they are made of.
+    const SUMS: usize;
 
     /// Runs a kernel in a function that has this instruction set's target features.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
+    /// Asks for the cache line at `at` before it is read.
+    fn prefetch<T>(self, at: &T);
     fn splat(self, x: f32) -> Self::F;
     fn load(self, src: &[f32; LANES]) -> Self::F;
     fn store(self, dst: &mut [f32; LANES], x: Self::F);

@@ -246,10 +246,18 @@ impl<M: Multiply> Simd for Neon<M> {
     type I = Ints;
     type B = Bytes;
     const ROWS: usize = 4;
+    const SUMS: usize = 4;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         M::enter(self, kernel)
+    }
+    #[inline(always)]
+    fn prefetch<T>(self, at: &T) {
+        // SAFETY: a hint changes nothing that the program can see.
+        unsafe {
+            asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly));
+        }
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {

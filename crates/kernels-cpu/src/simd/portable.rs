@@ -42,10 +42,15 @@ impl Simd for Portable {
     type I = [i32; LANES];
     type B = [u32; LANES];
     const ROWS: usize = 4;
+    const SUMS: usize = 4;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
+    }
+    #[inline(always)]
+    fn prefetch<T>(self, at: &T) {
+        let _ = at;
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
