@@ -376,7 +376,7 @@ impl<'a, E: Element> Segment<'a, E> {
 fn prefetch<S: Simd, E, const T: usize>(s: S, tiles: &[&[[E; LANES]]; T]) {
     for tile in tiles {
         for x in tile.iter().step_by(LINE_BYTES / size_of::<[E; LANES]>()) {
-            s.prefetch(x);
+            s.prefetch(std::ptr::from_ref(x).cast());
         }
     }
 }

@@ -23,6 +23,10 @@ use crate::threads::{Parts, Pool};
 /// Weight bytes that a thread takes at a time, so that they stay in its cache for all rows.
 const CHUNK_BYTES: usize = 32 << 10;
 
+/// So far before they are multiplied weights are asked for: the processor's own prefetching stops
+/// at the end of a page.
+const AHEAD_LINES: usize = 32;
+
 /// A weight matrix as the kernels need it.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
@@ -128,36 +132,43 @@ fn product(
     out: &mut [[f32; LANES]],
 ) {
     let (lines, scales) = weight.packed.tile(tile);
+    // The first rows bring a tile's weights into the cache for all others.
+    let ahead = row == 0;
     if is_quantised(weight.format) {
         let x = x.codes(weight.k, (row, out.len()));
-        with_format!(weight.format, F => integers::<F>(isa, (lines, scales), x, out), ());
+        with_format!(weight.format, F => integers::<F>(isa, (lines, scales, ahead), x, out), ());
     } else {
         let x = x.floats(weight.k, (row, out.len()));
-        floats(isa, (lines, Floats::of(weight.format)), x, out);
+        floats(isa, (lines, Floats::of(weight.format), ahead), x, out);
     }
 }
 
 fn integers<F: Format>(
     isa: Isa,
-    (lines, scales): (&[Line], &[u8]),
+    (lines, scales, ahead): (&[Line], &[u8], bool),
     x: activation::Codes<'_>,
     out: &mut [[f32; LANES]],
 ) {
     let format = PhantomData::<F>;
     match out.len() {
-        1 => isa.run(Integers::<F, 1> { format, lines, scales, x, out }),
-        2 => isa.run(Integers::<F, 2> { format, lines, scales, x, out }),
-        4 => isa.run(Integers::<F, 4> { format, lines, scales, x, out }),
-        _ => isa.run(Integers::<F, 8> { format, lines, scales, x, out }),
+        1 => isa.run(Integers::<F, 1> { format, lines, scales, ahead, x, out }),
+        2 => isa.run(Integers::<F, 2> { format, lines, scales, ahead, x, out }),
+        4 => isa.run(Integers::<F, 4> { format, lines, scales, ahead, x, out }),
+        _ => isa.run(Integers::<F, 8> { format, lines, scales, ahead, x, out }),
     }
 }
 
-fn floats(isa: Isa, (lines, kind): (&[Line], Floats), x: &[f32], out: &mut [[f32; LANES]]) {
+fn floats(
+    isa: Isa,
+    (lines, kind, ahead): (&[Line], Floats, bool),
+    x: &[f32],
+    out: &mut [[f32; LANES]],
+) {
     match out.len() {
-        1 => isa.run(FloatRows::<1> { kind, lines, x, out }),
-        2 => isa.run(FloatRows::<2> { kind, lines, x, out }),
-        4 => isa.run(FloatRows::<4> { kind, lines, x, out }),
-        _ => isa.run(FloatRows::<8> { kind, lines, x, out }),
+        1 => isa.run(FloatRows::<1> { kind, lines, ahead, x, out }),
+        2 => isa.run(FloatRows::<2> { kind, lines, ahead, x, out }),
+        4 => isa.run(FloatRows::<4> { kind, lines, ahead, x, out }),
+        _ => isa.run(FloatRows::<8> { kind, lines, ahead, x, out }),
     }
 }
 
@@ -165,6 +176,7 @@ struct Integers<'a, F, const R: usize> {
     format: PhantomData<F>,
     lines: &'a [Line],
     scales: &'a [u8],
+    ahead: bool,
     x: activation::Codes<'a>,
     out: &'a mut [[f32; LANES]],
 }
@@ -186,6 +198,9 @@ impl<F: Format, const R: usize> Kernel for Integers<'_, F, R> {
                 let (Some(lines), Some(((highs, lows), fine))) = (lines.next(), x.next()) else {
                     break;
                 };
+                if self.ahead {
+                    ask_ahead(s, lines);
+                }
                 let codes = F::Codes::unpack(s, lines);
                 for half in 0..F::Scales::HALVES {
                     let index = g * F::Scales::HALVES + half;
@@ -198,6 +213,14 @@ impl<F: Format, const R: usize> Kernel for Integers<'_, F, R> {
         for (out, sum) in self.out.iter_mut().zip(sums) {
             s.store(out, sum);
         }
+    }
+}
+
+/// Asks for the lines that come a while after these, in this tile or the next.
+#[inline(always)]
+fn ask_ahead<S: Simd>(s: S, lines: &[Line]) {
+    for line in lines {
+        s.prefetch(std::ptr::from_ref(line).wrapping_add(AHEAD_LINES).cast());
     }
 }
 
@@ -279,6 +302,7 @@ fn dots_of<S: Simd, F: Format, const R: usize, const V: usize>(
 struct FloatRows<'a, const R: usize> {
     kind: Floats,
     lines: &'a [Line],
+    ahead: bool,
     x: &'a [f32],
     out: &'a mut [[f32; LANES]],
 }
@@ -291,29 +315,10 @@ impl<const R: usize> Kernel for FloatRows<'_, R> {
         assert!(R <= S::ROWS && self.out.len() == R, "a tile that this variant takes");
         // Even and odd columns in two chains, to halve the wait for each addition.
         let mut sums = [[s.splat(0.0); R]; 2];
-        let columns = self.x.chunks_exact(2 * R);
         match self.kind {
-            Floats::F32 => {
-                let lines: &[[f32; LANES]] = bytemuck::cast_slice(self.lines);
-                for (pair, x) in lines.chunks_exact(2).zip(columns) {
-                    let pair = [s.load(&pair[0]), s.load(&pair[1])];
-                    add_columns(s, &mut sums, x, pair);
-                }
-            }
-            Floats::F16 => {
-                let lines: &[[u16; LANES]] = bytemuck::cast_slice(self.lines);
-                for (pair, x) in lines.chunks_exact(2).zip(columns) {
-                    let pair = [s.load_f16(&pair[0]), s.load_f16(&pair[1])];
-                    add_columns(s, &mut sums, x, pair);
-                }
-            }
-            Floats::Bf16 => {
-                let lines: &[[u16; LANES]] = bytemuck::cast_slice(self.lines);
-                for (pair, x) in lines.chunks_exact(2).zip(columns) {
-                    let pair = [s.load_bf16(&pair[0]), s.load_bf16(&pair[1])];
-                    add_columns(s, &mut sums, x, pair);
-                }
-            }
+            Floats::F32 => self.add_lines(&mut sums, s, S::load),
+            Floats::F16 => self.add_lines(&mut sums, s, S::load_f16),
+            Floats::Bf16 => self.add_lines(&mut sums, s, S::load_bf16),
         }
         for (out, (even, odd)) in self.out.iter_mut().zip(sums[0].into_iter().zip(sums[1])) {
             s.store(out, s.add(even, odd));
@@ -321,16 +326,27 @@ impl<const R: usize> Kernel for FloatRows<'_, R> {
     }
 }
 
-#[inline(always)]
-fn add_columns<S: Simd, const R: usize>(
-    s: S,
-    sums: &mut [[S::F; R]; 2],
-    x: &[f32],
-    pair: [S::F; 2],
-) {
-    for parity in 0..2 {
-        for (r, sum) in sums[parity].iter_mut().enumerate() {
-            *sum = s.fma(pair[parity], s.splat(x[parity * R + r]), *sum);
+impl<const R: usize> FloatRows<'_, R> {
+    /// Adds all columns, which are kept as `T`.
+    #[inline(always)]
+    fn add_lines<S: Simd, T: bytemuck::Pod>(
+        &self,
+        sums: &mut [[S::F; R]; 2],
+        s: S,
+        load: impl Fn(S, &[T; LANES]) -> S::F,
+    ) {
+        let columns: &[[T; LANES]] = bytemuck::cast_slice(self.lines);
+        for (pair, x) in columns.chunks_exact(2).zip(self.x.chunks_exact(2 * R)) {
+            for parity in 0..2 {
+                if self.ahead {
+                    let at = std::ptr::from_ref(&pair[parity]).cast::<Line>();
+                    s.prefetch(at.wrapping_add(AHEAD_LINES).cast());
+                }
+                let column = load(s, &pair[parity]);
+                for (r, sum) in sums[parity].iter_mut().enumerate() {
+                    *sum = s.fma(column, s.splat(x[parity * R + r]), *sum);
+                }
+            }
         }
     }
 }

@@ -52,8 +52,8 @@ impl Simd for Avx512 {
         on!(enter(self, kernel))
     }
     #[inline(always)]
-    fn prefetch<T>(self, at: &T) {
-        on!(x86::_mm_prefetch::<{ x86::_MM_HINT_T0 }>(std::ptr::from_ref(at).cast()));
+    fn prefetch(self, at: *const u8) {
+        on!(x86::_mm_prefetch::<{ x86::_MM_HINT_T0 }>(at.cast()));
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {

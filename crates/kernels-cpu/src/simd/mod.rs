@@ -45,8 +45,8 @@ pub(crate) trait Simd: Copy {
     /// Runs a kernel in a function that has this instruction set's target features.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
-    /// Asks for the cache line at `at` before it is read.
-    fn prefetch<T>(self, at: &T);
+    /// Asks for the cache line at `at`, if there is any, before it is read.
+    fn prefetch(self, at: *const u8);
     fn splat(self, x: f32) -> Self::F;
     fn load(self, src: &[f32; LANES]) -> Self::F;
     fn store(self, dst: &mut [f32; LANES], x: Self::F);

@@ -253,7 +253,7 @@ impl<M: Multiply> Simd for Neon<M> {
         M::enter(self, kernel)
     }
     #[inline(always)]
-    fn prefetch<T>(self, at: &T) {
+    fn prefetch(self, at: *const u8) {
         // SAFETY: a hint changes nothing that the program can see.
         unsafe {
             asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly));

@@ -49,7 +49,7 @@ impl Simd for Portable {
         kernel.run(self)
     }
     #[inline(always)]
-    fn prefetch<T>(self, at: &T) {
+    fn prefetch(self, at: *const u8) {
         let _ = at;
     }
     #[inline(always)]
