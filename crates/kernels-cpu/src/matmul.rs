@@ -245,19 +245,21 @@ fn add_group<S: Simd, F: Format, const R: usize>(
 ) {
     // Sums over the whole group, or over this half of it.
     let part = if F::Scales::HALVES == 1 { 0 } else { 1 + x.half };
-    let mut dots = [s.splat_i(0); R];
+    let (mut dots, is_fine) = ([s.splat_i(0); R], x.fine != 0);
+    if !is_fine {
+        // As what the products are added to, offsets cost no addition of their own.
+        for (r, dot) in dots.iter_mut().enumerate() {
+            *dot = offset::<S, F, R>(s, x, (part, r));
+        }
+    }
     add_dots::<S, F, R>(s, &mut dots, (x.highs, x.half, u8::MAX), codes);
-    if x.fine != 0 {
-        for dot in &mut dots {
-            *dot = s.shl_i(*dot, FINE_BITS);
+    if is_fine {
+        for (r, dot) in dots.iter_mut().enumerate() {
+            *dot = s.add_i(s.shl_i(*dot, FINE_BITS), offset::<S, F, R>(s, x, (part, r)));
         }
         add_dots::<S, F, R>(s, &mut dots, (x.lows, x.half, x.fine), codes);
     }
     for (r, sum) in sums.iter_mut().enumerate() {
-        if !F::Scales::MIN {
-            let minus = s.splat_i(x.highs[(MINUS_CODES + part) * R + r]);
-            dots[r] = s.add_i(dots[r], s.shl_i(minus, F::Scales::SHIFT));
-        }
         let x_scale = s.splat(f32::from_bits(x.highs[SCALE * R + r].cast_unsigned()));
         *sum = s.fma(s.to_f32(dots[r]), s.mul(scale, x_scale), *sum);
         if F::Scales::MIN {
@@ -265,6 +267,19 @@ fn add_group<S: Simd, F: Format, const R: usize>(
             *sum = s.fma(min, x_sum, *sum);
         }
     }
+}
+
+/// What takes the offset of codes that stand for negative numbers too out of a row's products.
+#[inline(always)]
+fn offset<S: Simd, F: Format, const R: usize>(
+    s: S,
+    x: &Group<'_>,
+    (part, r): (usize, usize),
+) -> S::I {
+    if F::Scales::MIN {
+        return s.splat_i(0);
+    }
+    s.shl_i(s.splat_i(x.highs[(MINUS_CODES + part) * R + r]), F::Scales::SHIFT)
 }
 
 /// `dots[r] += codes . x[r]` over a group or half of it, for the rows of the bits in `rows`;
