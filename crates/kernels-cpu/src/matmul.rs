@@ -189,15 +189,17 @@ impl<F: Format, const R: usize> Kernel for Integers<'_, F, R> {
         assert!(R <= S::ROWS && self.out.len() == R, "a tile that this variant takes");
         let mut sums = [s.splat(0.0); R];
         let mut lines = self.lines.chunks_exact(F::Codes::LINES);
-        let highs = self.x.highs.chunks_exact(GROUP_DWORDS * R);
-        let lows = self.x.lows.chunks_exact(OPERANDS * R);
-        let mut x = highs.zip(lows).zip(self.x.fine);
+        let mut groups = 0..self.x.fine.len();
         for block in self.scales.chunks_exact(F::Scales::BYTES) {
             let head = F::Scales::head(s, block);
             for g in 0..F::Scales::SUPER {
-                let (Some(lines), Some(((highs, lows), fine))) = (lines.next(), x.next()) else {
+                // By index: the steps of a zip of three are not always inlined.
+                let (Some(lines), Some(at)) = (lines.next(), groups.next()) else {
                     break;
                 };
+                let highs = &self.x.highs[at * GROUP_DWORDS * R..][..GROUP_DWORDS * R];
+                let lows = &self.x.lows[at * OPERANDS * R..][..OPERANDS * R];
+                let fine = self.x.fine[at];
                 if self.ahead {
                     ask_ahead(s, lines);
                 }
@@ -205,7 +207,7 @@ impl<F: Format, const R: usize> Kernel for Integers<'_, F, R> {
                 for half in 0..F::Scales::HALVES {
                     let index = g * F::Scales::HALVES + half;
                     let scales = F::Scales::group(s, head, block, index);
-                    let x = Group { highs, lows, fine: *fine, half };
+                    let x = Group { highs, lows, fine, half };
                     add_group::<S, F, R>(s, &mut sums, &x, &codes, scales);
                 }
             }
@@ -331,9 +333,9 @@ impl<const R: usize> Kernel for FloatRows<'_, R> {
         // Even and odd columns in two chains, to halve the wait for each addition.
         let mut sums = [[s.splat(0.0); R]; 2];
         match self.kind {
-            Floats::F32 => self.add_lines(&mut sums, s, S::load),
-            Floats::F16 => self.add_lines(&mut sums, s, S::load_f16),
-            Floats::Bf16 => self.add_lines(&mut sums, s, S::load_bf16),
+            Floats::F32 => self.add_lines::<S, f32>(s, &mut sums),
+            Floats::F16 => self.add_lines::<S, half::f16>(s, &mut sums),
+            Floats::Bf16 => self.add_lines::<S, half::bf16>(s, &mut sums),
         }
         for (out, (even, odd)) in self.out.iter_mut().zip(sums[0].into_iter().zip(sums[1])) {
             s.store(out, s.add(even, odd));
@@ -341,25 +343,49 @@ impl<const R: usize> Kernel for FloatRows<'_, R> {
     }
 }
 
+/// A number of a float weight. A function as an argument would not be inlined where the instruction
+/// set's features are.
+trait Column: bytemuck::Pod {
+    fn load<S: Simd>(s: S, column: &[Self; LANES]) -> S::F;
+}
+
+impl Column for f32 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, column: &[f32; LANES]) -> S::F {
+        s.load(column)
+    }
+}
+
+impl Column for half::f16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, column: &[half::f16; LANES]) -> S::F {
+        s.load_f16(bytemuck::cast_ref(column))
+    }
+}
+
+impl Column for half::bf16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, column: &[half::bf16; LANES]) -> S::F {
+        s.load_bf16(bytemuck::cast_ref(column))
+    }
+}
+
 impl<const R: usize> FloatRows<'_, R> {
     /// Adds all columns, which are kept as `T`.
     #[inline(always)]
-    fn add_lines<S: Simd, T: bytemuck::Pod>(
-        &self,
-        sums: &mut [[S::F; R]; 2],
-        s: S,
-        load: impl Fn(S, &[T; LANES]) -> S::F,
-    ) {
-        let columns: &[[T; LANES]] = bytemuck::cast_slice(self.lines);
-        for (pair, x) in columns.chunks_exact(2).zip(self.x.chunks_exact(2 * R)) {
+    fn add_lines<S: Simd, T: Column>(&self, s: S, sums: &mut [[S::F; R]; 2]) {
+        let (columns, _) = bytemuck::cast_slice::<Line, [T; LANES]>(self.lines).as_chunks::<2>();
+        // By index: the steps of a zip of these are not always inlined.
+        for (i, pair) in columns.iter().enumerate() {
+            let x = &self.x[i * 2 * R..][..2 * R];
             for parity in 0..2 {
                 if self.ahead {
                     let at = std::ptr::from_ref(&pair[parity]).cast::<Line>();
                     s.prefetch(at.wrapping_add(AHEAD_LINES).cast());
                 }
-                let column = load(s, &pair[parity]);
-                for (r, sum) in sums[parity].iter_mut().enumerate() {
-                    *sum = s.fma(column, s.splat(x[parity * R + r]), *sum);
+                let column = T::load(s, &pair[parity]);
+                for r in 0..R {
+                    sums[parity][r] = s.fma(column, s.splat(x[parity * R + r]), sums[parity][r]);
                 }
             }
         }

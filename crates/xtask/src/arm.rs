@@ -9,17 +9,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::shell::{cache, command, step};
+use crate::shell::{Package, cache, command, is_root_of_debian, packages, step};
 
-const PACKAGES: [&str; 4] =
-    ["rustc-web", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user-static"];
-/// What a package of the list brings and this file uses.
-const PROGRAMS: [&str; 4] = [
-    "/usr/bin/rustc",
-    "/usr/bin/aarch64-linux-gnu-gcc",
-    "/usr/aarch64-linux-gnu/lib/libc.so.6",
-    "/usr/bin/qemu-aarch64-static",
-];
+const RUSTC: Package = Package { name: "rustc-web", brings: "/usr/bin/rustc" };
+const LINKER: Package =
+    Package { name: "gcc-aarch64-linux-gnu", brings: "/usr/bin/aarch64-linux-gnu-gcc" };
+const LIBC: Package =
+    Package { name: "libc6-dev-arm64-cross", brings: "/usr/aarch64-linux-gnu/lib/libc.so.6" };
+const EMULATOR: Package =
+    Package { name: "qemu-user-static", brings: "/usr/bin/qemu-aarch64-static" };
 const LIBRARY: &str = "libstd-rust-web-dev";
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 
@@ -117,12 +115,12 @@ fn tests(processor: &Processor) -> Result<Command> {
     cargo.args(["--package", "kernels-cpu", "--package", "quant"]);
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
     cargo.env("CARGO_TARGET_DIR", folder().join("target"));
-    cargo.env("RUSTC", PROGRAMS[0]);
+    cargo.env("RUSTC", RUSTC.brings);
     // This form wins over flags that are set outside, and holds a path with spaces.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", format!("--sysroot={sysroot}"));
     let variable = |name: &str| format!("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_{name}");
-    cargo.env(variable("LINKER"), PROGRAMS[1]);
-    let runner = format!("{} -cpu {} -L /usr/aarch64-linux-gnu", PROGRAMS[3], processor.name);
+    cargo.env(variable("LINKER"), LINKER.brings);
+    let runner = format!("{} -cpu {} -L /usr/aarch64-linux-gnu", EMULATOR.brings, processor.name);
     cargo.env(variable("RUNNER"), runner);
     Ok(cargo)
 }
@@ -139,46 +137,33 @@ fn sysroot() -> PathBuf {
 /// Installs what the machine lacks, and the standard library of the compiler's version.
 fn install() -> Result<()> {
     let mark = folder().join("installed.txt");
-    let complete = || PROGRAMS.iter().all(|program| Path::new(program).exists());
     let unpacked = std::fs::read_to_string(&mark).unwrap_or_default();
-    if complete() && version().is_ok_and(|version| version == unpacked) {
+    if EMULATOR.is_there() && version().is_ok_and(|version| version == unpacked) {
         return Ok(());
     }
-    let packages = PACKAGES.join(" ");
-    let by_hand = format!(
-        "dpkg --add-architecture arm64 && apt-get update && \
-         apt-get install --no-install-recommends {packages}"
-    );
     if is_root_of_debian() {
         step("allow Arm packages", command("dpkg").args(["--add-architecture", "arm64"]))?;
+        // Of that architecture too, for what is downloaded below.
         step("look for packages", command("apt-get").args(["update", "-qq"]))?;
-        let mut apt = command("apt-get");
-        apt.args(["install", "-qq", "-y", "--no-remove", "--no-install-recommends"]).args(PACKAGES);
-        step("install a compiler and an emulator", apt.env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
-    ensure!(complete(), "`cargo xtask arm` needs packages of Debian 12; as root: {by_hand}");
+    packages("cargo xtask arm", &[RUSTC, LINKER, LIBC, EMULATOR])?;
     let version = version()?;
+    let by_hand = "dpkg --add-architecture arm64 && apt-get update";
     library(&version).with_context(|| format!("it may help, as root: {by_hand}"))?;
     std::fs::write(&mark, version)?;
     Ok(())
 }
 
-fn is_root_of_debian() -> bool {
-    let user = command("id").arg("-u").output();
-    user.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
-        && Path::new("/etc/debian_version").exists()
-}
-
 /// Of the package that the compiler comes from.
 fn version() -> Result<String> {
     let mut query = command("dpkg-query");
-    query.args(["--show", "--showformat=${Version}", PACKAGES[0]]).stderr(Stdio::null());
+    query.args(["--show", "--showformat=${Version}", RUSTC.name]).stderr(Stdio::null());
     let output = query.output().context("`cargo xtask arm` needs Debian 12, for its packages")?;
     ensure!(
         output.status.success(),
         "`cargo xtask arm` needs Debian's package {} for {}",
-        PACKAGES[0],
-        PROGRAMS[0]
+        RUSTC.name,
+        RUSTC.brings
     );
     Ok(String::from_utf8(output.stdout)?)
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::shell::{command, step};
-use crate::{arm, e2e, quality, setup, tidy};
+use crate::{arm, counts, e2e, quality, setup, tidy};
 
 /// Everything.
 pub(crate) fn run() -> Result<()> {
@@ -16,6 +16,7 @@ pub(crate) fn run() -> Result<()> {
     clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     step("clippy", &mut clippy)?;
     test()?;
+    counts::run(&[])?;
     arm::run()?;
     println!("── ci: all passed in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())

@@ -4,6 +4,7 @@
 mod arm;
 mod bench;
 mod ci;
+mod counts;
 mod e2e;
 mod limits;
 mod quality;
@@ -25,6 +26,7 @@ Usage: cargo xtask <command>
   limits     What this machine can do at most: memory bandwidth, int8 and fp32 peaks
   bench      hob and llama.cpp in turn, with this machine's limits: --against BUILD_FOLDER
              [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N]
+  counts     Instructions of the hot kernels against crates/kernels-cpu/counts.txt [--accept]
   arm        The kernels for Arm under emulation: i8mm, dotprod and plain NEON
   ci         Everything that must pass before a change lands
 ";
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["quality", rest @ ..] => quality::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["limits"] => limits::run(),
+        ["counts", rest @ ..] => counts::run(rest),
         ["arm"] => arm::run(),
         ["ci"] => ci::run(),
         [] | ["help" | "--help" | "-h"] => {

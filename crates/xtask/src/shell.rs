@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The project's root.
 pub(crate) fn root() -> PathBuf {
@@ -45,4 +45,48 @@ pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
         bail!("{title} failed: {command:?}");
     }
     Ok(())
+}
+
+/// A package of Debian, and a file that it brings.
+#[derive(Clone, Copy)]
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    pub(crate) brings: &'static str,
+}
+
+impl Package {
+    pub(crate) fn is_there(self) -> bool {
+        Path::new(self.brings).exists()
+    }
+}
+
+/// Installs what is missing of a task's packages, or says what to install.
+pub(crate) fn packages(task: &str, wanted: &[Package]) -> Result<()> {
+    let missing =
+        || wanted.iter().filter(|package| !package.is_there()).map(|package| package.name);
+    let names: Vec<&str> = missing().collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    if is_root_of_debian() {
+        step("look for packages", command("apt-get").args(["update", "-qq"]))?;
+        let mut apt = command("apt-get");
+        apt.args(["install", "-qq", "-y", "--no-remove", "--no-install-recommends"]).args(&names);
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        step(&format!("install {}", names.join(", ")), &mut apt)?;
+    }
+    ensure!(
+        missing().next().is_none(),
+        "`{task}` needs packages of Debian 12; as root: apt-get update && \
+         apt-get install --no-install-recommends {}",
+        names.join(" ")
+    );
+    Ok(())
+}
+
+/// Whether packages can be installed here.
+pub(crate) fn is_root_of_debian() -> bool {
+    let user = command("id").arg("-u").output();
+    user.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+        && Path::new("/etc/debian_version").exists()
 }
