@@ -112,7 +112,7 @@ pub struct LoadOptions {
     pub sequences_max: Option<u32>,
     /// Requests that may wait; 64 when none.
     pub queue_len_max: Option<u32>,
-    /// `cpu` or `reference`; `cpu` when none.
+    /// `cpu`, `cpu:` and a variant of its kernels, or `reference`; `cpu` when none.
     pub backend: Option<String>,
 }
 

@@ -14,6 +14,9 @@ pub(crate) struct LoadArgs {
     #[arg(long, short = 't', value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
+    ///
+    /// `cpu` takes the best kernels that the machine has; `cpu:avx2` and the like take others, to
+    /// compare. A name that is wrong is answered with those that are right.
     #[arg(long, value_name = "NAME")]
     pub(crate) backend: Option<String>,
 }

@@ -35,6 +35,19 @@ const ALL: [Variant; 6] = [
 ];
 
 impl Variant {
+    /// As a person types it.
+    #[must_use]
+    pub fn short_name(self) -> &'static str {
+        match self {
+            Variant::Avx512Vnni => "avx512",
+            Variant::Avx2 => "avx2",
+            Variant::NeonI8mm => "neon-i8mm",
+            Variant::NeonDotprod => "neon-dotprod",
+            Variant::Neon => "neon",
+            Variant::Portable => "portable",
+        }
+    }
+
     /// For people.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -25,7 +25,7 @@ Usage: cargo xtask <command>
              [--llama-logits FILE] compares with a file of llama-perplexity --save-all-logits
   limits     What this machine can do at most: memory bandwidth, int8 and fp32 peaks
   bench      hob and llama.cpp in turn, with this machine's limits: --against BUILD_FOLDER
-             [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N]
+             [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N] [--backend NAME]
   counts     Instructions of the hot kernels against crates/kernels-cpu/counts.txt [--accept]
   arm        The kernels for Arm under emulation: i8mm, dotprod and plain NEON
   ci         Everything that must pass before a change lands

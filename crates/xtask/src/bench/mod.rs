@@ -21,7 +21,7 @@ use programs::{FlashAttention, Hob, Peer, Rates};
 use table::Row;
 
 const USAGE: &str = "usage: cargo xtask bench --against LLAMA_CPP_BUILD [--cases quick|all] \
-                     [--only SUBSTRING] [--reps N] [--threads N]";
+                     [--only SUBSTRING] [--reps N] [--threads N] [--backend NAME]";
 const REPETITIONS_DEFAULT: usize = 5;
 
 /// What was asked for.
@@ -30,6 +30,7 @@ struct Options {
     cases: Vec<Case>,
     repetitions: usize,
     threads: usize,
+    backend: String,
 }
 
 /// Measures, prints the table, and appends to `evidence/bench`.
@@ -37,9 +38,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let options = parse(arguments)?;
     let peer = Peer::new(&options.against, options.threads)?;
     step("release build", command("cargo").args(["build", "--release", "--package", "hob"]))?;
-    let hob = Hob { binary: target_folder()?.join("release/hob"), threads: options.threads };
+    let (threads, backend) = (options.threads, options.backend);
+    let hob = Hob { binary: target_folder()?.join("release/hob"), threads, backend };
     let cases = models::make(options.cases, &peer.build)?;
-    println!("── {} threads, {} repetitions in turn", options.threads, options.repetitions);
+    println!("── {threads} threads, {} repetitions in turn", options.repetitions);
     println!("{}", table::HEADING);
     let mut rows = Vec::new();
     let mut peer_commit = String::new();
@@ -47,7 +49,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         let measured = measure(&hob, &peer, group, options.repetitions, &mut peer_commit)?;
         measured.iter().for_each(|row| println!("{}", row.line()));
         // After every group, so that what was measured is not lost with what comes after.
-        append(&measured, options.threads, &peer_commit)?;
+        append(&measured, &hob, &peer_commit)?;
         rows.extend(measured);
     }
     let missed = rows.iter().filter(|row| !row.is_enough()).count();
@@ -56,7 +58,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 }
 
 fn parse(arguments: &[&str]) -> Result<Options> {
-    let (mut against, mut chosen, mut only) = (None, "quick", "");
+    let (mut against, mut chosen, mut only, mut backend) = (None, "quick", "", "cpu");
     let mut repetitions = REPETITIONS_DEFAULT;
     let mut threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     for pair in arguments.chunks(2) {
@@ -64,6 +66,7 @@ fn parse(arguments: &[&str]) -> Result<Options> {
             ["--against", folder] => against = Some(PathBuf::from(folder)),
             ["--cases", name] => chosen = name,
             ["--only", part] => only = part,
+            ["--backend", name] => backend = name,
             ["--reps", count] => repetitions = count.parse().context(USAGE)?,
             ["--threads", count] => threads = count.parse().context(USAGE)?,
             _ => bail!("{}\n{USAGE}", pair.join(" ")),
@@ -78,7 +81,7 @@ fn parse(arguments: &[&str]) -> Result<Options> {
     ensure!(!cases.is_empty(), "no case of `{chosen}` has `{only}` in its name");
     ensure!(repetitions > 0 && threads > 0, "{USAGE}");
     let against = against.context(USAGE)?;
-    Ok(Options { against, cases, repetitions, threads })
+    Ok(Options { against, cases, repetitions, threads, backend: backend.to_owned() })
 }
 
 /// Where cargo builds, which the person may have chosen.
@@ -143,7 +146,7 @@ fn better_setting(peer: &Peer, group: &[Case]) -> Result<Vec<FlashAttention>> {
 }
 
 /// Adds a line for each row to this processor's file.
-fn append(rows: &[Row], threads: usize, peer_commit: &str) -> Result<()> {
+fn append(rows: &[Row], hob: &Hob, peer_commit: &str) -> Result<()> {
     let cpu = Cpu::find();
     let run: Value = json!({
         "date": said(&["date", "-u", "+%Y-%m-%dT%H:%M:%SZ"])?,
@@ -151,7 +154,8 @@ fn append(rows: &[Row], threads: usize, peer_commit: &str) -> Result<()> {
         "llama_cpp_commit": peer_commit,
         "cpu": cpu.name,
         "features": cpu.features,
-        "threads": threads,
+        "threads": hob.threads,
+        "backend": hob.backend,
     });
     let folder = root().join("evidence/bench");
     std::fs::create_dir_all(&folder)?;

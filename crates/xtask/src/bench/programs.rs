@@ -23,13 +23,15 @@ pub(crate) struct Rates {
 pub(crate) struct Hob {
     pub(crate) binary: PathBuf,
     pub(crate) threads: usize,
+    pub(crate) backend: String,
 }
 
 impl Hob {
     pub(crate) fn run(&self, group: &[Case]) -> Result<Rates> {
         let mut hob = command(&self.binary);
         hob.env("HOB_HOME", models::folder().join("home"));
-        hob.args(["bench", "--json", "-r", "1", "-m"]).arg(models::path(&group[0]));
+        hob.args(["bench", "--json", "-r", "1", "--backend", &self.backend, "-m"])
+            .arg(models::path(&group[0]));
         add_tests(&mut hob, group, self.threads);
         hob.args(["--sequences", &group[0].test.n_sequences.to_string()]);
         let rows = json(&mut hob)?;
