@@ -3,6 +3,7 @@
 //!
 //! **Never** a dependency of the product: dev-dependencies only.
 
+mod metadata;
 mod mix;
 mod real;
 mod rng;

@@ -5,9 +5,10 @@
 
 use std::io::{self, Write};
 
-use gguf::{Metadata, Value, Writer};
+use gguf::{Metadata, Writer};
 use quant::FormatId;
 
+use crate::metadata::Numbers;
 use crate::{Mix, Part, rng};
 
 /// Of the weights, as models are initialised.
@@ -114,25 +115,17 @@ impl Shape {
     }
 
     fn put_metadata(&self, writer: &mut Writer, mix: &Mix) {
-        let name = format!("random {} {}", self.name, mix.name);
-        writer
-            .metadata("general.architecture", Value::String("llama".to_owned()))
-            .metadata("general.name", Value::String(name));
-        for (name, value) in [
-            ("block_count", self.n_layers),
-            ("context_length", self.context),
-            ("embedding_length", self.d),
-            ("feed_forward_length", self.ffn),
-            ("attention.head_count", self.n_heads),
-            ("attention.head_count_kv", self.n_kv_heads),
-            ("rope.dimension_count", self.d / self.n_heads),
-            ("vocab_size", self.vocab),
-        ] {
-            writer.metadata(&format!("llama.{name}"), Value::U32(value));
-        }
-        writer
-            .metadata("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5))
-            .metadata("llama.rope.freq_base", Value::F32(self.rope_base));
+        let numbers = Numbers {
+            n_layers: self.n_layers,
+            context: self.context,
+            d: self.d,
+            ffn: self.ffn,
+            n_heads: self.n_heads,
+            n_kv_heads: self.n_kv_heads,
+            vocab: self.vocab,
+            rope_base: self.rope_base,
+        };
+        numbers.put(writer, "llama", format!("random {} {}", self.name, mix.name));
     }
 
     /// `(name, shape, format)` in the order of use.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use gguf::{Value, Writer};
+use gguf::Writer;
 use quant::FormatId;
 
+use crate::metadata::Numbers;
 use crate::{Rng, rng, vocabulary};
 
 /// Its shape. [`TinyModel::default`] is a two-layer llama of width 64.
@@ -80,24 +81,17 @@ impl TinyModel {
     }
 
     fn put_metadata(&self, writer: &mut Writer) {
-        let key = |name: &str| format!("{}.{name}", self.architecture);
-        writer
-            .metadata("general.architecture", Value::String(self.architecture.to_owned()))
-            .metadata("general.name", Value::String("tiny random model".to_owned()));
-        for (name, value) in [
-            ("block_count", self.n_layers),
-            ("context_length", self.context),
-            ("embedding_length", self.d),
-            ("feed_forward_length", self.ffn),
-            ("attention.head_count", self.n_heads),
-            ("attention.head_count_kv", self.n_kv_heads),
-            ("rope.dimension_count", self.d / self.n_heads),
-            ("vocab_size", self.vocab),
-        ] {
-            writer.metadata(&key(name), Value::U32(value));
-        }
-        writer.metadata(&key("attention.layer_norm_rms_epsilon"), Value::F32(1e-5));
-        writer.metadata(&key("rope.freq_base"), Value::F32(10_000.0));
+        let numbers = Numbers {
+            n_layers: self.n_layers,
+            context: self.context,
+            d: self.d,
+            ffn: self.ffn,
+            n_heads: self.n_heads,
+            n_kv_heads: self.n_kv_heads,
+            vocab: self.vocab,
+            rope_base: 10_000.0,
+        };
+        numbers.put(writer, self.architecture, "tiny random model".to_owned());
     }
 
     fn put_tensors(&self, writer: &mut Writer) {
