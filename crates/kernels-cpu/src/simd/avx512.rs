@@ -5,7 +5,7 @@ use std::arch::asm;
 use std::arch::x86_64 as x86;
 use std::arch::x86_64::{__m512, __m512i};
 
-use super::{Kernel, LANES, Line, Simd};
+use super::{Kernel, LANES, Line, Simd, dots_by_row};
 
 /// Proof that AVX-512 F, BW, DQ, VL and VNNI were found.
 #[derive(Clone, Copy)]
@@ -229,11 +229,7 @@ impl Simd for Avx512 {
             }
             return;
         }
-        for (v, codes) in codes.iter().enumerate() {
-            for (r, acc) in accs.iter_mut().enumerate() {
-                *acc = self.dot(*acc, *codes, x[v * R + r]);
-            }
-        }
+        dots_by_row::<Self, R, V, WIDE>(self, accs, codes, x);
     }
 }
 

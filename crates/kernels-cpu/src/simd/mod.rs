@@ -108,12 +108,22 @@ pub(crate) trait Simd: Copy {
     ) {
         // Rows without their bit add zeros: leaving them out is only for speed.
         let _ = rows;
-        for (v, codes) in codes.iter().enumerate() {
-            for (r, acc) in accs.iter_mut().enumerate() {
-                let x = x[v * R + r];
-                *acc =
-                    if WIDE { self.dot_wide(*acc, *codes, x) } else { self.dot(*acc, *codes, x) };
-            }
+        dots_by_row::<Self, R, V, WIDE>(self, accs, codes, x);
+    }
+}
+
+/// [`Simd::dots`] of all rows, one product at a time.
+#[inline(always)]
+pub(crate) fn dots_by_row<S: Simd, const R: usize, const V: usize, const WIDE: bool>(
+    s: S,
+    accs: &mut [S::I; R],
+    codes: &[S::B; V],
+    x: &[i32],
+) {
+    for (v, codes) in codes.iter().enumerate() {
+        for (r, acc) in accs.iter_mut().enumerate() {
+            let x = x[v * R + r];
+            *acc = if WIDE { s.dot_wide(*acc, *codes, x) } else { s.dot(*acc, *codes, x) };
         }
     }
 }
