@@ -10,7 +10,7 @@ use model::{CostModel, Model, StepCost};
 use tensor::{Batch, Span};
 
 use crate::loaded::STEP_TOKENS_MAX;
-use crate::{BenchCase, BenchLimit, BenchResult, LoadOptions, Result, loaded, memory};
+use crate::{BenchCase, BenchLimit, BenchResult, LoadOptions, Result, backends, loaded, memory};
 
 /// Runs one case `repetitions` times after a warm-up that does not count.
 pub(crate) fn run(model: &mut Model, case: BenchCase, repetitions: u32) -> Result<BenchResult> {
@@ -38,7 +38,8 @@ pub(crate) fn limits(
     options: &LoadOptions,
     cases: &[BenchCase],
 ) -> Result<Vec<BenchLimit>> {
-    let kv_format = loaded::kv_format(options.backend.as_deref().unwrap_or("cpu"));
+    let backend = backends::choose(options.backend.as_deref(), Some(1))?;
+    let kv_format = loaded::kv_format(backend.name());
     let cost = CostModel::new(file, kv_format)?;
     let machine = Machine::new(options.threads)?;
     let costs = cases.iter().map(|case| -> Vec<StepCost> {

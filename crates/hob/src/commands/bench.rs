@@ -69,13 +69,13 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         backend: options.backend.clone().unwrap_or_else(|| "cpu".to_owned()),
         n_threads,
     };
+    let limits = context.app.bench_limits(&model, &options, &cases)?;
     let mut out = io::stdout().lock();
     if !args.json {
         for line in heading(&subject) {
             writeln!(out, "{line}")?;
         }
     }
-    let limits = context.app.bench_limits(&model, &options, &cases)?;
     let mut results = Vec::new();
     for (case, limit) in cases.into_iter().zip(&limits) {
         let result = context.app.bench(&model, &options, case, args.repetitions)?;
