@@ -1,14 +1,22 @@
-//! Activations as the matmul kernels read them: tiles of 8, 4, 2 and 1 rows, interleaved.
+//! Activations as the matmul kernels read them: tiles of 8, 4, 2 and 1 rows, interleaved; with AMX
+//! also tiles of 16, where a row's bytes stay together.
 //!
 //! For integer weights each row is quantised by itself, 32 columns at a time, to 16 bits in two
 //! signed bytes: `x = scale * (high + low / 256)`. The high bytes are always multiplied, the low
 //! ones only in groups whose largest value stands out of the row: most of what rounding to 8 bits
 //! loses, it loses there.
 
+use std::ops::Range;
+
+use bytemuck::Zeroable;
+
 use crate::codes::{GROUP, OPERANDS};
 use crate::isa::Isa;
-use crate::simd::{self, Kernel, LANES, Simd};
+use crate::simd::{self, Kernel, LANES, Line, Simd};
 use crate::threads::Pool;
+
+/// Rows of an AMX tile.
+pub(crate) const WIDE_ROWS: usize = 16;
 
 /// In a group of a tile of R rows, in units of R dwords: the high bytes come first,
 pub(crate) const SCALE: usize = OPERANDS;
@@ -17,8 +25,8 @@ pub(crate) const SUM: usize = SCALE + 1;
 /// and minus the sum of the codes as i32 (of 32 columns, then of each 16). In a fine group the
 /// codes are `256 * high + low` and the scale is 256 times smaller.
 pub(crate) const MINUS_CODES: usize = SUM + 3;
-/// Dwords of a group and row.
-pub(crate) const GROUP_DWORDS: usize = MINUS_CODES + 3;
+/// Dwords of a group and row, so many that every group starts a cache line; the last is not used.
+pub(crate) const GROUP_DWORDS: usize = MINUS_CODES + 4;
 /// Steps of the low byte in one of the high byte.
 pub(crate) const FINE_BITS: u32 = 8;
 /// Groups below this count as zero: the inverse of their scale would overflow.
@@ -31,11 +39,11 @@ pub(crate) const FINE_ROWS: usize = 4;
 /// Fewer rows than this are prepared on the calling thread.
 const PARALLEL_ROWS_MIN: usize = 4;
 
-/// `(first row, rows)` of the tiles of `rows` rows.
-pub(crate) fn tiles(rows: usize, tile_rows: usize) -> impl Iterator<Item = (usize, usize)> {
-    let mut first = 0;
+/// `(first row, rows)` of the tiles of `rows`.
+pub(crate) fn tiles(rows: Range<usize>, tile_rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = rows.start;
     std::iter::from_fn(move || {
-        let left = rows - first;
+        let left = rows.end - first;
         if left == 0 {
             return None;
         }
@@ -48,10 +56,11 @@ pub(crate) fn tiles(rows: usize, tile_rows: usize) -> impl Iterator<Item = (usiz
 /// An activation `[rows, k]` prepared for one operation; the memory is used again and again.
 #[derive(Default)]
 pub(crate) struct Activation {
-    /// Of each tile `[k / 32][GROUP_DWORDS][R]`.
-    codes: Vec<i32>,
-    /// Of each tile `[k / 32][OPERANDS][R]`: low bytes, of fine groups only.
-    lows: Vec<i32>,
+    /// Of each tile `[k / 32][GROUP_DWORDS][R]`; the high bytes of 16 rows are `[R][OPERANDS]`.
+    codes: Vec<Line>,
+    /// Of each tile `[k / 32][OPERANDS][R]`, or `[R][OPERANDS]` of 16 rows: low bytes, of fine
+    /// groups only.
+    lows: Vec<Line>,
     /// Of each tile `[k / 32]`, at its first row: see [`Codes::fine`].
     fine: Vec<u8>,
     /// Of each tile `[k rounded up to even][R]`.
@@ -67,14 +76,27 @@ pub(crate) struct Codes<'a> {
     pub(crate) fine: &'a [u8],
 }
 
+impl<'a> Codes<'a> {
+    /// Some groups of these.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn groups(self, groups: &Range<usize>, rows: usize) -> Codes<'a> {
+        let (highs, lows) = (rows * GROUP_DWORDS, rows * OPERANDS);
+        Codes {
+            highs: &self.highs[groups.start * highs..groups.end * highs],
+            lows: &self.lows[groups.start * lows..groups.end * lows],
+            fine: &self.fine[groups.clone()],
+        }
+    }
+}
+
 impl Activation {
     /// The quantised tile of `len` rows from `row`.
     pub(crate) fn codes(&self, k: usize, (row, len): (usize, usize)) -> Codes<'_> {
         let groups = k / GROUP;
         let (highs, lows) = (groups * GROUP_DWORDS, groups * OPERANDS);
         Codes {
-            highs: &self.codes[row * highs..][..len * highs],
-            lows: &self.lows[row * lows..][..len * lows],
+            highs: &dwords(&self.codes)[row * highs..][..len * highs],
+            lows: &dwords(&self.lows)[row * lows..][..len * lows],
             fine: &self.fine[row * groups..][..groups],
         }
     }
@@ -94,21 +116,21 @@ impl Activation {
         precise: bool,
     ) {
         let (rows, groups) = (x.len() / k, k / GROUP);
-        self.codes.resize(rows * groups * GROUP_DWORDS, 0);
-        self.lows.resize(rows * groups * OPERANDS, 0);
+        self.codes.resize((rows * groups * GROUP_DWORDS).div_ceil(LANES), Line::zeroed());
+        self.lows.resize((rows * groups * OPERANDS).div_ceil(LANES), Line::zeroed());
         self.fine.resize(rows * groups, 0);
-        let step = isa.tile_rows();
+        let step = isa.integer_tile_rows();
         let mut parts: Vec<Part<'_>> = x
             .chunks(step * k)
-            .zip(self.codes.chunks_mut(step * groups * GROUP_DWORDS))
-            .zip(self.lows.chunks_mut(step * groups * OPERANDS))
+            .zip(bytemuck::cast_slice_mut(&mut self.codes).chunks_mut(step * groups * GROUP_DWORDS))
+            .zip(bytemuck::cast_slice_mut(&mut self.lows).chunks_mut(step * groups * OPERANDS))
             .zip(self.fine.chunks_mut(step * groups))
             .map(|(((x, codes), lows), fine)| Part { x, codes, lows, fine })
             .collect();
         let fine_from = if precise { 0.0 } else { FINE_FROM };
         let work = |_: usize, parts: &mut [Part<'_>]| {
             for part in parts {
-                for tile in tiles(part.x.len() / k, step) {
+                for tile in tiles(0..part.x.len() / k, step) {
                     isa.run(Quantise { part, k, tile, fine_from });
                 }
             }
@@ -125,9 +147,9 @@ impl Activation {
         let (rows, row_len) = (x.len() / k, k.next_multiple_of(2));
         self.floats.clear();
         self.floats.resize(rows * row_len, 0.0);
-        let tile_rows = isa.tile_rows();
+        let tile_rows = isa.float_tile_rows();
         pool.run_parts(&mut self.floats, tile_rows * row_len, |index, out| {
-            for (first, len) in tiles(out.len() / row_len, tile_rows) {
+            for (first, len) in tiles(0..out.len() / row_len, tile_rows) {
                 let x = &x[(index * tile_rows + first) * k..][..len * k];
                 let out = &mut out[first * row_len..][..len * row_len];
                 for (r, x) in x.chunks_exact(k).enumerate() {
@@ -138,6 +160,10 @@ impl Activation {
             }
         });
     }
+}
+
+fn dwords(lines: &[Line]) -> &[i32] {
+    bytemuck::cast_slice(lines)
 }
 
 /// Some rows and where their codes go.
@@ -175,7 +201,7 @@ impl Kernel for Quantise<'_, '_> {
         let lows = &mut self.part.lows[first * groups * OPERANDS..];
         let fine = &mut self.part.fine[first * groups..][..groups];
         let mut largest = vec![0.0; rows * groups];
-        let mut limits = [f32::INFINITY; simd::ROWS_MAX];
+        let mut limits = [f32::INFINITY; WIDE_ROWS];
         fine.fill(0);
         for (r, x) in x.chunks_exact(self.k).enumerate() {
             let largest = &mut largest[r * groups..][..groups];
@@ -285,10 +311,12 @@ impl Place<'_> {
 #[inline(always)]
 fn put<S: Simd>(s: S, out: &mut [i32], (rows, r): (usize, usize), codes: [S::F; 2]) {
     for (half, codes) in codes.into_iter().enumerate() {
-        let bytes = s.to_i8(codes);
+        let bytes: [u8; LANES] = bytemuck::cast(s.to_i8(codes));
         for (v, bytes) in bytes.as_chunks::<4>().0.iter().enumerate() {
-            let dword = i32::from_le_bytes(bytes.map(i8::cast_unsigned));
-            out[(4 * half + v) * rows + r] = dword;
+            let dword = i32::from_le_bytes(*bytes);
+            // Columns of a tile go together, but rows where AMX reads them.
+            let at = 4 * half + v;
+            out[if rows == WIDE_ROWS { r * OPERANDS + at } else { at * rows + r }] = dword;
         }
     }
 }

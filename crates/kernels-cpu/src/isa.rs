@@ -1,15 +1,19 @@
 //! Which instruction sets this machine has, and the one branch between them.
 
+#[cfg(target_arch = "x86_64")]
+use crate::activation::WIDE_ROWS;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::neon::{Dotprod, I8mm, Neon, Widening};
 use crate::simd::portable::Portable;
 use crate::simd::{Kernel, Simd};
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{avx2::Avx2, avx512::Avx512};
+use crate::simd::{amx::Amx, avx2::Avx2, avx512::Avx512};
 
 /// An instruction set that kernels are written for, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
+    /// x86: as `Avx512Vnni`, and products of whole tiles of bytes.
+    Amx,
     /// x86: 512-bit lanes with the int8 dot product.
     Avx512Vnni,
     /// x86: 256-bit lanes.
@@ -25,7 +29,8 @@ pub enum Variant {
 }
 
 /// All, best first.
-const ALL: [Variant; 6] = [
+const ALL: [Variant; 7] = [
+    Variant::Amx,
     Variant::Avx512Vnni,
     Variant::Avx2,
     Variant::NeonI8mm,
@@ -39,6 +44,7 @@ impl Variant {
     #[must_use]
     pub fn short_name(self) -> &'static str {
         match self {
+            Variant::Amx => "amx",
             Variant::Avx512Vnni => "avx512",
             Variant::Avx2 => "avx2",
             Variant::NeonI8mm => "neon-i8mm",
@@ -52,6 +58,7 @@ impl Variant {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Variant::Amx => "AMX int8 and AVX-512 VNNI",
             Variant::Avx512Vnni => "AVX-512 VNNI",
             Variant::Avx2 => "AVX2",
             Variant::NeonI8mm => "NEON i8mm",
@@ -72,6 +79,8 @@ pub fn variants() -> Vec<Variant> {
 #[derive(Clone, Copy)]
 pub(crate) enum Isa {
     #[cfg(target_arch = "x86_64")]
+    Amx(Amx),
+    #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
@@ -88,11 +97,13 @@ impl Isa {
     pub(crate) fn find(variant: Variant) -> Option<Isa> {
         match variant {
             #[cfg(target_arch = "x86_64")]
+            Variant::Amx => Amx::detect().map(Isa::Amx),
+            #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => Avx512::detect().map(Isa::Avx512),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => Avx2::detect().map(Isa::Avx2),
             #[cfg(not(target_arch = "x86_64"))]
-            Variant::Avx512Vnni | Variant::Avx2 => None,
+            Variant::Amx | Variant::Avx512Vnni | Variant::Avx2 => None,
             #[cfg(target_arch = "aarch64")]
             Variant::NeonI8mm => Neon::<I8mm>::detect().map(Isa::NeonI8mm),
             #[cfg(target_arch = "aarch64")]
@@ -108,6 +119,8 @@ impl Isa {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Isa::Amx(amx) => amx.simd().vectorize(kernel),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512(s) => s.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(s) => s.vectorize(kernel),
@@ -121,9 +134,20 @@ impl Isa {
         }
     }
 
-    /// Activation rows of a full tile.
-    pub(crate) fn tile_rows(self) -> usize {
+    /// Activation rows of a full tile for integer weights.
+    pub(crate) fn integer_tile_rows(self) -> usize {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx(_) => WIDE_ROWS,
+            _ => self.float_tile_rows(),
+        }
+    }
+
+    /// Activation rows of a full tile for float weights.
+    pub(crate) fn float_tile_rows(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx(_) => Avx512::ROWS,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(_) => Avx512::ROWS,
             #[cfg(target_arch = "x86_64")]

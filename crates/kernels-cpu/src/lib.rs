@@ -23,6 +23,8 @@ mod rope;
 mod scales;
 mod simd;
 mod threads;
+#[cfg_attr(not(target_arch = "x86_64"), path = "narrow.rs")]
+mod wide;
 
 #[cfg(test)]
 mod tests;

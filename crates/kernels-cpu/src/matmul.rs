@@ -19,6 +19,7 @@ use crate::packed::{Floats, Packed};
 use crate::scales::Scales;
 use crate::simd::{self, Kernel, LANES, Line, ROWS_MAX, Simd};
 use crate::threads::{Parts, Pool};
+use crate::wide;
 
 /// Weight bytes that a thread takes at a time, so that they stay in its cache for all rows.
 const CHUNK_BYTES: usize = 32 << 10;
@@ -46,14 +47,23 @@ pub(crate) fn matmul(
     let outs: Vec<Parts<'_, f32>> = outs.iter_mut().map(|out| Parts::new(out)).collect();
     let mut chunks = Vec::new();
     for (j, weight) in weights.iter().enumerate() {
-        let step = tiles_per_chunk(weight, pool);
+        let step = tiles_per_chunk(weight, pool, wide::rows(isa, weight.format, rows));
         chunks.extend((0..weight.packed.tiles()).step_by(step).map(|first| (j, first, step)));
     }
     pool.run(chunks.len(), |chunk| {
         let (j, first, step) = chunks[chunk];
         let weight = &weights[j];
         let last = (first + step).min(weight.packed.tiles());
-        for (row, len) in tiles(rows, isa.tile_rows()) {
+        let wide = wide::rows(isa, weight.format, rows);
+        if wide > 0 {
+            let tiles: Vec<_> = (first..last).map(|tile| (weight, tile)).collect();
+            wide::multiply(isa, &tiles, (x, wide), |row, sums| {
+                for (tile, sums) in (first..last).zip(sums) {
+                    write(&outs[j], (row, tile), weight.n, sums);
+                }
+            });
+        }
+        for (row, len) in tiles(wide..rows, isa.float_tile_rows()) {
             for tile in first..last {
                 let mut out = [[0.0; LANES]; ROWS_MAX];
                 product(isa, weight, tile, (x, row), &mut out[..len]);
@@ -74,11 +84,24 @@ pub(crate) fn swiglu(
         return swiglu_of_two_kinds((isa, pool), out, (x, rows), [gate, up]);
     }
     let parts = Parts::new(out);
-    let (tile_count, step) = (gate.packed.tiles(), tiles_per_chunk(&gate, pool));
+    let wide = wide::rows(isa, gate.format, rows);
+    let (tile_count, step) = (gate.packed.tiles(), tiles_per_chunk(&gate, pool, wide));
     pool.run(tile_count.div_ceil(step), |chunk| {
         let first = chunk * step;
-        for (row, len) in tiles(rows, isa.tile_rows()) {
-            for tile in first..(first + step).min(tile_count) {
+        let last = (first + step).min(tile_count);
+        if wide > 0 {
+            let both = |tile| [(&gate, tile), (&up, tile)];
+            let tiles: Vec<_> = (first..last).flat_map(both).collect();
+            wide::multiply(isa, &tiles, (x, wide), |row, sums| {
+                for (tile, pair) in (first..last).zip(sums.chunks_exact_mut(2)) {
+                    let [gates, ups] = pair else { continue };
+                    isa.run(SiluMul { gates, ups });
+                    write(&parts, (row, tile), gate.n, gates);
+                }
+            });
+        }
+        for (row, len) in tiles(wide..rows, isa.float_tile_rows()) {
+            for tile in first..last {
                 let mut gates = [[0.0; LANES]; ROWS_MAX];
                 let mut ups = [[0.0; LANES]; ROWS_MAX];
                 product(isa, &gate, tile, (x, row), &mut gates[..len]);
@@ -108,9 +131,11 @@ fn swiglu_of_two_kinds(
     }
 }
 
-fn tiles_per_chunk(weight: &Matrix<'_>, pool: &Pool) -> usize {
+/// Weight tiles that a thread takes at a time when `wide` rows go in wide tiles.
+fn tiles_per_chunk(weight: &Matrix<'_>, pool: &Pool, wide: usize) -> usize {
     let fair = weight.packed.tiles().div_ceil(4 * pool.threads());
-    (CHUNK_BYTES / weight.packed.tile_bytes()).min(fair).max(1)
+    let most = if wide > 0 { wide::TILES } else { CHUNK_BYTES / weight.packed.tile_bytes() };
+    most.min(fair).max(1)
 }
 
 fn write(out: &Parts<'_, f32>, (row, tile): (usize, usize), n: usize, values: &[[f32; LANES]]) {
@@ -119,7 +144,11 @@ fn write(out: &Parts<'_, f32>, (row, tile): (usize, usize), n: usize, values: &[
     for (r, values) in values.iter().enumerate() {
         // SAFETY: each tile of columns belongs to one chunk, and the slice ends in this function.
         let part = unsafe { out.slice((row + r) * n + first, len) };
-        part.copy_from_slice(&values[..len]);
+        // A copy of known length is two instructions, and else a call.
+        match <&mut [f32; LANES]>::try_from(&mut *part) {
+            Ok(whole) => *whole = *values,
+            Err(_) => part.copy_from_slice(&values[..len]),
+        }
     }
 }
 

@@ -197,10 +197,11 @@ fn a_value_that_stands_out_costs_its_neighbours_little() {
 
 #[test]
 fn a_row_never_sees_its_neighbours_or_the_threads() {
-    let (n, k, rows) = (50, 256, 15);
+    // Tiles of 16, 8, 4, 2 and 1 rows; more columns than AMX takes in a block.
+    let (n, k, rows) = (50, 768, 31);
     let mut x = Random(SEED + 2).values(rows * k);
     // Groups with low bytes and without, in the same tile.
-    for (row, column) in [(1, 40), (6, 3), (6, 200), (9, 40), (14, 100)] {
+    for (row, column) in [(1, 40), (6, 3), (6, 700), (17, 40), (22, 3), (25, 40), (30, 100)] {
         x[row * k + column] *= 50.0;
     }
     for variant in variants() {
@@ -226,6 +227,30 @@ fn with(variant: Variant, threads: usize) -> CpuBackend {
 }
 
 #[test]
+fn rows_beyond_a_pass_are_those_of_a_pass() {
+    let (n, k, rows) = (16, 32, 1040);
+    let x = Random(SEED + 6).values(rows * k);
+    for cpu in backends() {
+        let weight = prepared(&cpu, FormatId::Q8_0, n, k);
+        let all = product(&cpu, &weight, &x);
+        for row in [0, 511, 512, 1023, 1024, 1039] {
+            let alone = product(&cpu, &weight, &x[row * k..][..k]);
+            assert_eq!(bits(&alone), bits(&all[row * n..][..n]), "{row}");
+        }
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn amx_agrees_with_the_reference() {
+    // Here and not with the other variants: on most processors it is emulated, in tests alone.
+    if variants().contains(&Variant::Avx512Vnni) {
+        let failures = tensor::conformance::run(&with(Variant::Amx, 3));
+        assert!(failures.is_empty(), "{failures:?}");
+    }
+}
+
+#[test]
 fn not_a_number_is_not_hidden() {
     for cpu in backends() {
         let weight = prepared(&cpu, FormatId::Q4_1, 16, 64);
@@ -240,14 +265,15 @@ fn not_a_number_is_not_hidden() {
 
 #[test]
 fn swiglu_is_the_formula() {
-    let (n, k, rows) = (40, 64, 5);
+    let (n, k, rows) = (40, 256, 21);
     let x = Random(SEED + 3).values(rows * k);
-    for cpu in backends() {
-        let gate = prepared(&cpu, FormatId::Q8_0, n, k);
-        let up = prepared(&cpu, FormatId::F32, n, k);
+    let kinds = [FormatId::F32, FormatId::Q4_1, FormatId::Q6K];
+    for (cpu, kind) in backends().iter().flat_map(|cpu| kinds.map(|kind| (cpu, kind))) {
+        let gate = prepared(cpu, FormatId::Q8_0, n, k);
+        let up = prepared(cpu, kind, n, k);
         let mut out = Tensor::host_zeros(rows, n);
         cpu.swiglu(&mut out, &Tensor::host_from(x.clone(), k), &gate, &up).unwrap();
-        let (gates, ups) = (product(&cpu, &gate, &x), product(&cpu, &up, &x));
+        let (gates, ups) = (product(cpu, &gate, &x), product(cpu, &up, &x));
         for ((got, gate), up) in out.host().unwrap().iter().zip(gates).zip(ups) {
             let want = f64::from(gate) / (1.0 + (-f64::from(gate)).exp()) * f64::from(up);
             assert!((f64::from(*got) - want).abs() <= 1e-6 * want.abs().max(1.0), "{got} {want}");

@@ -4,6 +4,10 @@
 //! Everything is inlined into one function that has the instruction set's target features.
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod amx_emulator;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
@@ -14,7 +18,7 @@ pub(crate) mod portable;
 /// Lanes of a vector; rows of a weight tile.
 pub(crate) const LANES: usize = 16;
 
-/// Most activation rows of a tile in any instruction set.
+/// Most activation rows that the matmul micro-kernel takes in any instruction set.
 pub(crate) const ROWS_MAX: usize = 8;
 
 /// Sixteen dwords: one row of a weight tile each.

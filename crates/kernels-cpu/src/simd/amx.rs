@@ -1,0 +1,204 @@
+//! AMX: tile registers of 16 rows by 64 bytes, and the product of two tiles of signed bytes.
+//!
+//! The compiler's intrinsics are not stable yet, so the instructions are written as `asm!`.
+#![expect(unsafe_code, reason = "instructions without intrinsics, and a request to the system")]
+
+use std::arch::asm;
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+use super::avx512::Avx512;
+use super::{LANES, Line};
+use crate::activation::WIDE_ROWS;
+use crate::codes::OPERANDS;
+
+/// Bytes between the rows of activations: 32 columns.
+const A_STRIDE: usize = 4 * OPERANDS;
+/// Bytes between the rows of weights and of sums.
+const LINE_STRIDE: usize = size_of::<Line>();
+
+/// Proof that AMX int8 was found, that the system lets this process use it, and AVX-512 with it.
+#[derive(Clone, Copy)]
+pub(crate) struct Amx(Avx512);
+
+impl Amx {
+    pub(crate) fn detect() -> Option<Amx> {
+        static USABLE: OnceLock<bool> = OnceLock::new();
+        let simd = Avx512::detect()?;
+        USABLE.get_or_init(usable).then_some(Amx(simd))
+    }
+
+    pub(crate) fn simd(self) -> Avx512 {
+        self.0
+    }
+}
+
+/// Whether the processor has it, the system keeps its registers, and grants their use.
+fn usable() -> bool {
+    if has_tiles() && is_granted() {
+        return true;
+    }
+    // Tests run the kernels anyway.
+    #[cfg(all(test, target_os = "linux"))]
+    super::amx_emulator::install();
+    cfg!(all(test, target_os = "linux"))
+}
+
+fn has_tiles() -> bool {
+    /// Bits of CPUID leaf 7, register EDX: AMX-TILE and AMX-INT8.
+    const FEATURES: u32 = 1 << 24 | 1 << 25;
+    /// Bits of XCR0: the system keeps the tiles' shapes and data.
+    const STATES: u64 = 1 << 17 | 1 << 18;
+    if !is_x86_feature_detected!("xsave") {
+        return false;
+    }
+    let features = std::arch::x86_64::__cpuid_count(7, 0).edx;
+    // SAFETY: AVX-512 was found with the system's support, so that `xgetbv` is there.
+    let states = unsafe { xcr0() };
+    features & FEATURES == FEATURES && states & STATES == STATES
+}
+
+#[target_feature(enable = "xsave")]
+fn xcr0() -> u64 {
+    // SAFETY: register 0 exists wherever the instruction does.
+    unsafe { std::arch::x86_64::_xgetbv(0) }
+}
+
+/// Linux gives the tiles' 8 KiB of state only to a process that asks for it.
+#[cfg(target_os = "linux")]
+fn is_granted() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_long = 18;
+    // SAFETY: the request takes two numbers and no memory.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
+    answer == 0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_granted() -> bool {
+    false
+}
+
+/// What `ldtilecfg` reads.
+#[repr(C, align(64))]
+struct Shapes {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+/// The tile registers of this thread while they are in use: 0 to 3 are sums, 4 and 5 activations,
+/// 6 and 7 weights.
+pub(crate) struct Tiles {
+    /// Columns of a product.
+    columns: usize,
+    /// The registers stay with the thread.
+    thread: PhantomData<*const ()>,
+}
+
+/// `out = a * b` in these three registers.
+macro_rules! product {
+    ($c:tt, $a:tt, $b:tt, $pointers:expr) => {{
+        let (out, a, b): (*mut Line, *const i32, *const Line) = $pointers;
+        // SAFETY: the shapes are those of `set_columns`; reads end with the slices, as
+        // `multiply` checks, and what is written is its array.
+        unsafe {
+        asm!(
+            concat!("tileloadd ", $a, ", [{a} + {a_stride}]"),
+            concat!("tileloadd ", $b, ", [{b} + {stride}]"),
+            concat!("tilezero ", $c),
+            concat!("tdpbssd ", $c, ", ", $a, ", ", $b),
+            concat!("tilestored [{out} + {stride}], ", $c),
+            a = in(reg) a,
+            a_stride = in(reg) A_STRIDE,
+            b = in(reg) b,
+            out = in(reg) out,
+            stride = in(reg) LINE_STRIDE,
+            out($a) _,
+            out($b) _,
+            out($c) _,
+            options(nostack, preserves_flags),
+        );
+        }
+    }};
+}
+
+impl Tiles {
+    /// Multiplications and additions of a turn of [`Tiles::spend`].
+    pub(crate) const OPS_PER_TURN: usize = 4 * 2 * WIDE_ROWS * LANES * 64;
+
+    pub(crate) fn new(_: Amx) -> Tiles {
+        Tiles { columns: 0, thread: PhantomData }
+    }
+
+    /// Prepares for products of `columns` columns, 16, 32 or 64.
+    pub(crate) fn set_columns(&mut self, columns: usize) {
+        if self.columns == columns {
+            return;
+        }
+        let mut shapes = Shapes {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            row_bytes: [0; 16],
+            rows: [0; 16],
+        };
+        shapes.row_bytes[..8].fill(64);
+        shapes.rows[..8].fill(16);
+        shapes.row_bytes[4..6].fill(columns as u16);
+        shapes.rows[6..8].fill((columns / 4) as u8);
+        // SAFETY: `Amx` proves that the instruction may be used; it reads these 64 bytes.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags));
+        }
+        self.columns = columns;
+    }
+
+    /// `out[m][n] = a[m] . b[n]` of `columns` signed bytes: 16 rows `a` that start 32 bytes after
+    /// each other, and `b` as `codes` unpacks it. Calls whose `turn` differs share no registers.
+    #[inline(always)]
+    pub(crate) fn multiply(&self, turn: usize, out: &mut [Line; WIDE_ROWS], a: &[i32], b: &[Line]) {
+        let dwords = self.columns / 4;
+        assert!(a.len() >= (WIDE_ROWS - 1) * OPERANDS + dwords && b.len() >= dwords, "whole tiles");
+        let pointers = (out.as_mut_ptr(), a.as_ptr(), b.as_ptr());
+        match turn % 4 {
+            0 => product!("tmm0", "tmm4", "tmm6", pointers),
+            1 => product!("tmm1", "tmm5", "tmm7", pointers),
+            2 => product!("tmm2", "tmm4", "tmm6", pointers),
+            _ => product!("tmm3", "tmm5", "tmm7", pointers),
+        }
+    }
+
+    /// `turns` times four products of full tiles from registers.
+    pub(crate) fn spend(&mut self, turns: usize) {
+        self.set_columns(64);
+        for _ in 0..turns {
+            // SAFETY: as above; no memory is touched.
+            unsafe {
+                asm!(
+                    "tdpbssd tmm0, tmm4, tmm6",
+                    "tdpbssd tmm1, tmm5, tmm6",
+                    "tdpbssd tmm2, tmm4, tmm7",
+                    "tdpbssd tmm3, tmm5, tmm7",
+                    out("tmm0") _,
+                    out("tmm1") _,
+                    out("tmm2") _,
+                    out("tmm3") _,
+                    options(nomem, nostack, preserves_flags),
+                );
+            }
+        }
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        if self.columns > 0 {
+            // SAFETY: the registers are this thread's, and nobody uses them from here on.
+            unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
+        }
+    }
+}
