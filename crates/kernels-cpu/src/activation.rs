@@ -22,8 +22,9 @@ pub(crate) const WIDE_ROWS: usize = 16;
 pub(crate) const SCALE: usize = OPERANDS;
 /// then the f32 scale, the scale times the sum of the codes (of 32 columns, then of each 16),
 pub(crate) const SUM: usize = SCALE + 1;
-/// and minus the sum of the codes as i32 (of 32 columns, then of each 16). In a fine group the
-/// codes are `256 * high + low` and the scale is 256 times smaller.
+/// and minus the sum of the codes times the offset of the weights' codes, as i32 (of 32 columns,
+/// then of each 16). In a fine group the codes are `256 * high + low` and the scale is 256 times
+/// smaller.
 pub(crate) const MINUS_CODES: usize = SUM + 3;
 /// Dwords of a group and row, so many that every group starts a cache line; the last is not used.
 pub(crate) const GROUP_DWORDS: usize = MINUS_CODES + 4;
@@ -65,6 +66,8 @@ pub(crate) struct Activation {
     fine: Vec<u8>,
     /// Of each tile `[k rounded up to even][R]`.
     floats: Vec<f32>,
+    /// Binary logarithm of the offset that the codes are prepared for.
+    shift: u32,
 }
 
 /// One tile of quantised rows.
@@ -74,17 +77,19 @@ pub(crate) struct Codes<'a> {
     pub(crate) lows: &'a [i32],
     /// Of each group, bit `i`: whether some of the rows `4i..4i + 4` have low bytes.
     pub(crate) fine: &'a [u8],
+    /// Of the weights that the sums of codes are made for.
+    pub(crate) shift: u32,
 }
 
 impl<'a> Codes<'a> {
     /// Some groups of these.
-    #[cfg(target_arch = "x86_64")]
     pub(crate) fn groups(self, groups: &Range<usize>, rows: usize) -> Codes<'a> {
         let (highs, lows) = (rows * GROUP_DWORDS, rows * OPERANDS);
         Codes {
             highs: &self.highs[groups.start * highs..groups.end * highs],
             lows: &self.lows[groups.start * lows..groups.end * lows],
             fine: &self.fine[groups.clone()],
+            shift: self.shift,
         }
     }
 }
@@ -92,12 +97,14 @@ impl<'a> Codes<'a> {
 impl Activation {
     /// The quantised tile of `len` rows from `row`.
     pub(crate) fn codes(&self, k: usize, (row, len): (usize, usize)) -> Codes<'_> {
+        let shift = self.shift;
         let groups = k / GROUP;
         let (highs, lows) = (groups * GROUP_DWORDS, groups * OPERANDS);
         Codes {
             highs: &dwords(&self.codes)[row * highs..][..len * highs],
             lows: &dwords(&self.lows)[row * lows..][..len * lows],
             fine: &self.fine[row * groups..][..groups],
+            shift,
         }
     }
 
@@ -107,14 +114,15 @@ impl Activation {
         &self.floats[row * row_len..][..len * row_len]
     }
 
-    /// Quantises `x [rows, k]` for integer weights; every group is fine when `precise`.
+    /// Quantises `x [rows, k]` for integer weights whose codes are offset by `2^shift`; every group
+    /// is fine when `precise`.
     pub(crate) fn quantise(
         &mut self,
         (isa, pool): (Isa, &Pool),
-        x: &[f32],
-        k: usize,
-        precise: bool,
+        (x, k): (&[f32], usize),
+        (shift, precise): (u32, bool),
     ) {
+        self.shift = shift;
         let (rows, groups) = (x.len() / k, k / GROUP);
         self.codes.resize((rows * groups * GROUP_DWORDS).div_ceil(LANES), Line::zeroed());
         self.lows.resize((rows * groups * OPERANDS).div_ceil(LANES), Line::zeroed());
@@ -131,7 +139,7 @@ impl Activation {
         let work = |_: usize, parts: &mut [Part<'_>]| {
             for part in parts {
                 for tile in tiles(0..part.x.len() / k, step) {
-                    isa.run(Quantise { part, k, tile, fine_from });
+                    isa.run(Quantise { part, k, tile, fine_from, shift });
                 }
             }
         };
@@ -180,6 +188,7 @@ struct Quantise<'a, 'b> {
     /// First row in the part, and rows.
     tile: (usize, usize),
     fine_from: f32,
+    shift: u32,
 }
 
 /// Where a row's group goes in its tile.
@@ -188,6 +197,7 @@ struct Place<'a> {
     lows: &'a mut [i32],
     rows: usize,
     r: usize,
+    shift: u32,
 }
 
 impl Kernel for Quantise<'_, '_> {
@@ -221,6 +231,7 @@ impl Kernel for Quantise<'_, '_> {
                     lows: &mut lows[g * rows * OPERANDS..][..rows * OPERANDS],
                     rows,
                     r,
+                    shift: self.shift,
                 };
                 let scale = largest / 127.0 + spoil;
                 if fine[g] != 0 {
@@ -302,7 +313,7 @@ impl Place<'_> {
         self.highs[SCALE * self.rows + self.r] = scale.to_bits().cast_signed();
         for (i, sum) in [sums[0] + sums[1], sums[0], sums[1]].into_iter().enumerate() {
             self.highs[(SUM + i) * self.rows + self.r] = (scale * sum).to_bits().cast_signed();
-            self.highs[(MINUS_CODES + i) * self.rows + self.r] = -(sum as i32);
+            self.highs[(MINUS_CODES + i) * self.rows + self.r] = -(sum as i32) << self.shift;
         }
     }
 }

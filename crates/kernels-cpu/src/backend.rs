@@ -2,13 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use quant::FormatId;
 use tensor::{
     Backend, Batch, Error, KvCache, KvLayout, Result, Rope, Tensor, Weight, WeightSource,
 };
 
 use crate::activation::Activation;
 use crate::attention::{Heads, attention};
-use crate::formats::is_quantised;
+use crate::formats::{is_quantised, offset_shift};
 use crate::isa::{Isa, Variant, variants};
 use crate::kv::{self, Geometry, Kv};
 use crate::matmul::{self, Matrix};
@@ -79,28 +80,57 @@ impl CpuBackend {
         })
     }
 
-    /// Prepares `x` for these weights.
-    fn prepare_activation<'w>(
+    /// `outs[j] = x * weights[j]^T`, those together that want `x` prepared alike.
+    fn multiply(
         &self,
         activation: &mut Activation,
         x: &Tensor,
-        weights: &[&'w Weight],
-    ) -> Result<Vec<Matrix<'w>>> {
-        let mut matrices = Vec::with_capacity(weights.len());
-        for weight in weights {
-            let Weight { format, n, k, .. } = **weight;
-            fit(k == x.cols(), || format!("x has {} columns, weight [{n}, {k}]", x.cols()))?;
-            matrices.push(Matrix { packed: Packed::of(weight)?, format, n, k });
+        mut left: Vec<(&mut [f32], Matrix<'_>)>,
+    ) -> Result<()> {
+        while !left.is_empty() {
+            let shift = left.iter().find_map(|(_, weight)| offset_shift(weight.format));
+            let fits = |weight: &Matrix<'_>| {
+                offset_shift(weight.format).is_none_or(|wanted| Some(wanted) == shift)
+            };
+            let (now, later): (Vec<_>, _) = left.into_iter().partition(|(_, weight)| fits(weight));
+            let (mut outs, weights): (Vec<_>, Vec<_>) = now.into_iter().unzip();
+            self.prepare_activation(activation, x, &weights)?;
+            matmul::matmul(self.on(), &mut outs, (activation, x.rows()), &weights);
+            left = later;
         }
+        Ok(())
+    }
+
+    /// Prepares `x` for weights whose codes have one offset.
+    fn prepare_activation(
+        &self,
+        activation: &mut Activation,
+        x: &Tensor,
+        weights: &[Matrix<'_>],
+    ) -> Result<()> {
         if weights.iter().any(|weight| is_quantised(weight.format)) {
-            let precise = matrices.iter().any(|matrix| matrix.packed.precise);
-            activation.quantise(self.on(), x.host()?, x.cols(), precise);
+            let precise = weights.iter().any(|weight| weight.packed.precise);
+            let shift = weights.iter().find_map(|weight| offset_shift(weight.format));
+            let x = (x.host()?, x.cols());
+            activation.quantise(self.on(), x, (shift.unwrap_or(0), precise));
         }
         if weights.iter().any(|weight| !is_quantised(weight.format)) {
             activation.interleave(self.on(), x.host()?, x.cols());
         }
-        Ok(matrices)
+        Ok(())
     }
+}
+
+fn matrix<'w>(weight: &'w Weight, x: &Tensor) -> Result<Matrix<'w>> {
+    let Weight { format, n, k, .. } = *weight;
+    fit(k == x.cols(), || format!("x has {} columns, weight [{n}, {k}]", x.cols()))?;
+    Ok(Matrix { packed: Packed::of(weight)?, format, n, k })
+}
+
+/// Whether both multiply the same preparation of an activation.
+fn alike(a: FormatId, b: FormatId) -> bool {
+    let shifts = offset_shift(a).zip(offset_shift(b));
+    is_quantised(a) == is_quantised(b) && shifts.is_none_or(|(a, b)| a == b)
 }
 
 /// A shape error that is only worded when it happens.
@@ -232,17 +262,14 @@ impl Backend for CpuBackend {
         fit(outs.len() == weights.len(), || {
             format!("{} outputs of {} weights", outs.len(), weights.len())
         })?;
-        let mut scratch = self.scratch();
-        let matrices = self.prepare_activation(&mut scratch.activation, x, weights)?;
-        let mut slices = Vec::with_capacity(outs.len());
+        let mut products = Vec::with_capacity(weights.len());
         for (out, weight) in outs.iter_mut().zip(weights) {
             out.set_rows(x.rows())?;
             let (cols, n) = (out.cols(), weight.n);
             fit(cols == n, || format!("out has {cols} columns, the weight {n} rows"))?;
-            slices.push(out.host_mut()?);
+            products.push((out.host_mut()?, matrix(weight, x)?));
         }
-        matmul::matmul(self.on(), &mut slices, (&scratch.activation, x.rows()), &matrices);
-        Ok(())
+        self.multiply(&mut self.scratch().activation, x, products)
     }
 
     fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
@@ -251,10 +278,16 @@ impl Backend for CpuBackend {
             format!("gate has {n} rows, up {}, out {} columns", up.n, out.cols())
         })?;
         out.set_rows(x.rows())?;
-        let mut scratch = self.scratch();
-        let matrices = self.prepare_activation(&mut scratch.activation, x, &[gate, up])?;
-        let activation = (&scratch.activation, x.rows());
-        matmul::swiglu(self.on(), out.host_mut()?, activation, [matrices[0], matrices[1]]);
+        let activation = &mut self.scratch().activation;
+        let (out, gate, up) = (out.host_mut()?, matrix(gate, x)?, matrix(up, x)?);
+        if alike(gate.format, up.format) {
+            self.prepare_activation(activation, x, &[gate, up])?;
+            matmul::swiglu(self.on(), out, (activation, x.rows()), [gate, up]);
+        } else {
+            let mut ups = vec![0.0; out.len()];
+            self.multiply(activation, x, vec![(&mut *out, gate), (&mut ups, up)])?;
+            matmul::silu_mul(self.on(), out, &ups);
+        }
         Ok(())
     }
 

@@ -94,6 +94,14 @@ pub(crate) fn is_quantised(format: FormatId) -> bool {
     !matches!(format, FormatId::F32 | FormatId::F16 | FormatId::BF16 | FormatId::Q8K)
 }
 
+/// Binary logarithm of the offset of the codes, where there is one.
+pub(crate) fn offset_shift(format: FormatId) -> Option<u32> {
+    fn shift<S: Scales>() -> Option<u32> {
+        (!S::MIN).then_some(S::SHIFT)
+    }
+    with_format!(format, F => shift::<<F as Format>::Scales>(), None)
+}
+
 pub(crate) struct IQ4NL;
 pub(crate) struct IQ4XS;
 pub(crate) struct MXFP4;

@@ -10,6 +10,7 @@
 mod activation;
 mod attention;
 mod backend;
+mod blocked;
 mod codes;
 mod formats;
 mod isa;
@@ -23,8 +24,6 @@ mod rope;
 mod scales;
 mod simd;
 mod threads;
-#[cfg_attr(not(target_arch = "x86_64"), path = "narrow.rs")]
-mod wide;
 
 #[cfg(test)]
 mod tests;

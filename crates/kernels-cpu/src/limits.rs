@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tensor::Result;
 
+use crate::blocked;
 use crate::isa::{Isa, Variant};
 use crate::memory::zeroed;
 use crate::simd::{Kernel, LANES, Line, Simd};
 use crate::threads::Pool;
-use crate::wide;
 
 /// Seconds since any moment that stays the same.
 pub type Clock<'a> = &'a dyn Fn() -> f64;
@@ -54,7 +54,7 @@ pub fn arithmetic_rate(
     let round = |turns: usize| {
         let started = clock();
         pool.run(pool.threads(), |_| match arithmetic {
-            Arithmetic::Int8 if wide::ops_per_turn(isa).is_some() => wide::spend(isa, turns),
+            Arithmetic::Int8 if blocked::has_tiles(isa) => blocked::spend(isa, turns),
             Arithmetic::Int8 => isa.run(Int8 { turns }),
             Arithmetic::Float32 => isa.run(Float32 { turns }),
         });
@@ -65,7 +65,7 @@ pub fn arithmetic_rate(
     while round(turns) < ROUND_S && turns < 1 << 40 {
         turns *= 2;
     }
-    let tile_ops = wide::ops_per_turn(isa).filter(|_| arithmetic == Arithmetic::Int8);
+    let tile_ops = blocked::tile_ops_per_turn(isa).filter(|_| arithmetic == Arithmetic::Int8);
     let ops_per_turn = tile_ops.unwrap_or_else(|| isa.run(OpsPerTurn(arithmetic)));
     let ops = turns * pool.threads() * ops_per_turn;
     Some(ops as f64 / best(clock, || round(turns)))

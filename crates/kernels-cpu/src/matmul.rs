@@ -12,6 +12,7 @@ use quant::FormatId;
 use crate::activation::{
     self, Activation, FINE_BITS, GROUP_DWORDS, MINUS_CODES, SCALE, SUM, tiles,
 };
+use crate::blocked;
 use crate::codes::{Codes, OPERANDS};
 use crate::formats::{Format, is_quantised, with_format};
 use crate::isa::Isa;
@@ -19,7 +20,6 @@ use crate::packed::{Floats, Packed};
 use crate::scales::Scales;
 use crate::simd::{self, Kernel, LANES, Line, ROWS_MAX, Simd};
 use crate::threads::{Parts, Pool};
-use crate::wide;
 
 /// Weight bytes that a thread takes at a time, so that they stay in its cache for all rows.
 const CHUNK_BYTES: usize = 32 << 10;
@@ -27,6 +27,9 @@ const CHUNK_BYTES: usize = 32 << 10;
 /// So far before they are multiplied weights are asked for: the processor's own prefetching stops
 /// at the end of a page.
 const AHEAD_LINES: usize = 32;
+
+/// Values of [`silu_mul`] that a thread takes at a time.
+const SILU_PART: usize = 1 << 14;
 
 /// A weight matrix as the kernels need it.
 #[derive(Clone, Copy)]
@@ -47,23 +50,23 @@ pub(crate) fn matmul(
     let outs: Vec<Parts<'_, f32>> = outs.iter_mut().map(|out| Parts::new(out)).collect();
     let mut chunks = Vec::new();
     for (j, weight) in weights.iter().enumerate() {
-        let step = tiles_per_chunk(weight, pool, wide::rows(isa, weight.format, rows));
+        let step = tiles_per_chunk(weight, pool, blocked::rows(isa, weight.format, rows));
         chunks.extend((0..weight.packed.tiles()).step_by(step).map(|first| (j, first, step)));
     }
     pool.run(chunks.len(), |chunk| {
         let (j, first, step) = chunks[chunk];
         let weight = &weights[j];
         let last = (first + step).min(weight.packed.tiles());
-        let wide = wide::rows(isa, weight.format, rows);
-        if wide > 0 {
+        let many = blocked::rows(isa, weight.format, rows);
+        if many > 0 {
             let tiles: Vec<_> = (first..last).map(|tile| (weight, tile)).collect();
-            wide::multiply(isa, &tiles, (x, wide), |row, sums| {
+            blocked::multiply(isa, &tiles, (x, many), |row, sums| {
                 for (tile, sums) in (first..last).zip(sums) {
                     write(&outs[j], (row, tile), weight.n, sums);
                 }
             });
         }
-        for (row, len) in tiles(wide..rows, isa.float_tile_rows()) {
+        for (row, len) in tiles(many..rows, isa.float_tile_rows()) {
             for tile in first..last {
                 let mut out = [[0.0; LANES]; ROWS_MAX];
                 product(isa, weight, tile, (x, row), &mut out[..len]);
@@ -73,26 +76,23 @@ pub(crate) fn matmul(
     });
 }
 
-/// `out = silu(x * gate^T) * (x * up^T)`.
+/// `out = silu(x * gate^T) * (x * up^T)` for weights that want `x` prepared alike.
 pub(crate) fn swiglu(
     (isa, pool): (Isa, &Pool),
     out: &mut [f32],
     (x, rows): (&Activation, usize),
     [gate, up]: [Matrix<'_>; 2],
 ) {
-    if is_quantised(gate.format) != is_quantised(up.format) {
-        return swiglu_of_two_kinds((isa, pool), out, (x, rows), [gate, up]);
-    }
     let parts = Parts::new(out);
-    let wide = wide::rows(isa, gate.format, rows);
-    let (tile_count, step) = (gate.packed.tiles(), tiles_per_chunk(&gate, pool, wide));
+    let many = blocked::rows(isa, gate.format, rows);
+    let (tile_count, step) = (gate.packed.tiles(), tiles_per_chunk(&gate, pool, many));
     pool.run(tile_count.div_ceil(step), |chunk| {
         let first = chunk * step;
         let last = (first + step).min(tile_count);
-        if wide > 0 {
+        if many > 0 {
             let both = |tile| [(&gate, tile), (&up, tile)];
             let tiles: Vec<_> = (first..last).flat_map(both).collect();
-            wide::multiply(isa, &tiles, (x, wide), |row, sums| {
+            blocked::multiply(isa, &tiles, (x, many), |row, sums| {
                 for (tile, pair) in (first..last).zip(sums.chunks_exact_mut(2)) {
                     let [gates, ups] = pair else { continue };
                     isa.run(SiluMul { gates, ups });
@@ -100,7 +100,7 @@ pub(crate) fn swiglu(
                 }
             });
         }
-        for (row, len) in tiles(wide..rows, isa.float_tile_rows()) {
+        for (row, len) in tiles(many..rows, isa.float_tile_rows()) {
             for tile in first..last {
                 let mut gates = [[0.0; LANES]; ROWS_MAX];
                 let mut ups = [[0.0; LANES]; ROWS_MAX];
@@ -113,28 +113,24 @@ pub(crate) fn swiglu(
     });
 }
 
-/// The same where one matrix is of integers and the other of floats: no file in use has it so.
-fn swiglu_of_two_kinds(
-    on: (Isa, &Pool),
-    out: &mut [f32],
-    x: (&Activation, usize),
-    matrices: [Matrix<'_>; 2],
-) {
-    let mut ups = vec![0.0; out.len()];
-    matmul(on, &mut [&mut *out, &mut ups], x, &matrices);
-    for (gate, up) in out.chunks_mut(LANES).zip(ups.chunks(LANES)) {
-        let (mut gates, mut padded) = ([[0.0; LANES]], [[0.0; LANES]]);
-        gates[0][..gate.len()].copy_from_slice(gate);
-        padded[0][..up.len()].copy_from_slice(up);
-        on.0.run(SiluMul { gates: &mut gates, ups: &padded });
-        gate.copy_from_slice(&gates[0][..gate.len()]);
-    }
+/// `gates = silu(gates) * ups`.
+pub(crate) fn silu_mul((isa, pool): (Isa, &Pool), gates: &mut [f32], ups: &[f32]) {
+    pool.run_parts(gates, SILU_PART, |part, gates| {
+        let ups = ups[part * SILU_PART..].chunks(LANES);
+        for (gate, up) in gates.chunks_mut(LANES).zip(ups) {
+            let (mut gates, mut padded) = ([[0.0; LANES]], [[0.0; LANES]]);
+            gates[0][..gate.len()].copy_from_slice(gate);
+            padded[0][..gate.len()].copy_from_slice(&up[..gate.len()]);
+            isa.run(SiluMul { gates: &mut gates, ups: &padded });
+            gate.copy_from_slice(&gates[0][..gate.len()]);
+        }
+    });
 }
 
-/// Weight tiles that a thread takes at a time when `wide` rows go in wide tiles.
-fn tiles_per_chunk(weight: &Matrix<'_>, pool: &Pool, wide: usize) -> usize {
+/// Weight tiles that a thread takes at a time when `many` rows go in blocks.
+fn tiles_per_chunk(weight: &Matrix<'_>, pool: &Pool, many: usize) -> usize {
     let fair = weight.packed.tiles().div_ceil(4 * pool.threads());
-    let most = if wide > 0 { wide::TILES } else { CHUNK_BYTES / weight.packed.tile_bytes() };
+    let most = if many > 0 { blocked::TILES } else { CHUNK_BYTES / weight.packed.tile_bytes() };
     most.min(fair).max(1)
 }
 
@@ -178,12 +174,17 @@ fn integers<F: Format>(
     x: activation::Codes<'_>,
     out: &mut [[f32; LANES]],
 ) {
-    let format = PhantomData::<F>;
+    macro_rules! run {
+        ($rows:literal) => {{
+            let tile = Integers::<F, F::Codes, $rows>::new(lines, scales, x, out);
+            isa.run(Integers { ahead, ..tile })
+        }};
+    }
     match out.len() {
-        1 => isa.run(Integers::<F, 1> { format, lines, scales, ahead, x, out }),
-        2 => isa.run(Integers::<F, 2> { format, lines, scales, ahead, x, out }),
-        4 => isa.run(Integers::<F, 4> { format, lines, scales, ahead, x, out }),
-        _ => isa.run(Integers::<F, 8> { format, lines, scales, ahead, x, out }),
+        1 => run!(1),
+        2 => run!(2),
+        4 => run!(4),
+        _ => run!(8),
     }
 }
 
@@ -201,23 +202,41 @@ fn floats(
     }
 }
 
-struct Integers<'a, F, const R: usize> {
-    format: PhantomData<F>,
+/// A weight tile, or some of its groups, times a tile of R rows; its codes are kept as `C` does.
+pub(crate) struct Integers<'a, F, C, const R: usize> {
+    kinds: PhantomData<(F, C)>,
     lines: &'a [Line],
     scales: &'a [u8],
     ahead: bool,
     x: activation::Codes<'a>,
+    /// What the products are added to.
     out: &'a mut [[f32; LANES]],
 }
 
-impl<F: Format, const R: usize> Kernel for Integers<'_, F, R> {
+impl<'a, F, C, const R: usize> Integers<'a, F, C, R> {
+    pub(crate) fn new(
+        lines: &'a [Line],
+        scales: &'a [u8],
+        x: activation::Codes<'a>,
+        out: &'a mut [[f32; LANES]],
+    ) -> Integers<'a, F, C, R> {
+        Integers { kinds: PhantomData, lines, scales, ahead: false, x, out }
+    }
+}
+
+impl<F: Format, C: Codes, const R: usize> Kernel for Integers<'_, F, C, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         assert!(R <= S::ROWS && self.out.len() == R, "a tile that this variant takes");
+        let fits = F::Scales::MIN || self.x.shift == F::Scales::SHIFT;
+        assert!(fits, "activations prepared for other weights");
         let mut sums = [s.splat(0.0); R];
-        let mut lines = self.lines.chunks_exact(F::Codes::LINES);
+        for (r, sum) in sums.iter_mut().enumerate() {
+            *sum = s.load(&self.out[r]);
+        }
+        let mut lines = self.lines.chunks_exact(C::LINES);
         let mut groups = 0..self.x.fine.len();
         for block in self.scales.chunks_exact(F::Scales::BYTES) {
             let head = F::Scales::head(s, block);
@@ -232,13 +251,10 @@ impl<F: Format, const R: usize> Kernel for Integers<'_, F, R> {
                 if self.ahead {
                     ask_ahead(s, lines);
                 }
-                let codes = F::Codes::unpack(s, lines);
-                for half in 0..F::Scales::HALVES {
-                    let index = g * F::Scales::HALVES + half;
-                    let scales = F::Scales::group(s, head, block, index);
-                    let x = Group { highs, lows, fine, half };
-                    add_group::<S, F, R>(s, &mut sums, &x, &codes, scales);
-                }
+                let codes = C::unpack(s, lines);
+                let x = Group { highs, lows, fine };
+                let index = g * F::Scales::HALVES;
+                add_group::<S, F, R>(s, &mut sums, &x, &codes, (head, block, index));
             }
         }
         for (out, sum) in self.out.iter_mut().zip(sums) {
@@ -262,73 +278,101 @@ struct Group<'a> {
     /// `[OPERANDS][R]`.
     lows: &'a [i32],
     fine: u8,
-    half: usize,
 }
 
-/// `sums += scale * (codes . x)` for the columns under one scale.
+impl Group<'_> {
+    /// The float at `index` of what comes with the high bytes.
+    #[inline(always)]
+    fn number<S: Simd>(&self, s: S, index: usize) -> S::F {
+        s.splat(f32::from_bits(self.highs[index].cast_unsigned()))
+    }
+}
+
+/// `sums += scale * (codes . x) + min * x` for the columns of a group.
 #[inline(always)]
 fn add_group<S: Simd, F: Format, const R: usize>(
     s: S,
     sums: &mut [S::F; R],
     x: &Group<'_>,
     codes: &[S::B; OPERANDS],
-    (scale, min): (S::F, S::F),
+    (head, block, index): ((S::F, S::F), &[u8], usize),
 ) {
-    // Sums over the whole group, or over this half of it.
-    let part = if F::Scales::HALVES == 1 { 0 } else { 1 + x.half };
-    let (mut dots, is_fine) = ([s.splat_i(0); R], x.fine != 0);
-    if !is_fine {
-        // As what the products are added to, offsets cost no addition of their own.
-        for (r, dot) in dots.iter_mut().enumerate() {
-            *dot = offset::<S, F, R>(s, x, (part, r));
+    // Of the second half only when the first is done: few registers must hold them.
+    let (scale, min) = F::Scales::group(s, head, block, index);
+    if F::Scales::HALVES == 1 {
+        let dots = dots_under::<S, F, R, OPERANDS>(s, x, codes, 0);
+        for (r, sum) in sums.iter_mut().enumerate() {
+            let scale = s.mul(scale, x.number(s, SCALE * R + r));
+            *sum = s.fma(s.to_f32(dots[r]), scale, *sum);
         }
-    }
-    add_dots::<S, F, R>(s, &mut dots, (x.highs, x.half, u8::MAX), codes);
-    if is_fine {
-        for (r, dot) in dots.iter_mut().enumerate() {
-            *dot = s.add_i(s.shl_i(*dot, FINE_BITS), offset::<S, F, R>(s, x, (part, r)));
+        add_minimums::<S, F, R>(s, sums, (x, 0), min);
+    } else {
+        let [low, high]: [&[S::B; OPERANDS / 2]; 2] =
+            [codes.first_chunk().expect("half"), codes.last_chunk().expect("half")];
+        let mut terms = [s.splat(0.0); R];
+        let dots = dots_under::<S, F, R, { OPERANDS / 2 }>(s, x, low, 0);
+        for (r, term) in terms.iter_mut().enumerate() {
+            *term = s.mul(s.to_f32(dots[r]), scale);
         }
-        add_dots::<S, F, R>(s, &mut dots, (x.lows, x.half, x.fine), codes);
+        let (scale, high_min) = F::Scales::group(s, head, block, index + 1);
+        let dots = dots_under::<S, F, R, { OPERANDS / 2 }>(s, x, high, 1);
+        for (r, sum) in sums.iter_mut().enumerate() {
+            let term = s.fma(s.to_f32(dots[r]), scale, terms[r]);
+            *sum = s.fma(term, x.number(s, SCALE * R + r), *sum);
+        }
+        add_minimums::<S, F, R>(s, sums, (x, 0), min);
+        add_minimums::<S, F, R>(s, sums, (x, 1), high_min);
     }
-    for (r, sum) in sums.iter_mut().enumerate() {
-        let x_scale = s.splat(f32::from_bits(x.highs[SCALE * R + r].cast_unsigned()));
-        *sum = s.fma(s.to_f32(dots[r]), s.mul(scale, x_scale), *sum);
-        if F::Scales::MIN {
-            let x_sum = s.splat(f32::from_bits(x.highs[(SUM + part) * R + r].cast_unsigned()));
-            *sum = s.fma(min, x_sum, *sum);
+}
+
+/// `sums += min * x` of the columns under scale `half`, where there are minimums.
+#[inline(always)]
+fn add_minimums<S: Simd, F: Format, const R: usize>(
+    s: S,
+    sums: &mut [S::F; R],
+    (x, half): (&Group<'_>, usize),
+    min: S::F,
+) {
+    if F::Scales::MIN {
+        let first = (SUM + part(F::Scales::HALVES, half)) * R;
+        for (r, sum) in sums.iter_mut().enumerate() {
+            *sum = s.fma(min, x.number(s, first + r), *sum);
         }
     }
 }
 
-/// What takes the offset of codes that stand for negative numbers too out of a row's products.
+/// Which of a group's sums belong to a scale: those of the whole group, or of a half of it.
+fn part(halves: usize, half: usize) -> usize {
+    if halves == 1 { 0 } else { 1 + half }
+}
+
+/// `codes . x` of the columns under scale `half`, `V` operands of them.
 #[inline(always)]
-fn offset<S: Simd, F: Format, const R: usize>(
+fn dots_under<S: Simd, F: Format, const R: usize, const V: usize>(
     s: S,
     x: &Group<'_>,
-    (part, r): (usize, usize),
-) -> S::I {
-    if F::Scales::MIN {
-        return s.splat_i(0);
+    codes: &[S::B; V],
+    half: usize,
+) -> [S::I; R] {
+    let first = (MINUS_CODES + part(F::Scales::HALVES, half)) * R;
+    // They take the offset out of codes that stand for negative numbers too.
+    let offsets = &x.highs[first..][..R];
+    let mut dots = [s.splat_i(0); R];
+    if x.fine == 0 && !F::Scales::MIN {
+        // As what the products are added to, offsets cost no addition of their own.
+        for (r, dot) in dots.iter_mut().enumerate() {
+            *dot = s.splat_i(offsets[r]);
+        }
     }
-    s.shl_i(s.splat_i(x.highs[(MINUS_CODES + part) * R + r]), F::Scales::SHIFT)
-}
-
-/// `dots[r] += codes . x[r]` over a group or half of it, for the rows of the bits in `rows`;
-/// `x [OPERANDS][R]`.
-#[inline(always)]
-fn add_dots<S: Simd, F: Format, const R: usize>(
-    s: S,
-    dots: &mut [S::I; R],
-    (x, half, rows): (&[i32], usize, u8),
-    codes: &[S::B; OPERANDS],
-) {
-    if F::Scales::HALVES == 1 {
-        dots_of::<S, F, R, OPERANDS>(s, dots, codes, (x, rows));
-    } else {
-        let first = half * OPERANDS / 2;
-        let codes: &[S::B; OPERANDS / 2] = codes[first..].first_chunk().expect("half of them");
-        dots_of::<S, F, R, { OPERANDS / 2 }>(s, dots, codes, (&x[first * R..], rows));
+    dots_of::<S, F, R, V>(s, &mut dots, codes, (&x.highs[half * V * R..], u8::MAX));
+    if x.fine != 0 {
+        for (r, dot) in dots.iter_mut().enumerate() {
+            let offset = if F::Scales::MIN { 0 } else { offsets[r] };
+            *dot = s.add_i(s.shl_i(*dot, FINE_BITS), s.splat_i(offset));
+        }
+        dots_of::<S, F, R, V>(s, &mut dots, codes, (&x.lows[half * V * R..], x.fine));
     }
+    dots
 }
 
 #[inline(always)]

@@ -227,6 +227,22 @@ fn with(variant: Variant, threads: usize) -> CpuBackend {
 }
 
 #[test]
+fn weights_of_several_kinds_go_in_one_call() {
+    let (n, k, rows) = (20, 256, 34);
+    let x = Random(SEED + 7).values(rows * k);
+    let formats = [FormatId::Q8_0, FormatId::Q6K, FormatId::F32, FormatId::Q4_1, FormatId::Q8_0];
+    for cpu in backends() {
+        let weights = formats.map(|format| prepared(&cpu, format, n, k));
+        let mut outs = formats.map(|_| Tensor::host_zeros(rows, n));
+        let input = Tensor::host_from(x.clone(), k);
+        cpu.matmul(&mut outs.each_mut(), &input, &weights.each_ref()).unwrap();
+        for (out, weight) in outs.iter().zip(&weights) {
+            assert_eq!(bits(out.host().unwrap()), bits(&product(&cpu, weight, &x)));
+        }
+    }
+}
+
+#[test]
 fn rows_beyond_a_pass_are_those_of_a_pass() {
     let (n, k, rows) = (16, 32, 1040);
     let x = Random(SEED + 6).values(rows * k);

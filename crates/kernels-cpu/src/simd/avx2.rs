@@ -207,6 +207,11 @@ impl Simd for Avx2 {
         [low, on!(x86::_mm256_load_si256(src.0[8..].as_ptr().cast()))]
     }
     #[inline(always)]
+    fn store_line(self, dst: &mut Line, x: Self::B) {
+        on!(x86::_mm256_store_si256(dst.0.as_mut_ptr().cast(), x[0]));
+        on!(x86::_mm256_store_si256(dst.0[8..].as_mut_ptr().cast(), x[1]));
+    }
+    #[inline(always)]
     fn and(self, x: Self::B, mask: u8) -> Self::B {
         let mask = [on!(x86::_mm256_set1_epi8(mask.cast_signed())); 2];
         both!(_mm256_and_si256(x, mask))

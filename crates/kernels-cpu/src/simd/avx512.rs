@@ -177,6 +177,10 @@ impl Simd for Avx512 {
         on!(x86::_mm512_load_si512(src.0.as_ptr().cast()))
     }
     #[inline(always)]
+    fn store_line(self, dst: &mut Line, x: Self::B) {
+        on!(x86::_mm512_store_si512(dst.0.as_mut_ptr().cast(), x));
+    }
+    #[inline(always)]
     fn and(self, x: Self::B, mask: u8) -> Self::B {
         let mask = on!(x86::_mm512_set1_epi8(mask.cast_signed()));
         on!(x86::_mm512_and_si512(x, mask))

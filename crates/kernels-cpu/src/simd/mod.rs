@@ -87,6 +87,7 @@ pub(crate) trait Simd: Copy {
     fn to_f32(self, x: Self::I) -> Self::F;
 
     fn line(self, src: &Line) -> Self::B;
+    fn store_line(self, dst: &mut Line, x: Self::B);
     /// `x & mask`, byte by byte.
     fn and(self, x: Self::B, mask: u8) -> Self::B;
     fn or(self, a: Self::B, b: Self::B) -> Self::B;

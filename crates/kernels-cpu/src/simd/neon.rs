@@ -420,6 +420,13 @@ impl<M: Multiply> Simd for Neon<M> {
         out
     }
     #[inline(always)]
+    fn store_line(self, dst: &mut Line, x: Self::B) {
+        let bytes: &mut [u8; 4 * LANES] = bytemuck::cast_mut(&mut dst.0);
+        for i in 0..4 {
+            on!(arm::vst1q_u8(bytes[16 * i..].as_mut_ptr(), x[i]));
+        }
+    }
+    #[inline(always)]
     fn and(self, x: Self::B, mask: u8) -> Self::B {
         let mask = [on!(arm::vdupq_n_u8(mask)); 4];
         all!(vandq_u8(x, mask))

@@ -161,6 +161,10 @@ impl Simd for Portable {
         src.0
     }
     #[inline(always)]
+    fn store_line(self, dst: &mut Line, x: Self::B) {
+        dst.0 = x;
+    }
+    #[inline(always)]
     fn and(self, x: Self::B, mask: u8) -> Self::B {
         let mask = u32::from_le_bytes([mask; 4]);
         each(x, |x| x & mask)
