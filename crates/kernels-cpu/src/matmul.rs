@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "threads write disjoint columns of one output")]
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use quant::FormatId;
 
@@ -30,6 +31,10 @@ const AHEAD_LINES: usize = 32;
 
 /// Values of [`silu_mul`] that a thread takes at a time.
 const SILU_PART: usize = 1 << 14;
+
+/// Weight tiles that one row goes by at the same time: as many streams from memory, where one
+/// alone waits for the start of each page.
+const ABREAST: usize = 4;
 
 /// A weight matrix as the kernels need it.
 #[derive(Clone, Copy)]
@@ -67,6 +72,17 @@ pub(crate) fn matmul(
             });
         }
         for (row, len) in tiles(many..rows, isa.float_tile_rows()) {
+            if len == 1 {
+                for tiles in abreast(first..last) {
+                    let mut out = [[0.0; LANES]; ABREAST];
+                    let out = &mut out[..tiles.len()];
+                    row_products(isa, weight, tiles.start, (x, row), out);
+                    for (tile, out) in tiles.zip(out.chunks(1)) {
+                        write(&outs[j], (row, tile), weight.n, out);
+                    }
+                }
+                continue;
+            }
             for tile in first..last {
                 let mut out = [[0.0; LANES]; ROWS_MAX];
                 product(isa, weight, tile, (x, row), &mut out[..len]);
@@ -101,6 +117,19 @@ pub(crate) fn swiglu(
             });
         }
         for (row, len) in tiles(many..rows, isa.float_tile_rows()) {
+            if len == 1 {
+                for tiles in abreast(first..last) {
+                    let mut sums = [[[0.0; LANES]; ABREAST]; 2];
+                    let [gates, ups] = sums.each_mut().map(|sums| &mut sums[..tiles.len()]);
+                    row_products(isa, &gate, tiles.start, (x, row), gates);
+                    row_products(isa, &up, tiles.start, (x, row), ups);
+                    isa.run(SiluMul { gates, ups });
+                    for (tile, gate_up) in tiles.zip(gates.chunks(1)) {
+                        write(&parts, (row, tile), gate.n, gate_up);
+                    }
+                }
+                continue;
+            }
             for tile in first..last {
                 let mut gates = [[0.0; LANES]; ROWS_MAX];
                 let mut ups = [[0.0; LANES]; ROWS_MAX];
@@ -130,7 +159,8 @@ pub(crate) fn silu_mul((isa, pool): (Isa, &Pool), gates: &mut [f32], ups: &[f32]
 /// Weight tiles that a thread takes at a time when `many` rows go in blocks.
 fn tiles_per_chunk(weight: &Matrix<'_>, pool: &Pool, many: usize) -> usize {
     let fair = weight.packed.tiles().div_ceil(4 * pool.threads());
-    let most = if many > 0 { blocked::TILES } else { CHUNK_BYTES / weight.packed.tile_bytes() };
+    let fit = (CHUNK_BYTES / weight.packed.tile_bytes()).max(ABREAST);
+    let most = if many > 0 { blocked::TILES } else { fit };
     most.min(fair).max(1)
 }
 
@@ -165,6 +195,83 @@ fn product(
     } else {
         let x = x.floats(weight.k, (row, out.len()));
         floats(isa, (lines, Floats::of(weight.format), ahead), x, out);
+    }
+}
+
+/// `tiles` in steps of [`ABREAST`].
+fn abreast(tiles: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let last = tiles.end;
+    tiles.step_by(ABREAST).map(move |first| first..(first + ABREAST).min(last))
+}
+
+/// The tiles of `weight` from `first` times one row of `x`.
+fn row_products(
+    isa: Isa,
+    weight: &Matrix<'_>,
+    first: usize,
+    (x, row): (&Activation, usize),
+    out: &mut [[f32; LANES]],
+) {
+    let whole = <&mut [[f32; LANES]; ABREAST]>::try_from(&mut *out);
+    if let Ok(out) = whole
+        && is_quantised(weight.format)
+    {
+        let tiles = std::array::from_fn(|i| weight.packed.tile(first + i));
+        let x = x.codes(weight.k, (row, 1));
+        with_format!(weight.format, F => {
+            isa.run(Abreast { format: PhantomData::<F>, tiles, x, out });
+        }, ());
+        return;
+    }
+    for (i, out) in out.chunks_mut(1).enumerate() {
+        product(isa, weight, first + i, (x, row), out);
+    }
+}
+
+/// Some weight tiles times one row.
+struct Abreast<'a, F> {
+    format: PhantomData<F>,
+    /// Lines and scales of each.
+    tiles: [(&'a [Line], &'a [u8]); ABREAST],
+    x: activation::Codes<'a>,
+    out: &'a mut [[f32; LANES]; ABREAST],
+}
+
+impl<F: Format> Kernel for Abreast<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let fits = F::Scales::MIN || self.x.shift == F::Scales::SHIFT;
+        assert!(fits, "activations prepared for other weights");
+        let (size, groups) = (F::Codes::LINES, self.x.fine.len());
+        let mut sums = [[s.splat(0.0)]; ABREAST];
+        let mut at = 0;
+        while at < groups {
+            let bytes = at / F::Scales::SUPER * F::Scales::BYTES;
+            let mut blocks = [&[][..]; ABREAST];
+            let mut heads = [(s.splat(0.0), s.splat(0.0)); ABREAST];
+            for t in 0..ABREAST {
+                blocks[t] = &self.tiles[t].1[bytes..][..F::Scales::BYTES];
+                heads[t] = F::Scales::head(s, blocks[t]);
+            }
+            for g in 0..F::Scales::SUPER {
+                let highs = &self.x.highs[at * GROUP_DWORDS..][..GROUP_DWORDS];
+                let lows = &self.x.lows[at * OPERANDS..][..OPERANDS];
+                let x = Group { highs, lows, fine: self.x.fine[at] };
+                for t in 0..ABREAST {
+                    let lines = &self.tiles[t].0[at * size..][..size];
+                    ask_ahead(s, lines);
+                    let codes = F::Codes::unpack(s, lines);
+                    let scales = (heads[t], blocks[t], g * F::Scales::HALVES);
+                    add_group::<S, F, 1>(s, &mut sums[t], &x, &codes, scales);
+                }
+                at += 1;
+            }
+        }
+        for (out, [sum]) in self.out.iter_mut().zip(sums) {
+            s.store(out, sum);
+        }
     }
 }
 

@@ -243,6 +243,25 @@ fn weights_of_several_kinds_go_in_one_call() {
 }
 
 #[test]
+fn one_row_by_several_tiles_is_as_by_one() {
+    // So many tiles that a thread takes several at a time.
+    let (n, k, rows) = (16 * 17, 256, 2);
+    let mut x = Random(SEED + 8).values(rows * k);
+    x[40] *= 50.0;
+    for variant in variants() {
+        let cpu = with(variant, 1);
+        for format in QUANTISED {
+            let weight = prepared(&cpu, format, n, k);
+            let both = product(&cpu, &weight, &x);
+            for (row, x) in x.chunks_exact(k).enumerate() {
+                let alone = product(&cpu, &weight, x);
+                assert_eq!(bits(&alone), bits(&both[row * n..][..n]), "{variant:?} {format:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn rows_beyond_a_pass_are_those_of_a_pass() {
     let (n, k, rows) = (16, 32, 1040);
     let x = Random(SEED + 6).values(rows * k);
