@@ -124,8 +124,8 @@ pub(crate) fn swiglu(
                     row_products(isa, &gate, tiles.start, (x, row), gates);
                     row_products(isa, &up, tiles.start, (x, row), ups);
                     isa.run(SiluMul { gates, ups });
-                    for (tile, gate_up) in tiles.zip(gates.chunks(1)) {
-                        write(&parts, (row, tile), gate.n, gate_up);
+                    for (tile, gates) in tiles.zip(gates.chunks(1)) {
+                        write(&parts, (row, tile), gate.n, gates);
                     }
                 }
                 continue;
