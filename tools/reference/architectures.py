@@ -1,0 +1,79 @@
+"""Figures of tiny models of every architecture, from `transformers`.
+
+Usage: python3 architectures.py CONVERTER_FOLDER [NAME...]
+
+CONVERTER_FOLDER is a checkout of llama.cpp (the folder of convert_hf_to_gguf.py): its converter is
+the judge of tensor names, orders and metadata. Each NAME writes
+crates/model/tests/fixtures/architectures/NAME.json; without a name all are written. What is
+proved on the way stands in README.md beside this file.
+
+Needs: pip install torch==2.11.0 transformers==4.57.6 gguf==0.19.0 numpy==2.2.6
+sentencepiece==0.2.3 protobuf==4.25.9
+"""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # Nothing here may ask a hub.
+os.environ["TQDM_DISABLE"] = "1"
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+
+from architectures import CASES  # noqa: E402
+from architectures.case import POSITIONS  # noqa: E402
+
+FIXTURES = Path(__file__).parents[2] / "crates/model/tests/fixtures/architectures"
+LIMIT = 20 * 1024  # Bytes of one file.
+
+
+def digits(row):
+    """Numbers as the shortest decimals that hold 6 significant digits."""
+    return "[" + ",".join(f"{float(x):.6g}" for x in row) + "]"
+
+
+def lines(name, made):
+    """The JSON, one line a tensor and one a position, so that a change can be read."""
+    version = torch.__version__.partition("+")[0]
+    source = (f"transformers {transformers.__version__}, torch {version}; "
+              f"tools/reference/architectures.py {name}")
+    yield "{"
+    yield f'"source": {json.dumps(source)},'
+    yield '"metadata": {'
+    yield ",\n".join(f"  {json.dumps(key)}: {json.dumps(v)}" for key, v in made["metadata"].items())
+    yield '},\n"tensors": ['
+    yield ",\n".join(json.dumps(row, separators=(",", ":")) for row in made["tensors"])
+    yield f'],\n"tokens": {json.dumps(made["tokens"])},'
+    for figure in ("logits", "embedding", "score"):
+        if figure in made:
+            rows = made[figure] if made[figure].ndim == 2 else [made[figure]]
+            body = ",\n".join(digits(row) for row in rows)
+            body = f"[\n{body}]" if made[figure].ndim == 2 else body
+            yield f'"{figure}": {body}' + ("," if figure == "logits" else "")
+    if "logits" in made:
+        yield f'"positions": {json.dumps(POSITIONS)}'
+    yield "}"
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    logging.disable(logging.WARNING)
+    converter, names = sys.argv[1], sys.argv[2:]
+    unknown = set(names) - {case.name for case in CASES}
+    assert not unknown, f"no such architecture: {unknown}"
+    FIXTURES.mkdir(exist_ok=True)
+    for case in CASES:
+        if names and case.name not in names:
+            continue
+        text = "\n".join(lines(case.name, case.prove(converter))) + "\n"
+        json.loads(text)
+        assert len(text) <= LIMIT, f"{case.name}: {len(text)} bytes"
+        (FIXTURES / f"{case.name}.json").write_text(text)
+        print(f"{case.name}: {len(text)} bytes")
+
+
+main()
