@@ -1,5 +1,5 @@
 """Tiny models of every architecture, with weights that a name is enough to rebuild."""
 
-from . import gemma, llama, qwen
+from . import experts, gemma, llama, olmo, phi, qwen
 
-CASES = [case for family in [gemma, llama, qwen] for case in family.CASES]
+CASES = [case for family in [experts, gemma, llama, olmo, phi, qwen] for case in family.CASES]

@@ -1,10 +1,11 @@
-"""Gemma 3: windows on all but every sixth layer, two rope bases, norms on heads and after blocks."""
+"""Gemma 2 (both soft-caps, a window on every other layer) and Gemma 3 (a window on all but every
+sixth layer, two rope bases, a norm on each query and key head); norms after blocks in both."""
 
 import torch
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
 
 from .case import Case, filled, without_modules
-from .llama import LINEAR, SIZES, attention, dense
+from .llama import LINEAR, SIZES, WITHOUT, attention, dense
 
 NORMS = {
     "input_layernorm": "attn_norm",
@@ -36,6 +37,11 @@ def layers(w, c):
         yield from dense(w, c, i)
 
 
+def gemma2(w, c):
+    yield from outside(w, c)
+    yield from layers(w, c)
+
+
 def gemma3(w, c):
     yield from outside(w, c)
     yield from layers(w, c)
@@ -49,10 +55,25 @@ def unscaled(model):
     model.model.embed_tokens.embed_scale = torch.tensor(1.0)
 
 
+def always(kind):
+    return {"layer_types": [f"{kind}_attention"] * 3}
+
+
 SHAPE = {**SIZES, "hidden_size": 96, "intermediate_size": 64, "head_dim": 32, "sliding_window": 8,
          "tie_word_embeddings": True}
 
 CASES = [
+    Case("gemma2", Gemma2ForCausalLM,
+         Gemma2Config(**{**SHAPE, "num_hidden_layers": 3, "query_pre_attn_scalar": 32,
+                         "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}),
+         gemma2,
+         {**WITHOUT, "window": always("full"), "full layer": always("sliding"),
+          "window of 8, but 9": {"sliding_window": 9},
+          "cap of scores": {"attn_logit_softcapping": None},
+          "cap of logits": {"final_logit_softcapping": None},
+          "scale by head": {"query_pre_attn_scalar": 24},
+          "norm after attention": without_modules("post_attention_layernorm"),
+          "norm after feed-forward": without_modules("post_feedforward_layernorm")}),
     # Seven layers, since the converter writes no pattern: every sixth is full, by agreement.
     Case("gemma3", Gemma3ForCausalLM,
          Gemma3TextConfig(**{**SHAPE, "num_hidden_layers": 7, "query_pre_attn_scalar": 32,

@@ -1,6 +1,8 @@
-"""Llama: grouped queries, rotary positions with and without scaling, tied and untied output."""
+"""Llama (grouped queries, rotary positions with and without scaling, tied and untied output) and
+those with its tensors: Mistral, Granite (multipliers), SmolLM3 (layers without positions)."""
 
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM,
+                          MistralConfig, MistralForCausalLM, SmolLM3Config, SmolLM3ForCausalLM)
 
 from .case import Case
 
@@ -12,8 +14,12 @@ def paired(tensor, heads):
     return grouped.swapaxes(1, 2).reshape(tensor.shape)
 
 
+def head_dim(c):
+    return getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
+
+
 def attention(w, c, i, *, permuted=False):
-    heads, kv_heads, dim = c.num_attention_heads, c.num_key_value_heads, c.head_dim
+    heads, kv_heads, dim = c.num_attention_heads, c.num_key_value_heads, head_dim(c)
     hf, block, d = f"model.layers.{i}.self_attn.", f"blk.{i}.attn_", c.hidden_size
     q = w(f"{block}q.weight", heads * dim, d, gain=1.5)
     k = w(f"{block}k.weight", kv_heads * dim, d, gain=1.5)
@@ -77,4 +83,19 @@ CASES = [
     Case("llama_tied", LlamaForCausalLM,
          LlamaConfig(**{**SIZES, "tie_word_embeddings": True, "num_key_value_heads": 1}), mapping,
          WITHOUT),
+    # GGUF has no key for a window of this architecture.
+    Case("mistral", MistralForCausalLM, MistralConfig(**SIZES, head_dim=32, sliding_window=None),
+         mapping, WITHOUT),
+    Case("granite", GraniteForCausalLM,
+         GraniteConfig(**{**SIZES, "tie_word_embeddings": True}, attention_multiplier=0.4,
+                       embedding_multiplier=5.0, residual_multiplier=0.6, logits_scaling=1.5),
+         mapping,
+         {**WITHOUT, "attention multiplier": {"attention_multiplier": 0.25},
+          "embedding multiplier": {"embedding_multiplier": 1.0},
+          "residual multiplier": {"residual_multiplier": 1.0},
+          "logits scaling": {"logits_scaling": 1.0}}),
+    # Five layers, since every fourth has no positions, by agreement.
+    Case("smollm3", SmolLM3ForCausalLM,
+         SmolLM3Config(**{**SIZES, "num_hidden_layers": 5, "pad_token_id": 0}), mapping,
+         {**WITHOUT, "layer without positions": {"no_rope_layers": [1] * 5}}),
 ]

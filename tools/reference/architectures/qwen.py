@@ -3,12 +3,11 @@
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from .case import Case, filled, without_modules
-from .llama import SIZES, WITHOUT, attention, dense, norms, outside
+from .llama import SIZES, WITHOUT, attention, dense, head_dim, norms, outside
 
 
 def biases(w, c, i):
-    # Qwen2 has no head_dim of its own.
-    dim = c.hidden_size // c.num_attention_heads
+    dim = head_dim(c)
     for part, heads in [("q", c.num_attention_heads), ("k", c.num_key_value_heads),
                         ("v", c.num_key_value_heads)]:
         bias = w(f"blk.{i}.attn_{part}.bias", heads * dim, scale=0.5)
@@ -23,7 +22,6 @@ def head_norms(w, c, i):
 
 
 def qwen2(w, c):
-    c.head_dim = c.hidden_size // c.num_attention_heads
     yield from outside(w, c)
     for i in range(c.num_hidden_layers):
         yield from norms(w, c, i)
