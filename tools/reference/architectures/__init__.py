@@ -1,5 +1,6 @@
 """Tiny models of every architecture, with weights that a name is enough to rebuild."""
 
-from . import experts, gemma, llama, olmo, phi, qwen
+from . import deepseek, experts, gemma, llama, olmo, phi, qwen, qwen3next
 
-CASES = [case for family in [experts, gemma, llama, olmo, phi, qwen] for case in family.CASES]
+FAMILIES = [deepseek, experts, gemma, llama, olmo, phi, qwen, qwen3next]
+CASES = [case for family in FAMILIES for case in family.CASES]

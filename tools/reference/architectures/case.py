@@ -34,6 +34,8 @@ class Case:
     figures: Callable | None = None
     # Scores by which experts are chosen: (model, tokens) -> (scores [rows, experts], chosen).
     routing: Callable | None = None
+    # What the tokens are drawn from; another name where the first leaves experts too close.
+    seed: str = "tokens"
 
     def build(self, config, weights):
         """The model with the generator's weights in it."""
@@ -50,7 +52,7 @@ class Case:
         return model
 
     def tokens(self):
-        u = values("tokens", TOKENS, 0.5, 0.5)
+        u = values(self.seed, TOKENS, 0.5, 0.5)
         return [int(x * self.config.vocab_size) for x in u]
 
     def run(self, model):

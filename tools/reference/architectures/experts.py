@@ -11,17 +11,17 @@ from .qwen import head_norms
 EXPERTS = 8
 
 
-def routed(w, c, i, names, width):
+def routed(w, c, i, names, width, n=EXPERTS):
     """Experts that `transformers` keeps one by one; GGUF stacks them. `names` are its router, and
     each expert's gate, up and down."""
     d, block = c.hidden_size, f"blk.{i}.ffn_"
     router, *parts = names
     # Lively, so that the best experts are clearly the best.
-    yield f"{router}.weight", w(f"{block}gate_inp.weight", EXPERTS, d, gain=2)
-    shapes = {"gate": (EXPERTS, width, d), "up": (EXPERTS, width, d), "down": (EXPERTS, d, width)}
+    yield f"{router}.weight", w(f"{block}gate_inp.weight", n, d, gain=2)
+    shapes = {"gate": (n, width, d), "up": (n, width, d), "down": (n, d, width)}
     for (part, shape), theirs in zip(shapes.items(), parts):
         stacked = w(f"{block}{part}_exps.weight", *shape, gain=1.5)
-        for e in range(EXPERTS):
+        for e in range(n):
             yield theirs.format(e) + ".weight", stacked[e].clone()
 
 

@@ -1,0 +1,112 @@
+"""DeepSeek V2 Lite (latent attention, shared experts) and V3 (queries through a latent too, groups
+of experts chosen by corrected sigmoids, YaRN that changes the scale of scores)."""
+
+import torch
+from transformers import (DeepseekV2Config, DeepseekV2ForCausalLM, DeepseekV3Config,
+                          DeepseekV3ForCausalLM)
+
+from .case import Case, filled, without_modules
+from .experts import routed, scores_of
+from .llama import SIZES, dense, norms, outside
+
+
+def latent_attention(w, c, i):
+    hf, block, d = f"model.layers.{i}.self_attn.", f"blk.{i}.attn_", c.hidden_size
+    heads, nope, value = c.num_attention_heads, c.qk_nope_head_dim, c.v_head_dim
+    turning, latent = c.qk_rope_head_dim, c.kv_lora_rank
+    wide = heads * (nope + turning)
+    if c.q_lora_rank is None:
+        yield f"{hf}q_proj.weight", w(f"{block}q.weight", wide, d, gain=1.5)
+    else:
+        yield f"{hf}q_a_proj.weight", w(f"{block}q_a.weight", c.q_lora_rank, d)
+        yield f"{hf}q_a_layernorm.weight", w(f"{block}q_a_norm.weight", c.q_lora_rank)
+        yield f"{hf}q_b_proj.weight", w(f"{block}q_b.weight", wide, c.q_lora_rank, gain=1.5)
+    yield f"{hf}kv_a_proj_with_mqa.weight", w(f"{block}kv_a_mqa.weight", latent + turning, d)
+    yield f"{hf}kv_a_layernorm.weight", w(f"{block}kv_a_norm.weight", latent)
+    # GGUF has keys and values apart, and the keys' part turned round: it is applied to queries.
+    k = w(f"{block}k_b.weight", heads, latent, nope, gain=1.5).transpose(1, 2)
+    v = w(f"{block}v_b.weight", heads, value, latent)
+    yield f"{hf}kv_b_proj.weight", torch.cat([k, v], dim=1).reshape(-1, latent)
+    yield f"{hf}o_proj.weight", w(f"{block}output.weight", d, heads * value)
+
+
+def mapping(w, c):
+    yield from outside(w, c)
+    for i in range(c.num_hidden_layers):
+        yield from norms(w, c, i)
+        yield from latent_attention(w, c, i)
+        if i < c.first_k_dense_replace:
+            yield from dense(w, c, i)
+            continue
+        mlp, ffn, parts = f"model.layers.{i}.mlp.", f"blk.{i}.ffn_", ("gate", "up", "down")
+        names = [mlp + "gate"] + [mlp + f"experts.{{}}.{part}_proj" for part in parts]
+        yield from routed(w, c, i, names, c.moe_intermediate_size, c.n_routed_experts)
+        if c.scoring_func == "sigmoid":
+            # All positive: `transformers` gives those outside the chosen groups a zero.
+            bias = w(f"blk.{i}.exp_probs_b.bias", c.n_routed_experts, mean=0.3, scale=0.2)
+            yield f"{mlp}gate.e_score_correction_bias", bias
+        d, ff = c.hidden_size, c.moe_intermediate_size * c.n_shared_experts
+        for part, shape in zip(parts, [(ff, d), (ff, d), (d, ff)]):
+            shared = w(f"{ffn}{part}_shexp.weight", *shape)
+            yield f"{mlp}shared_experts.{part}_proj.weight", shared
+
+
+def grouped(model, tokens):
+    """Scores of groups, then of the experts in the chosen ones."""
+    seen = []
+
+    def hook(gate, inputs, _output):
+        x = inputs[0].reshape(-1, gate.weight.shape[1])
+        scores = (x @ gate.weight.T).sigmoid() + gate.e_score_correction_bias
+        groups = scores.view(len(scores), gate.n_group, -1)
+        strength = groups.topk(2, dim=-1).values.sum(dim=-1)
+        seen.append((strength, gate.topk_group))
+        chosen = strength.topk(gate.topk_group, dim=-1).indices
+        mask = torch.zeros_like(strength).scatter(1, chosen, 1).bool()
+        seen.append(((groups * mask[..., None]).flatten(1), gate.top_k))
+
+    for name, module in model.named_modules():
+        if name.endswith("mlp.gate"):
+            module.register_forward_hook(hook)
+    model(tokens, use_cache=False)
+    return seen
+
+
+def uncorrected(model):
+    for name, buffer in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):
+            buffer.fill_(0.3)
+
+
+# All widths differ. `transformers` norms the latents with an epsilon of 1e-6, whatever the
+# configuration says, so that this must be 1e-6 too.
+SHAPE = {**SIZES, "rms_norm_eps": 1e-6, "num_hidden_layers": 3, "num_key_value_heads": 4,
+         "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 64, "kv_lora_rank": 96,
+         "moe_intermediate_size": 32, "num_experts_per_tok": 3, "first_k_dense_replace": 1}
+YARN = {"rope_type": "yarn", "factor": 4.0, "beta_fast": 4.0, "beta_slow": 1.0, "mscale": 0.8,
+        "mscale_all_dim": 0.8, "original_max_position_embeddings": 64}
+WITHOUT = {"its base": {"rope_theta": 10000.0},
+           "scale of experts": {"routed_scaling_factor": 1.0},
+           "shared experts": filled(0, ".shared_experts.down_proj.weight"),
+           "norm of the latent": without_modules(".kv_a_layernorm")}
+
+CASES = [
+    # Without YaRN: for this one, `transformers` leaves its change of the scores' scale out.
+    Case("deepseek2", DeepseekV2ForCausalLM,
+         DeepseekV2Config(**SHAPE, q_lora_rank=None, n_routed_experts=8, n_shared_experts=2,
+                          routed_scaling_factor=1.7, topk_method="greedy", n_group=1, topk_group=1,
+                          scoring_func="softmax", norm_topk_prob=False),
+         mapping, WITHOUT, routing=scores_of("mlp.gate", 3), seed="other tokens"),
+    Case("deepseek3", DeepseekV3ForCausalLM,
+         DeepseekV3Config(**SHAPE, q_lora_rank=32, n_routed_experts=16, n_shared_experts=1,
+                          routed_scaling_factor=2.5, n_group=4, topk_group=2, norm_topk_prob=True,
+                          scoring_func="sigmoid", rope_scaling=YARN),
+         mapping,
+         {**WITHOUT, "groups": {"n_group": 1, "topk_group": 1}, "correction": uncorrected,
+          "norm of weights": {"norm_topk_prob": False}, "rope scaling": {"rope_scaling": None},
+          "norm of the queries' latent": without_modules(".q_a_layernorm"),
+          "scale of scores": {"rope_scaling": {**YARN, "mscale": 0, "mscale_all_dim": 0,
+                                               "attention_factor": 1.0}},
+          "rounding": {"rope_scaling": {**YARN, "truncate": False}}},
+         routing=grouped),
+]
