@@ -5,7 +5,7 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
 
 from .case import Case, filled, without_modules
-from .llama import LINEAR, SIZES, WITHOUT, attention, dense
+from .llama import LINEAR, SIZES, attention, dense
 
 NORMS = {
     "input_layernorm": "attn_norm",
@@ -63,11 +63,13 @@ SHAPE = {**SIZES, "hidden_size": 96, "intermediate_size": 64, "head_dim": 32, "s
          "tie_word_embeddings": True}
 
 CASES = [
+    # The converter writes no rope base: it is 10000 by agreement.
     Case("gemma2", Gemma2ForCausalLM,
          Gemma2Config(**{**SHAPE, "num_hidden_layers": 3, "query_pre_attn_scalar": 32,
-                         "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}),
+                         "rope_theta": 10000.0, "attn_logit_softcapping": 2.0,
+                         "final_logit_softcapping": 3.0}),
          gemma2,
-         {**WITHOUT, "window": always("full"), "full layer": always("sliding"),
+         {"its epsilon": {"rms_norm_eps": 1e-6}, "its base": {"rope_theta": 2000.0}, "window": always("full"), "full layer": always("sliding"),
           "window of 8, but 9": {"sliding_window": 9},
           "cap of scores": {"attn_logit_softcapping": None},
           "cap of logits": {"final_logit_softcapping": None},

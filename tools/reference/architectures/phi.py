@@ -33,8 +33,10 @@ LONG, SHORT = ([float(x) for x in values(name, PAIRS, *FACTORS[name].values())] 
 def longrope(original):
     """Past the `original` number of positions the long factors hold, up to it the short ones."""
     scaling = {"type": "longrope", "long_factor": LONG, "short_factor": SHORT}
-    return Phi3Config(**{**SIZES, "hidden_size": 128, "pad_token_id": 0}, rope_scaling=scaling,
-                      partial_rotary_factor=0.75, original_max_position_embeddings=original)
+    return Phi3Config(**{**SIZES, "hidden_size": 128, "pad_token_id": 0,
+                         "max_position_embeddings": 1024},
+                      rope_scaling=scaling, partial_rotary_factor=0.75,
+                      original_max_position_embeddings=original)
 
 
 CASES = [
@@ -46,8 +48,8 @@ CASES = [
           "window of 8, but 9": {"sliding_window": 9}}),
     Case("phi3_long", Phi3ForCausalLM, longrope(16), mapping,
          {**WITHOUT, "rope scaling": {"rope_scaling": None},
-          "long factors": {"original_max_position_embeddings": 64}}),
-    Case("phi3_short", Phi3ForCausalLM, longrope(64), mapping,
+          "long factors": {"original_max_position_embeddings": 256}}),
+    Case("phi3_short", Phi3ForCausalLM, longrope(256), mapping,
          {**WITHOUT, "rope scaling": {"rope_scaling": None},
           "short factors": {"original_max_position_embeddings": 16}}),
 ]
