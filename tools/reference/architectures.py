@@ -47,14 +47,13 @@ def lines(name, made):
     yield '},\n"tensors": ['
     yield ",\n".join(json.dumps(row, separators=(",", ":")) for row in made["tensors"])
     yield f'],\n"tokens": {json.dumps(made["tokens"])},'
-    for figure in ("logits", "embedding", "score"):
-        if figure in made:
-            rows = made[figure] if made[figure].ndim == 2 else [made[figure]]
-            body = ",\n".join(digits(row) for row in rows)
-            body = f"[\n{body}]" if made[figure].ndim == 2 else body
-            yield f'"{figure}": {body}' + ("," if figure == "logits" else "")
     if "logits" in made:
-        yield f'"positions": {json.dumps(POSITIONS)}'
+        rows = ",\n".join(digits(row) for row in made["logits"])
+        yield f'"logits": [\n{rows}\n],\n"positions": {json.dumps(POSITIONS)}'
+    if "embedding" in made:
+        yield f'"embedding": {digits(made["embedding"])}'
+    if "score" in made:
+        yield f'"score": {float(made["score"]):.6g}'
     yield "}"
 
 

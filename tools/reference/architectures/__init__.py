@@ -1,6 +1,14 @@
 """Tiny models of every architecture, with weights that a name is enough to rebuild."""
 
-from . import deepseek, experts, gemma, llama, olmo, phi, qwen, qwen3next
+import transformers
 
-FAMILIES = [deepseek, experts, gemma, llama, olmo, phi, qwen, qwen3next]
+if transformers.__version__.startswith("4."):
+    from . import bert, deepseek, experts, gemma, llama, olmo, phi, qwen, qwen3next
+
+    FAMILIES = [bert, deepseek, experts, gemma, llama, olmo, phi, qwen, qwen3next]
+else:
+    from . import nomic  # The only one that an older version lacks.
+
+    FAMILIES = [nomic]
+
 CASES = [case for family in FAMILIES for case in family.CASES]

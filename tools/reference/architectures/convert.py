@@ -10,18 +10,21 @@ import numpy as np
 import torch
 
 
-def convert(model, vocab, folder):
+def convert(case, model, folder):
     """Metadata and tensors (by GGUF name, f32) of what the converter writes for `model`."""
     for part in (folder, f"{folder}/gguf-py"):  # The converter goes with its own gguf package.
         if part not in sys.path:
             sys.path.insert(0, part)
     with tempfile.TemporaryDirectory() as temporary:
         source, target = Path(temporary) / "tiny", Path(temporary) / "tiny.gguf"
-        model.save_pretrained(source)
+        source.mkdir()
+        (case.save or type(model).save_pretrained)(model, source)
         # Some converters look how many words the tokenizer has, and cut the embedding to that.
-        words = {f"w{i}": i for i in range(vocab)}
-        tokenizer = {"model": {"type": "BPE", "vocab": words, "merges": []}, "added_tokens": []}
-        (source / "tokenizer.json").write_text(json.dumps(tokenizer))
+        words = {f"w{i}": i for i in range(case.config.vocab_size)}
+        tokenizer = {"model": {"type": "WordPiece", "vocab": words}, "added_tokens": []}
+        for name, contents in {"tokenizer.json": tokenizer, **case.files}.items():
+            (source / name).parent.mkdir(exist_ok=True)
+            (source / name).write_text(json.dumps(contents))
         write(source, target)
         return read(target)
 

@@ -1,4 +1,5 @@
-"""Qwen2 (biases on query, key and value) and Qwen3 (a norm on each query and key head)."""
+"""Qwen2 (biases on query, key and value) and Qwen3 (a norm on each query and key head), the latter
+also as an embedding model."""
 
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
@@ -39,10 +40,23 @@ def qwen3(w, c):
         yield from dense(w, c, i)
 
 
+def pooled(mode):
+    """The files by which an embedding model says how it pools."""
+    modules = [{"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence.Pooling"}]
+    return {"modules.json": modules, "1_Pooling/config.json": {f"pooling_mode_{mode}": True}}
+
+
+def of_last_token(model, tokens):
+    return {"embedding": model.model(tokens, use_cache=False).last_hidden_state[0, -1]}
+
+
 CASES = [
     Case("qwen2", Qwen2ForCausalLM, Qwen2Config(**SIZES), qwen2,
          {**WITHOUT, **{f"bias of {part}": filled(0, f".{part}_proj.bias") for part in "qv"}}),
     Case("qwen3", Qwen3ForCausalLM, Qwen3Config(**SIZES, head_dim=32), qwen3,
          {**WITHOUT, "norm of queries": without_modules(".q_norm"),
           "norm of keys": without_modules(".k_norm")}),
+    Case("qwen3_embedding", Qwen3ForCausalLM,
+         Qwen3Config(**{**SIZES, "tie_word_embeddings": True}, head_dim=32), qwen3, WITHOUT,
+         figures=of_last_token, files=pooled("lasttoken")),
 ]
