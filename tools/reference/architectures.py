@@ -1,14 +1,15 @@
 """Figures of tiny models of every architecture, from `transformers`.
 
-Usage: python3 architectures.py CONVERTER_FOLDER [NAME...]
+Usage: python3 architectures.py [--peer] CONVERTER_FOLDER [NAME...]
 
 CONVERTER_FOLDER is a checkout of llama.cpp (the folder of convert_hf_to_gguf.py): its converter is
 the judge of tensor names, orders and metadata. Each NAME writes
 crates/model/tests/fixtures/architectures/NAME.json; without a name all are written. What is
-proved on the way stands in README.md beside this file.
+proved on the way stands in README.md beside this file. With --peer nothing is written: llama.cpp
+itself (the Python package llama_cpp) runs the models and is compared with the committed figures.
 
 Needs: pip install torch==2.11.0 transformers==4.57.6 gguf==0.19.0 numpy==2.2.6
-sentencepiece==0.2.3 protobuf==4.25.9
+sentencepiece==0.2.3 protobuf==4.25.9; for nomic_bert, transformers==5.23.0 instead.
 """
 
 import json
@@ -19,11 +20,12 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # Nothing here may ask a hub.
 os.environ["TQDM_DISABLE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # For tiny matrices more threads only wait for each other.
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from architectures import CASES  # noqa: E402
+from architectures import CASES, peer  # noqa: E402
 from architectures.case import POSITIONS  # noqa: E402
 
 FIXTURES = Path(__file__).parents[2] / "crates/model/tests/fixtures/architectures"
@@ -58,20 +60,25 @@ def lines(name, made):
 
 
 def main():
-    if len(sys.argv) < 2:
+    arguments = [argument for argument in sys.argv[1:] if argument != "--peer"]
+    if not arguments:
         sys.exit(__doc__)
     logging.disable(logging.WARNING)
-    converter, names = sys.argv[1], sys.argv[2:]
+    converter, *names = arguments
     unknown = set(names) - {case.name for case in CASES}
     assert not unknown, f"no such architecture: {unknown}"
     FIXTURES.mkdir(exist_ok=True)
     for case in CASES:
         if names and case.name not in names:
             continue
+        path = FIXTURES / f"{case.name}.json"
+        if "--peer" in sys.argv:
+            peer.compare(case, json.loads(path.read_text()), converter)
+            continue
         text = "\n".join(lines(case.name, case.prove(converter))) + "\n"
         json.loads(text)
         assert len(text) <= LIMIT, f"{case.name}: {len(text)} bytes"
-        (FIXTURES / f"{case.name}.json").write_text(text)
+        path.write_text(text)
         print(f"{case.name}: {len(text)} bytes")
 
 

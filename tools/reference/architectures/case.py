@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from .convert import convert
+from .convert import convert, read
 from .exact import Float64
 from .generator import Weights, values
 
@@ -70,7 +70,8 @@ class Case:
         """Makes the JSON's contents; raises where a proof fails."""
         weights = Weights()
         model = self.build(self.config, weights)
-        metadata, tensors = convert(self, model, converter)
+        with convert(self, model, converter) as path:
+            metadata, tensors = read(path)
         listed = self.same_tensors(weights, tensors)
 
         single = self.run(model)

@@ -1,5 +1,6 @@
 """The independent judge: llama.cpp's converter turns the model into a GGUF, which is read back."""
 
+import contextlib
 import importlib
 import json
 import sys
@@ -10,8 +11,12 @@ import numpy as np
 import torch
 
 
-def convert(case, model, folder):
-    """Metadata and tensors (by GGUF name, f32) of what the converter writes for `model`."""
+@contextlib.contextmanager
+def convert(case, model, folder, vocab=None):
+    """Path of the GGUF file that the converter writes for `model`; it stays until the context ends.
+
+    `vocab` may write into the file what a runtime insists on; the model itself is under test.
+    """
     for part in (folder, f"{folder}/gguf-py"):  # The converter goes with its own gguf package.
         if part not in sys.path:
             sys.path.insert(0, part)
@@ -25,11 +30,11 @@ def convert(case, model, folder):
         for name, contents in {"tokenizer.json": tokenizer, **case.files}.items():
             (source / name).parent.mkdir(exist_ok=True)
             (source / name).write_text(json.dumps(contents))
-        write(source, target)
-        return read(target)
+        write(source, target, vocab)
+        yield target
 
 
-def write(source, target):
+def write(source, target, vocab):
     conversion = importlib.import_module("conversion")
     base = importlib.import_module("conversion.base")
     hparams = base.ModelBase.load_hparams(source, False)
@@ -37,11 +42,12 @@ def write(source, target):
     kind.no_mtp = True  # The tiny models have no layers that guess tokens ahead.
     with torch.inference_mode():
         converter = kind(source, base.gguf.LlamaFileType.ALL_F32, target)
-        converter.set_vocab = lambda: None  # The model is under test, not its tokenizer.
+        converter.set_vocab = lambda: vocab and vocab(converter.gguf_writer)
         converter.write()
 
 
 def read(path):
+    """Metadata and tensors (by GGUF name, f32)."""
     gguf = importlib.import_module("gguf")
     reader = gguf.GGUFReader(path)
     architecture = reader.fields["general.architecture"].contents()

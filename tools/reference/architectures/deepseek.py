@@ -6,7 +6,7 @@ from transformers import (DeepseekV2Config, DeepseekV2ForCausalLM, DeepseekV3Con
                           DeepseekV3ForCausalLM)
 
 from .case import Case, filled, without_modules
-from .experts import routed, scores_of
+from .experts import PARTS, names_in, routed, scores_of
 from .llama import SIZES, dense, norms, outside
 
 
@@ -38,15 +38,14 @@ def mapping(w, c):
         if i < c.first_k_dense_replace:
             yield from dense(w, c, i)
             continue
-        mlp, ffn, parts = f"model.layers.{i}.mlp.", f"blk.{i}.ffn_", ("gate", "up", "down")
-        names = [mlp + "gate"] + [mlp + f"experts.{{}}.{part}_proj" for part in parts]
-        yield from routed(w, c, i, names, c.moe_intermediate_size, c.n_routed_experts)
+        mlp, ffn = f"model.layers.{i}.mlp.", f"blk.{i}.ffn_"
+        yield from routed(w, c, i, names_in(mlp), c.moe_intermediate_size, c.n_routed_experts)
         if c.scoring_func == "sigmoid":
             # All positive: `transformers` gives those outside the chosen groups a zero.
             bias = w(f"blk.{i}.exp_probs_b.bias", c.n_routed_experts, mean=0.3, scale=0.2)
             yield f"{mlp}gate.e_score_correction_bias", bias
         d, ff = c.hidden_size, c.moe_intermediate_size * c.n_shared_experts
-        for part, shape in zip(parts, [(ff, d), (ff, d), (d, ff)]):
+        for part, shape in zip(PARTS, [(ff, d), (ff, d), (d, ff)]):
             shared = w(f"{ffn}{part}_shexp.weight", *shape)
             yield f"{mlp}shared_experts.{part}_proj.weight", shared
 

@@ -11,6 +11,14 @@ from .qwen import head_norms
 EXPERTS = 8
 
 
+PARTS = ("gate", "up", "down")
+
+
+def names_in(mlp):
+    """The usual names of a router and of the parts of each expert."""
+    return [f"{mlp}gate", *(f"{mlp}experts.{{}}.{part}_proj" for part in PARTS)]
+
+
 def routed(w, c, i, names, width, n=EXPERTS):
     """Experts that `transformers` keeps one by one; GGUF stacks them. `names` are its router, and
     each expert's gate, up and down."""
@@ -50,8 +58,7 @@ def qwen3moe(w, c):
         yield from norms(w, c, i)
         yield from attention(w, c, i)
         yield from head_norms(w, c, i)
-        mlp = f"model.layers.{i}.mlp."
-        names = [mlp + "gate"] + [mlp + f"experts.{{}}.{part}_proj" for part in ("gate", "up", "down")]
+        names = names_in(f"model.layers.{i}.mlp.")
         yield from routed(w, c, i, names, c.moe_intermediate_size)
 
 
@@ -132,7 +139,7 @@ CASES = [
           "window": {"layer_types": ["full_attention"] * 3},
           "full layer": {"layer_types": ["sliding_attention"] * 3},
           "limit of activations": unlimited,
-          **{f"bias of {part}": filled(0, f".{part}_proj.bias") for part in "qvo"},
+          **{f"bias of {part}": filled(0, f".{part}_proj.bias") for part in "qkvo"},
           "bias of the router": filled(0, ".router.bias"),
           "bias of gate and up": filled(0, ".gate_up_proj_bias"),
           "bias of down": filled(0, ".down_proj_bias"),

@@ -52,7 +52,7 @@ def of_last_token(model, tokens):
 
 CASES = [
     Case("qwen2", Qwen2ForCausalLM, Qwen2Config(**SIZES), qwen2,
-         {**WITHOUT, **{f"bias of {part}": filled(0, f".{part}_proj.bias") for part in "qv"}}),
+         {**WITHOUT, **{f"bias of {part}": filled(0, f".{part}_proj.bias") for part in "qkv"}}),
     Case("qwen3", Qwen3ForCausalLM, Qwen3Config(**SIZES, head_dim=32), qwen3,
          {**WITHOUT, "norm of queries": without_modules(".q_norm"),
           "norm of keys": without_modules(".k_norm")}),

@@ -4,7 +4,7 @@ import torch
 from transformers import Qwen3NextConfig, Qwen3NextForCausalLM
 
 from .case import Case, filled
-from .experts import EXPERTS, routed, scores_of
+from .experts import EXPERTS, PARTS, names_in, routed, scores_of
 from .gemma import shifted
 from .llama import SIZES
 
@@ -65,10 +65,9 @@ def mapping(w, c):
         after = w(f"{block}post_attention_norm.weight", d)
         yield f"{hf}post_attention_layernorm.weight", shifted(after)
         yield from (delta_net if kind == "linear_attention" else gated_attention)(w, c, i)
-        mlp, ffn, parts = f"{hf}mlp.", f"{block}ffn_", ("gate", "up", "down")
-        names = [mlp + "gate"] + [mlp + f"experts.{{}}.{part}_proj" for part in parts]
-        yield from routed(w, c, i, names, c.moe_intermediate_size)
-        for part, shape in zip(parts, [(ff, d), (ff, d), (d, ff)]):
+        mlp, ffn = f"{hf}mlp.", f"{block}ffn_"
+        yield from routed(w, c, i, names_in(mlp), c.moe_intermediate_size)
+        for part, shape in zip(PARTS, [(ff, d), (ff, d), (d, ff)]):
             shared = w(f"{ffn}{part}_shexp.weight", *shape)
             yield f"{mlp}shared_expert.{part}_proj.weight", shared
         gate = w(f"{ffn}gate_inp_shexp.weight", 1, d, gain=2)
