@@ -14,6 +14,25 @@ struct Style {
     ensure_ascii: bool,
 }
 
+/// A value as Python's `json.dumps` writes it, unless told otherwise.
+pub(crate) fn dumps(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    Style::default().write(value, 0, &mut out);
+    out
+}
+
+impl Default for Style {
+    fn default() -> Style {
+        Style {
+            indent: None,
+            comma: ", ".to_owned(),
+            colon: ": ".to_owned(),
+            sort_keys: false,
+            ensure_ascii: false,
+        }
+    }
+}
+
 /// The filter. Escaping for web pages, which Jinja's own does, would spoil a prompt.
 #[expect(clippy::needless_pass_by_value, reason = "the template engine passes it so")]
 pub(crate) fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
@@ -22,9 +41,9 @@ pub(crate) fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let style = Style {
         indent: indent.map(|width| width.min(INDENT_MAX)),
         comma: if indent.is_some() { "," } else { ", " }.to_owned(),
-        colon: ": ".to_owned(),
         sort_keys: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
         ensure_ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
+        ..Style::default()
     };
     options.assert_all_used()?;
     let style = match separators.as_deref() {

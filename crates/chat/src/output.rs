@@ -2,16 +2,18 @@
 
 use std::io::{Error, Result, Write};
 
-use crate::limits::OUTPUT_BYTES_MAX;
-
 /// The bytes written so far.
-#[derive(Default)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
+    bytes_max: usize,
     pub(crate) overflowed: bool,
 }
 
 impl Output {
+    pub(crate) fn new(bytes_max: usize) -> Output {
+        Output { bytes: Vec::new(), bytes_max, overflowed: false }
+    }
+
     pub(crate) fn into_text(self) -> String {
         String::from_utf8(self.bytes).expect("templates write text")
     }
@@ -19,7 +21,7 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        if self.bytes.len() + bytes.len() > OUTPUT_BYTES_MAX {
+        if self.bytes.len() + bytes.len() > self.bytes_max {
             self.overflowed = true;
             return Err(Error::other("the prompt is too long"));
         }

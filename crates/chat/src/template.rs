@@ -6,25 +6,30 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, json};
 
-use crate::json::to_json;
-use crate::limits::{FUEL, OUTPUT_BYTES_MAX, RECURSION_MAX, SOURCE_BYTES_MAX};
+use crate::defaults::{CHATML, DEFAULTS};
+use crate::dialects::Dialect;
+use crate::json::{self, to_json};
+use crate::limits::{
+    EXTRA_BYTES_MAX, FUEL, OUTPUT_BYTES_MAX, PROBE_BYTES_MAX, PROBE_FUEL, RECURSION_MAX,
+    SOURCE_BYTES_MAX,
+};
+use crate::messages::{self, Manner};
 use crate::output::Output;
-use crate::source::without_generation;
-use crate::{Error, Message, Moment, Result};
+use crate::python::teach;
+use crate::source::prepare;
+use crate::tools::check_value;
+use crate::{Error, Message, Moment, Result, Tools};
 
 const NAME: &str = "chat template";
 /// Marks an error as the template's own words, not an accident.
 const REFUSED: &str = "refused: ";
-/// Where a model brings no template: the most widely known form.
-const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + \
-                      message['content'] + '<|im_end|>\n' }}{% endfor %}\
-                      {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-
 /// A compiled template.
 pub struct Template {
     environment: Environment<'static>,
     bos: String,
     eos: String,
+    dialect: &'static Dialect,
+    manner: Manner,
 }
 
 /// What a rendering may be told besides the messages.
@@ -34,7 +39,11 @@ pub struct RenderOptions {
     pub add_generation_prompt: bool,
     /// Tools in OpenAI's shape.
     pub tools: Option<serde_json::Value>,
-    /// More variables for the template, such as `enable_thinking`.
+    /// Whether a model that can do either should reason first; its own choice where none is given.
+    pub enable_thinking: Option<bool>,
+    /// How much a model should reason that knows degrees: `low`, `medium`, `high`.
+    pub reasoning_effort: Option<String>,
+    /// More variables for the template: at most 64 KiB as JSON, and 64 levels deep.
     pub extra: Map<String, serde_json::Value>,
     /// The time as the template should see it; a fixed day where none is given.
     pub now: Option<Moment>,
@@ -58,17 +67,17 @@ impl Template {
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(RECURSION_MAX);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        teach(&mut environment);
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", to_json);
-        // Templates ask this of `tools`; in Python `none` cannot be iterated.
         environment
-            .add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
-        environment
-            .add_template_owned(NAME, without_generation(source))
+            .add_template_owned(NAME, prepare(source))
             .map_err(|error| Error::Invalid(describe(&error)))?;
-        Ok(Template { environment, bos: bos.to_owned(), eos: eos.to_owned() })
+        let dialect = Dialect::detect(Some(source), "");
+        let (bos, eos) = (bos.to_owned(), eos.to_owned());
+        let mut template = Template { environment, bos, eos, dialect, manner: Manner::default() };
+        template.manner = template.find_manner(source);
+        Ok(template)
     }
 
     /// ChatML, for models that bring no template.
@@ -80,30 +89,65 @@ impl Template {
         Template::new(CHATML, "", "").expect("hob's own template is valid")
     }
 
+    /// The template for a model that brings none, and its name, for a warning. The tokens of its
+    /// vocabulary say which it was trained with; ChatML where they say nothing.
+    ///
+    /// # Panics
+    /// Never: the templates are hob's own and tested.
+    pub fn default_for(
+        has_token: impl Fn(&str) -> bool,
+        bos: &str,
+        eos: &str,
+    ) -> (Template, &'static str) {
+        let found = DEFAULTS.iter().find(|(_, token, _)| has_token(token));
+        let (name, source) = found.map_or(("chatml", CHATML), |(name, _, source)| (name, source));
+        (Template::new(source, bos, eos).expect("hob's own template is valid"), name)
+    }
+
+    /// Whether the template knows no system role; system messages then begin the next question.
+    #[must_use]
+    pub fn merges_system(&self) -> bool {
+        self.manner.merge_system
+    }
+
+    /// How the model that the template was made for writes reasoning and calls.
+    #[must_use]
+    pub fn dialect(&self) -> &'static Dialect {
+        self.dialect
+    }
+
     /// The prompt for a conversation.
     ///
     /// # Errors
     /// When the template refuses the messages or fails.
     pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String> {
-        let mut context = options.extra.clone();
-        context.insert("messages".to_owned(), messages.iter().map(as_json).collect());
-        context.insert("add_generation_prompt".to_owned(), options.add_generation_prompt.into());
-        context.insert("bos_token".to_owned(), self.bos.clone().into());
-        context.insert("eos_token".to_owned(), self.eos.clone().into());
-        // Hugging Face always passes these two, and `none` where there are none.
-        context.insert("tools".to_owned(), options.tools.clone().unwrap_or_default());
-        context.entry("documents").or_insert(serde_json::Value::Null);
+        let extra = serde_json::Value::Object(options.extra.clone());
+        check_value("the template's variables", &extra, EXTRA_BYTES_MAX).map_err(Error::Request)?;
+        if let Some(tools) = &options.tools {
+            Tools::new(tools)?;
+        }
+        self.run(messages::to_json(messages, self.manner)?, options, (FUEL, OUTPUT_BYTES_MAX))
+    }
+
+    fn run(
+        &self,
+        messages: serde_json::Value,
+        options: &RenderOptions,
+        (fuel, bytes_max): (u64, usize),
+    ) -> Result<String> {
         let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
         let now = options.now.unwrap_or_default();
         environment.add_function("strftime_now", move |format: &str| now.format(format));
+        let context = self.context(messages, options, now);
         let template = environment.get_template(NAME).expect("compiled by `new`");
-        let mut output = Output::default();
+        let mut output = Output::new(bytes_max);
         let rendered = template.render_captured_to(Value::from(Serde(&context)), &mut output);
         let failed = rendered.map(|_| ()).err();
         match failed {
             None => Ok(output.into_text()),
             Some(_) if output.overflowed => {
-                let what = format!("makes more than {OUTPUT_BYTES_MAX} bytes");
+                let what = format!("makes more than {bytes_max} bytes");
                 Err(Error::TooLarge(what))
             }
             Some(error) => match error.detail().and_then(|words| words.strip_prefix(REFUSED)) {
@@ -111,6 +155,77 @@ impl Template {
                 None => Err(Error::Failed(describe(&error))),
             },
         }
+    }
+
+    fn context(
+        &self,
+        messages: serde_json::Value,
+        options: &RenderOptions,
+        now: Moment,
+    ) -> Map<String, serde_json::Value> {
+        let mut context = Map::new();
+        if let Some(thinking) = options.enable_thinking {
+            // The names in use: Qwen's and most others', then DeepSeek's and Granite's.
+            context.insert("enable_thinking".to_owned(), thinking.into());
+            context.insert("thinking".to_owned(), thinking.into());
+        }
+        if let Some(effort) = &options.reasoning_effort {
+            context.insert("reasoning_effort".to_owned(), effort.as_str().into());
+        }
+        // FireFunction wants these two as texts.
+        let functions = options.tools.as_ref().map_or_else(String::new, json::dumps);
+        context.insert("functions".to_owned(), functions.into());
+        context.insert("datetime".to_owned(), now.format("%Y-%m-%d %H:%M:%S").into());
+        context.extend(options.extra.clone());
+        context.insert("messages".to_owned(), messages);
+        context.insert("add_generation_prompt".to_owned(), options.add_generation_prompt.into());
+        context.insert("bos_token".to_owned(), self.bos.clone().into());
+        context.insert("eos_token".to_owned(), self.eos.clone().into());
+        // Hugging Face always passes these two, and `none` where there are none.
+        context.insert("tools".to_owned(), options.tools.clone().unwrap_or_default());
+        context.entry("documents").or_insert(serde_json::Value::Null);
+        context
+    }
+
+    /// Asks the template what it makes of content and of arguments: each is read in one form only
+    /// by some, and what they do with the other is wrong without a word.
+    fn find_manner(&self, source: &str) -> Manner {
+        const NEEDLE: &str = "needle";
+        let options = RenderOptions { add_generation_prompt: true, ..RenderOptions::default() };
+        let bounds = (PROBE_FUEL, PROBE_BYTES_MAX);
+        let render = |messages| self.run(messages, &options, bounds).unwrap_or_default();
+        let question = |content| json!([{ "role": "user", "content": content }]);
+        let parts = !render(question(json!(NEEDLE))).contains(NEEDLE)
+            && render(question(json!([{ "type": "text", "text": NEEDLE }]))).contains(NEEDLE);
+        let content = |text: &str| {
+            if parts { json!([{ "type": "text", "text": text }]) } else { json!(text) }
+        };
+        let user = json!({ "role": "user", "content": content("question") });
+        let system = json!({ "role": "system", "content": content(NEEDLE) });
+        let merge_system = !render(json!([system, user])).contains(NEEDLE)
+            && render(json!([user])).contains("question");
+        let called = |arguments| {
+            let function = json!({ "name": "tool", "arguments": arguments });
+            let calls = json!([{ "id": "call00001", "type": "function", "function": function }]);
+            render(json!([
+                user,
+                { "role": "assistant", "content": content(""), "tool_calls": calls },
+            ]))
+        };
+        let object = called(json!({ NEEDLE: 1 }));
+        // An object that is printed as it stands comes out as Python's, not as JSON.
+        let object_is_right = object.contains(NEEDLE) && !object.contains("'needle'");
+        let argument_text =
+            !object_is_right && called(json!("{\"needle\": 1}")).contains("{\"needle\": 1}");
+        let key = |key: &'static str| {
+            [format!(".{key}"), format!("'{key}'"), format!("\"{key}\"")]
+                .iter()
+                .any(|text| source.contains(text))
+        };
+        let keys = ["reasoning_content", "reasoning", "thinking"];
+        let reasoning_key = keys.into_iter().find(|name| key(name)).unwrap_or(keys[0]);
+        let short_ids = self.dialect.short_ids();
+        Manner { parts, argument_text, short_ids, merge_system, reasoning_key }
     }
 }
 
@@ -122,20 +237,4 @@ fn describe(error: &minijinja::Error) -> String {
 
 fn raise_exception(words: &str) -> std::result::Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSED}{words}")))
-}
-
-/// A message with the fields it has: templates ask `if message.tool_calls`.
-fn as_json(message: &Message) -> serde_json::Value {
-    let mut value = json!({ "role": message.role, "content": message.content });
-    let optional = [
-        ("tool_calls", message.tool_calls.clone()),
-        ("tool_call_id", message.tool_call_id.clone().map(Into::into)),
-        ("name", message.name.clone().map(Into::into)),
-    ];
-    for (key, field) in optional {
-        if let Some(field) = field {
-            value[key] = field;
-        }
-    }
-    value
 }

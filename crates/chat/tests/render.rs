@@ -124,3 +124,164 @@ fn tools_and_their_calls_pass_through() {
     let text = template.render(&messages, &options).expect("renders");
     assert_eq!(text, r#"weather|user;assistant={"city": "Köln", "days": 2};tool#c1 weather;"#);
 }
+
+#[test]
+fn a_default_is_chosen_by_the_vocabulary_and_named() {
+    let conversation = [
+        Message::new("system", "Be short."),
+        Message::new("user", "Hello"),
+        Message::new("assistant", "Hi"),
+        Message::new("user", "Why?"),
+    ];
+    for (token, name, wanted) in [
+        (
+            "<|start_header_id|>",
+            "llama3",
+            "<s><|start_header_id|>system<|end_header_id|>\n\nBe short.<|eot_id|>\
+             <|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|>\
+             <|start_header_id|>assistant<|end_header_id|>\n\nHi<|eot_id|>\
+             <|start_header_id|>user<|end_header_id|>\n\nWhy?<|eot_id|>\
+             <|start_header_id|>assistant<|end_header_id|>\n\n",
+        ),
+        (
+            "<start_of_turn>",
+            "gemma",
+            "<s><start_of_turn>user\nBe short.\n\nHello<end_of_turn>\n\
+             <start_of_turn>model\nHi<end_of_turn>\n<start_of_turn>user\nWhy?<end_of_turn>\n\
+             <start_of_turn>model\n",
+        ),
+        ("[INST]", "mistral", "<s>[INST] Be short.\n\nHello [/INST]Hi</s>[INST] Why? [/INST]"),
+        (
+            "nothing",
+            "chatml",
+            "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n\
+             <|im_start|>assistant\nHi<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n\
+             <|im_start|>assistant\n",
+        ),
+    ] {
+        let (template, found) = Template::default_for(|text| text == token, "<s>", "</s>");
+        assert_eq!(found, name);
+        assert_eq!(template.render(&conversation, &open()), Ok(wanted.to_owned()), "{name}");
+        assert!(!template.merges_system(), "{name} says what the system says");
+    }
+}
+
+/// A conversation with a call, its arguments in the given form.
+fn with_call(arguments: serde_json::Value, id: &str) -> Vec<Message> {
+    let function = serde_json::json!({ "name": "f", "arguments": arguments });
+    let calls = serde_json::json!([{ "id": id, "type": "function", "function": function }]);
+    vec![
+        Message::new("user", "?"),
+        Message { tool_calls: Some(calls), ..Message::new("assistant", "") },
+        Message { tool_call_id: Some(id.to_owned()), ..Message::new("tool", "x") },
+    ]
+}
+
+#[test]
+fn arguments_come_as_the_template_wants_them() {
+    let each = "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}";
+    let end = "{% endfor %}{% endfor %}";
+    let as_object = format!("{each}{{{{ c.function.arguments | tojson }}}}{end}");
+    let as_text = format!("{each}{{{{ '' + c.function.arguments }}}}{end}");
+    let shown = format!("{each}{{{{ c.function.arguments }}}}{end}");
+    let (object, text) = (serde_json::json!({ "a": 1 }), serde_json::json!("{\"a\": 1}"));
+    for source in [&as_object, &as_text, &shown] {
+        let template = Template::new(source, "", "").expect("valid");
+        for arguments in [&object, &text] {
+            let messages = with_call(arguments.clone(), "c");
+            let found = template.render(&messages, &RenderOptions::default());
+            assert_eq!(found, Ok("?{\"a\": 1}x".to_owned()), "{source} with {arguments}");
+        }
+        let wrong = with_call(serde_json::json!("no"), "c");
+        let error = template.render(&wrong, &RenderOptions::default()).expect_err("wrong");
+        let words = "message 1: the arguments of the call of `f` are no JSON object";
+        assert_eq!(error.to_string(), words);
+    }
+}
+
+#[test]
+fn ids_fit_mistral_and_stay_together() {
+    let source = "[TOOL_CALLS]{% for m in messages %}{% for c in m.tool_calls or [] %}\
+                  {{ c.id }}{% endfor %}={{ m.tool_call_id }};{% endfor %}";
+    let template = Template::new(source, "", "").expect("valid");
+    let render = |id: &str| {
+        let messages = with_call(serde_json::json!({}), id);
+        template.render(&messages, &RenderOptions::default()).expect("renders")
+    };
+    assert_eq!(render("abcdefgh1"), "[TOOL_CALLS]=;abcdefgh1=;=abcdefgh1;");
+    let long = render("call_of_another_model");
+    let id = &long["[TOOL_CALLS]=;".len()..][..9];
+    assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{long}");
+    assert_eq!(long, format!("[TOOL_CALLS]=;{id}=;={id};"));
+}
+
+#[test]
+fn a_system_message_is_never_dropped() {
+    let source = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}\
+                  {% endif %}{{ m.role }}: {{ m.content }};{% endfor %}";
+    let template = Template::new(source, "", "").expect("valid");
+    assert!(template.merges_system());
+    let messages = [Message::new("system", "Be short."), Message::new("user", "Hello")];
+    let text = template.render(&messages, &RenderOptions::default()).expect("renders");
+    assert_eq!(text, "user: Be short.\nHello;");
+}
+
+#[test]
+fn reasoning_and_wishes_reach_the_template() {
+    let source = "{{ enable_thinking }}{{ reasoning_effort }}{{ custom }}\
+                  {% for m in messages %}{{ m.thinking }}{% endfor %}";
+    let thought =
+        Message { reasoning_content: Some("Hm.".to_owned()), ..Message::new("assistant", "x") };
+    let mut options = RenderOptions {
+        enable_thinking: Some(false),
+        reasoning_effort: Some("low".to_owned()),
+        ..RenderOptions::default()
+    };
+    options.extra.insert("custom".to_owned(), 7.into());
+    let template = Template::new(source, "", "").expect("valid");
+    assert_eq!(template.render(&[thought], &options), Ok("Falselow7Hm.".to_owned()));
+}
+
+#[test]
+fn what_a_request_brings_is_bounded_and_named() {
+    let template = Template::chatml();
+    let deep = (0..99).fold(serde_json::Value::Null, |value, _| serde_json::json!([value]));
+    let tool = serde_json::json!({ "type": "function", "function": { "name": "f" } });
+    let long = serde_json::json!({ "name": "f", "description": "x".repeat(2 << 20) });
+    for (tools, words) in [
+        (serde_json::json!({}), "the tools must be a list"),
+        (serde_json::json!([{}]), "the tools lack a `name` at number 0"),
+        (serde_json::json!([tool, { "name": "f", "parameters": deep }]), "deeper than 64"),
+        (vec![tool.clone(); 257].into(), "the tools are 257; 256 are the most"),
+        (serde_json::json!([long]), "1048576 are the most"),
+    ] {
+        let options = RenderOptions { tools: Some(tools), ..RenderOptions::default() };
+        let error = template.render(&[], &options).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    for (value, words) in [(deep, "deeper than 64"), ("x".repeat(70_000).into(), "65536 are")] {
+        let mut options = RenderOptions::default();
+        options.extra.insert("custom".to_owned(), value);
+        let error = template.render(&[], &options).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn content_is_text_and_nothing_else_passes() {
+    let check = |content: serde_json::Value, wanted: Result<&str, &str>| {
+        let found = Message::content_text(&content).map_err(|error| error.to_string());
+        assert_eq!(found.as_deref().map_err(String::as_str), wanted, "{content}");
+    };
+    check(serde_json::json!(null), Ok(""));
+    check(serde_json::json!("a"), Ok("a"));
+    let text = serde_json::json!({ "type": "text", "text": "a" });
+    check(serde_json::json!([text, text]), Ok("aa"));
+    check(
+        serde_json::json!([text, { "type": "image_url" }]),
+        Err("parts of type `image_url` are not supported: send text"),
+    );
+    check(serde_json::json!([{ "type": "text" }]), Err("a text part has no `text`"));
+    check(serde_json::json!([7]), Err("a part of the content has no `type`"));
+    check(serde_json::json!(7), Err("`content` must be a text or a list of text parts"));
+}

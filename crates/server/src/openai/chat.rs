@@ -126,6 +126,7 @@ fn message(item: &Value) -> Result<Message, String> {
         tool_calls,
         tool_call_id: text("tool_call_id"),
         name: text("name"),
+        reasoning_content: text("reasoning_content").or_else(|| text("reasoning")),
     })
 }
 

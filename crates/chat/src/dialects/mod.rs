@@ -1,0 +1,153 @@
+//! How families of models write reasoning and calls: a row a family. The template's text says which
+//! row it is; without a template the architecture does.
+
+mod chatml;
+mod command_r;
+mod deepseek;
+mod gemma;
+mod generic;
+mod granite;
+mod harmony;
+mod llama3;
+mod mistral;
+mod qwen3_coder;
+mod seed_oss;
+
+use serde_json::Value;
+
+use crate::parser::{Shape, harmony_call_begin};
+use crate::tools::Tool;
+
+/// The dialects, by name.
+pub const DIALECTS: &[&Dialect] = &[
+    &chatml::CHATML,
+    &command_r::COMMAND_R,
+    &deepseek::DEEPSEEK,
+    &gemma::GEMMA,
+    &generic::GENERIC,
+    &granite::GRANITE,
+    &harmony::HARMONY,
+    &llama3::LLAMA3,
+    &mistral::MISTRAL,
+    &qwen3_coder::QWEN3_CODER,
+    &seed_oss::SEED_OSS,
+];
+
+/// How a family of models writes reasoning and calls.
+#[derive(Debug)]
+pub struct Dialect {
+    /// Its name, lower case.
+    pub name: &'static str,
+    /// A template is of this dialect where it has all texts of one of these sets.
+    pub(crate) signs: &'static [&'static [&'static str]],
+    /// And none of these.
+    pub(crate) never: &'static [&'static str],
+    /// GGUF architectures that speak it when there is no template.
+    pub(crate) architectures: &'static [&'static str],
+    /// What stands around reasoning.
+    pub(crate) reasoning: &'static [Tag],
+    /// How calls are written.
+    pub(crate) calls: &'static [Form],
+    /// What may stand around one or several calls: what opens and what closes.
+    pub(crate) wrappers: &'static [(&'static str, &'static str)],
+    /// Markers that mean nothing to a reader.
+    pub(crate) dropped: &'static [&'static str],
+    /// Whether an answer consists of messages with channels, as gpt-oss's do.
+    pub(crate) channels: bool,
+    /// Whether a call inside the reasoning is meant and ends it.
+    pub(crate) calls_end_reasoning: bool,
+}
+
+/// What stands around reasoning.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Tag {
+    pub(crate) open: &'static str,
+    pub(crate) close: &'static str,
+    /// Whether it counts anywhere; else only before the first word, as people write about tags.
+    pub(crate) anywhere: bool,
+}
+
+/// How a call is written.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Form {
+    /// What begins it; empty where it stands first, without a marker.
+    pub(crate) start: &'static str,
+    pub(crate) shape: Shape,
+    /// What ends it; it may be missing at the end of an answer.
+    pub(crate) end: &'static str,
+    /// Whether the start says for certain that a call is meant. Where it does not, only the name of
+    /// a tool that was offered makes it one, and all else is plain content.
+    pub(crate) marked: bool,
+    /// The text from the start to the arguments, with `{name}` for the tool's.
+    pub(crate) before: &'static str,
+    /// The text from the arguments to the end.
+    pub(crate) after: &'static str,
+}
+
+/// How a call of one tool is written, for a layer that holds a model to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallSyntax {
+    /// What the model writes when it has decided to call; empty where nothing marks it.
+    pub trigger: &'static str,
+    /// All text from the trigger to the arguments.
+    pub begin: String,
+    /// JSON schema of the arguments, which stand as JSON between `begin` and `end`; none where they
+    /// are not written as JSON.
+    pub schema: Option<Value>,
+    /// All text after the arguments.
+    pub end: &'static str,
+    /// Whether the model may say anything before the trigger: else only `tool_choice` can ask for
+    /// a call, and from the first token on.
+    pub lazy: bool,
+}
+
+impl Dialect {
+    /// The dialect of a model: by its template, or by its architecture where it has none.
+    #[must_use]
+    pub fn detect(template: Option<&str>, architecture: &str) -> &'static Dialect {
+        let found = match template {
+            Some(template) => DIALECTS.iter().find(|dialect| dialect.is_of(template)),
+            None => DIALECTS.iter().find(|dialect| dialect.architectures.contains(&architecture)),
+        };
+        found.copied().unwrap_or(&generic::GENERIC)
+    }
+
+    fn is_of(&self, template: &str) -> bool {
+        let all = |set: &&[&str]| set.iter().all(|text| template.contains(text));
+        self.signs.iter().any(all) && !self.never.iter().any(|text| template.contains(text))
+    }
+
+    /// How a call of a tool is written: the first of the dialect's forms.
+    #[must_use]
+    pub fn call_syntax(&self, tool: &Tool) -> CallSyntax {
+        if self.channels {
+            return CallSyntax {
+                trigger: "<|channel|>commentary to=",
+                begin: harmony_call_begin(&tool.name),
+                schema: Some(tool.parameters.clone()),
+                end: "<|call|>",
+                lazy: true,
+            };
+        }
+        let form = &self.calls[0];
+        let json = !matches!(form.shape, Shape::Functions | Shape::Dict | Shape::PythonCalls);
+        CallSyntax {
+            trigger: form.start,
+            begin: form.before.replace("{name}", &tool.name),
+            schema: json.then(|| tool.parameters.clone()),
+            end: form.after,
+            lazy: form.marked,
+        }
+    }
+
+    /// Whether ids must be nine letters and digits, as Mistral's templates want them.
+    pub(crate) fn short_ids(&self) -> bool {
+        self.name == mistral::MISTRAL.name
+    }
+
+    /// The dialects that a template shows: one at most, where the rows are right.
+    #[must_use]
+    pub fn candidates(template: &str) -> Vec<&'static str> {
+        DIALECTS.iter().filter(|row| row.is_of(template)).map(|row| row.name).collect()
+    }
+}
