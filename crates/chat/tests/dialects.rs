@@ -57,6 +57,31 @@ fn dialects_are_sorted_and_named_once() {
 }
 
 #[test]
+fn what_a_parser_must_see_is_named() {
+    let wanted = ["[ARGS]", "[CALL_ID]", "[THINK]", "[/THINK]", "[TOOL_CALLS]"];
+    let found = dialect("mistral").markers();
+    assert!(wanted.iter().all(|text| found.contains(text)), "{found:?}");
+    assert!(dialect("harmony").markers().contains(&"<|message|>"));
+    assert!(dialect("gemma").markers().contains(&"<|\"|>"));
+}
+
+#[test]
+fn how_a_call_is_written_is_read_again() {
+    let tools = options("").tools;
+    let weather = tools.get("weather").expect("offered");
+    for row in DIALECTS {
+        let syntax = row.call_syntax(weather);
+        if syntax.schema.is_none() {
+            continue;
+        }
+        let text = format!("{}{{\"days\": 3}}{}", syntax.begin, syntax.end);
+        let output = OutputParser::parse(row, options(""), &text);
+        assert_eq!(shown(&output), r#"weather{"days":3}"#, "{}: {text}", row.name);
+        assert!(text.contains(syntax.trigger), "{}: {text}", row.name);
+    }
+}
+
+#[test]
 fn hermes_calls_are_read() {
     check(
         "chatml",

@@ -15,7 +15,7 @@ mod seed_oss;
 
 use serde_json::Value;
 
-use crate::parser::{Shape, harmony_call_begin};
+use crate::parser::{HARMONY_MARKERS, Shape, harmony_call_begin};
 use crate::tools::Tool;
 
 /// The dialects, by name.
@@ -138,6 +138,24 @@ impl Dialect {
             end: form.after,
             lazy: form.marked,
         }
+    }
+
+    /// All texts that its parser must see. Models write most of them as one control token, whose
+    /// text is otherwise shown to nobody.
+    #[must_use]
+    pub fn markers(&self) -> Vec<&'static str> {
+        let mut out: Vec<&'static str> = Vec::new();
+        if self.channels {
+            out.extend(HARMONY_MARKERS);
+        }
+        out.extend(self.reasoning.iter().flat_map(|tag| [tag.open, tag.close]));
+        out.extend(self.calls.iter().flat_map(|form| [form.start, form.end]));
+        out.extend(self.calls.iter().flat_map(|form| form.shape.markers()));
+        out.extend(self.wrappers.iter().flat_map(|(before, after)| [*before, *after]));
+        out.retain(|text| !text.is_empty());
+        out.sort_unstable();
+        out.dedup();
+        out
     }
 
     /// Whether ids must be nine letters and digits, as Mistral's templates want them.

@@ -12,6 +12,9 @@ const CONSTRAIN: &str = "<|constrain|>";
 const MESSAGE: &str = "<|message|>";
 /// What ends a message.
 const ENDS: &[&str] = &["<|end|>", "<|call|>", "<|return|>", START, CHANNEL];
+/// All tokens that the format is made of.
+pub(crate) const MARKERS: [&str; 7] =
+    [START, CHANNEL, CONSTRAIN, MESSAGE, "<|end|>", "<|call|>", "<|return|>"];
 /// Longest header, in bytes: a channel, a recipient and a format are short.
 const HEADER_BYTES_MAX: usize = 1024;
 

@@ -41,7 +41,7 @@ struct Reader<'a> {
 }
 
 /// Quotes of texts that are no quotes: special tokens.
-const QUOTES: &[&str] = &["<|\"|>", "<escape>"];
+pub(crate) const QUOTES: &[&str] = &["<|\"|>", "<escape>"];
 
 impl<'a> Reader<'a> {
     fn space(&mut self) {

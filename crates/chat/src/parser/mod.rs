@@ -12,7 +12,7 @@ mod payload;
 mod scan;
 
 pub(crate) use events::call_id;
-pub(crate) use harmony::call_begin as harmony_call_begin;
+pub(crate) use harmony::{MARKERS as HARMONY_MARKERS, call_begin as harmony_call_begin};
 pub(crate) use payload::{Shape, arguments_object};
 
 pub use events::{Output, OutputEvent, ToolCall};

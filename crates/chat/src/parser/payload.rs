@@ -29,6 +29,22 @@ pub(crate) enum Shape {
     PythonTag,
 }
 
+impl Shape {
+    /// Markers inside a call.
+    pub(crate) fn markers(self) -> &'static [&'static str] {
+        match self {
+            Shape::Mistral => &[ARGS, CALL_ID],
+            Shape::DeepSeek => &[DEEPSEEK_SEPARATOR],
+            Shape::Dict => literal::QUOTES,
+            Shape::Functions
+            | Shape::NameAndJson
+            | Shape::Object
+            | Shape::PythonCalls
+            | Shape::PythonTag => &[],
+        }
+    }
+}
+
 /// How far the beginning of a call says what it is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Head {
