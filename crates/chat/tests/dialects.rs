@@ -300,6 +300,30 @@ fn gemma_and_granite_calls_are_read() {
 }
 
 #[test]
+fn glm_and_kimi_calls_are_read() {
+    let key = |key: &str, value: &str| {
+        format!("<arg_key>{key}</arg_key>\n<arg_value>{value}</arg_value>\n")
+    };
+    let call = format!("<tool_call>weather\n{}{}</tool_call>", key("city", "4"), key("days", "4"));
+    check(
+        "glm4",
+        &[
+            ("<think>", &format!("Hm</think>\n{call}"), r#"r:"Hm" weather{"city":"4","days":4}"#),
+            ("", "<tool_call>weather</tool_call>\nb", r#"c:"b" weather{}"#),
+            (
+                "",
+                "<tool_call>weather\nno</tool_call>",
+                r#"c:"<tool_call>weather\nno</tool_call>" flagged 1"#,
+            ),
+        ],
+    );
+    let call = "<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:3\
+                <|tool_call_argument_begin|>{\"days\": 4}<|tool_call_end|><|tool_calls_section_end|>";
+    check("kimi_k2", &[("", &format!("a{call}"), r#"c:"a" weather{"days":4}"#)]);
+    assert_eq!(parse("kimi_k2", "", call).tool_calls[0].id, "functions.weather:3");
+}
+
+#[test]
 fn without_tools_nothing_is_a_call() {
     let text = "<tool_call>{\"name\": \"weather\", \"arguments\": {}}</tool_call>";
     let output = OutputParser::parse(dialect("chatml"), ParseOptions::default(), text);
@@ -416,6 +440,16 @@ const PIECES: &[&str] = &[
     "<|START_THINKING|>",
     "<|END_THINKING|>",
     "<|tool_call|>",
+    "<arg_key>#</arg_key>",
+    "<arg_value>#</arg_value>",
+    "<arg_value>",
+    "</arg_value>",
+    "<|tool_calls_section_begin|>",
+    "<|tool_calls_section_end|>",
+    "<|tool_call_begin|>",
+    "functions.weather:0",
+    "<|tool_call_argument_begin|>",
+    "<|tool_call_end|>",
     "Here is my thought process:",
     "Here is my response:",
     "<response>",

@@ -167,7 +167,7 @@ fn a_default_is_chosen_by_the_vocabulary_and_named() {
 }
 
 /// A conversation with a call, its arguments in the given form.
-fn with_call(arguments: serde_json::Value, id: &str) -> Vec<Message> {
+fn with_call(arguments: &serde_json::Value, id: &str) -> Vec<Message> {
     let function = serde_json::json!({ "name": "f", "arguments": arguments });
     let calls = serde_json::json!([{ "id": id, "type": "function", "function": function }]);
     vec![
@@ -188,11 +188,11 @@ fn arguments_come_as_the_template_wants_them() {
     for source in [&as_object, &as_text, &shown] {
         let template = Template::new(source, "", "").expect("valid");
         for arguments in [&object, &text] {
-            let messages = with_call(arguments.clone(), "c");
+            let messages = with_call(arguments, "c");
             let found = template.render(&messages, &RenderOptions::default());
             assert_eq!(found, Ok("?{\"a\": 1}x".to_owned()), "{source} with {arguments}");
         }
-        let wrong = with_call(serde_json::json!("no"), "c");
+        let wrong = with_call(&serde_json::json!("no"), "c");
         let error = template.render(&wrong, &RenderOptions::default()).expect_err("wrong");
         let words = "message 1: the arguments of the call of `f` are no JSON object";
         assert_eq!(error.to_string(), words);
@@ -205,7 +205,7 @@ fn ids_fit_mistral_and_stay_together() {
                   {{ c.id }}{% endfor %}={{ m.tool_call_id }};{% endfor %}";
     let template = Template::new(source, "", "").expect("valid");
     let render = |id: &str| {
-        let messages = with_call(serde_json::json!({}), id);
+        let messages = with_call(&serde_json::json!({}), id);
         template.render(&messages, &RenderOptions::default()).expect("renders")
     };
     assert_eq!(render("abcdefgh1"), "[TOOL_CALLS]=;abcdefgh1=;=abcdefgh1;");

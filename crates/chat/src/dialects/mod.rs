@@ -6,8 +6,10 @@ mod command_r;
 mod deepseek;
 mod gemma;
 mod generic;
+mod glm4;
 mod granite;
 mod harmony;
+mod kimi_k2;
 mod llama3;
 mod mistral;
 mod qwen3_coder;
@@ -25,8 +27,10 @@ pub const DIALECTS: &[&Dialect] = &[
     &deepseek::DEEPSEEK,
     &gemma::GEMMA,
     &generic::GENERIC,
+    &glm4::GLM4,
     &granite::GRANITE,
     &harmony::HARMONY,
+    &kimi_k2::KIMI_K2,
     &llama3::LLAMA3,
     &mistral::MISTRAL,
     &qwen3_coder::QWEN3_CODER,
@@ -130,7 +134,10 @@ impl Dialect {
             };
         }
         let form = &self.calls[0];
-        let json = !matches!(form.shape, Shape::Functions | Shape::Dict | Shape::PythonCalls);
+        let json = !matches!(
+            form.shape,
+            Shape::Functions | Shape::KeysAndValues | Shape::Dict | Shape::PythonCalls
+        );
         CallSyntax {
             trigger: form.start,
             begin: form.before.replace("{name}", &tool.name),

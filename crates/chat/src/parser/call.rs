@@ -154,6 +154,8 @@ impl Call {
             Shape::DeepSeek => payload::deepseek_head(text, last),
             Shape::NameAndJson => payload::named_head(text, last),
             Shape::Functions => payload::functions_head(text, last),
+            Shape::KeysAndValues => payload::keys_head(text, last),
+            Shape::Kimi => payload::kimi_head(text, last),
             Shape::Dict | Shape::PythonCalls | Shape::PythonTag => Head::UpToEnd,
         };
         let known = |name: &str| self.form.marked || tools.get(name).is_some();
@@ -197,12 +199,13 @@ impl Call {
         (tools, last): (&Tools, bool),
         sink: &mut Sink,
     ) -> Turn {
-        const OPEN: &str = "<parameter=";
-        const CLOSE: &str = "</parameter>";
+        let keys = self.form.shape == Shape::KeysAndValues;
+        let (open, close) =
+            if keys { ("<arg_key>", "</arg_value>") } else { ("<parameter=", "</parameter>") };
         this.at = self.raw.len() - self.raw[this.at..].trim_start().len();
         let (at, index) = (this.at, this.index);
         let rest = &self.raw[at..];
-        match (begins(rest, self.form.end, last), begins(rest, OPEN, last)) {
+        match (begins(rest, self.form.end, last), begins(rest, open, last)) {
             (Begins::Yes, _) => {
                 sink.arguments(index, if this.count == 0 { "{}" } else { "}" });
                 sink.end(index);
@@ -214,20 +217,30 @@ impl Call {
             (_, Begins::No) => return self.broken(at, Some(index)),
             (Begins::No, Begins::Yes) => {}
         }
-        let from = this.searched.max(at + OPEN.len());
-        let Some(found) = self.raw[from..].find(CLOSE) else {
-            let again = self.raw.len().saturating_sub(CLOSE.len()).max(from);
+        let from = this.searched.max(at + open.len());
+        let Some(found) = self.raw[from..].find(close) else {
+            let again = self.raw.len().saturating_sub(close.len()).max(from);
             this.searched = self.raw.floor_char_boundary(again);
             return self.wait(Phase::Parameters(this));
         };
-        let inner = &self.raw[at + OPEN.len()..from + found];
-        let (key, value) = inner.split_once('>').unwrap_or((inner, ""));
+        let inner = &self.raw[at + open.len()..from + found];
+        let (key, value) = if keys {
+            let parts = inner.split_once("</arg_key>");
+            let parts = parts.and_then(|(key, value)| {
+                Some((key, value.trim_start().strip_prefix("<arg_value>")?))
+            });
+            let Some(parts) = parts else { return self.broken(at, Some(index)) };
+            parts
+        } else {
+            inner.split_once('>').unwrap_or((inner, ""))
+        };
         // A value on lines of its own has them for show; one on the tag's line has none to lose.
-        let shown = value.strip_prefix('\n').map(|value| value.strip_suffix('\n').unwrap_or(value));
+        let shown = value.strip_prefix('\n').filter(|_| !keys);
+        let shown = shown.map(|value| value.strip_suffix('\n').unwrap_or(value));
         let json = payload::typed_value(tools, &this.tool, key.trim(), shown.unwrap_or(value));
         let comma = if this.count == 0 { "{" } else { ", " };
         sink.arguments(index, &format!("{comma}{}: {json}", Value::from(key.trim())));
-        this.at = from + found + CLOSE.len();
+        this.at = from + found + close.len();
         this.searched = this.at;
         this.count += 1;
         Turn::Next(Phase::Parameters(this))

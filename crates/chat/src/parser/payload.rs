@@ -21,6 +21,10 @@ pub(crate) enum Shape {
     NameAndJson,
     /// `name>` and `<parameter=key>value</parameter>` each.
     Functions,
+    /// `name`, and `<arg_key>key</arg_key><arg_value>value</arg_value>` each.
+    KeysAndValues,
+    /// `functions.name:0<|tool_call_argument_begin|>{..}`.
+    Kimi,
     /// `call:name{key:value}` up to the end marker.
     Dict,
     /// `name(key=value)`, on a line each, up to the end marker.
@@ -35,6 +39,8 @@ impl Shape {
         match self {
             Shape::Mistral => &[ARGS, CALL_ID],
             Shape::DeepSeek => &[DEEPSEEK_SEPARATOR],
+            Shape::KeysAndValues => &["<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"],
+            Shape::Kimi => &[KIMI_SEPARATOR],
             Shape::Dict => literal::QUOTES,
             Shape::Functions
             | Shape::NameAndJson
@@ -271,6 +277,33 @@ pub(crate) fn functions_head(text: &str, last: bool) -> Head {
     }
 }
 
+/// Reads a name before keys and values.
+pub(crate) fn keys_head(text: &str, last: bool) -> Head {
+    let body = text.trim_start();
+    let at = text.len() - body.len();
+    match name_before(body, &["\n", "<arg_key>", "</tool_call>"], last) {
+        Ok((name, _)) => Head::Parameters { name: name.to_owned(), at: at + name.len() },
+        Err(Stop::More) => Head::More,
+        Err(Stop::Other) => Head::Broken,
+    }
+}
+
+const KIMI_SEPARATOR: &str = "<|tool_call_argument_begin|>";
+
+/// Reads Kimi K2's id, which holds the name.
+pub(crate) fn kimi_head(text: &str, last: bool) -> Head {
+    let body = text.trim_start();
+    let (id, _) = match name_before(body, &[KIMI_SEPARATOR], last) {
+        Ok(found) => found,
+        Err(Stop::More) => return Head::More,
+        Err(Stop::Other) => return Head::Broken,
+    };
+    let name = id.strip_prefix("functions.").unwrap_or(id);
+    let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
+    let at = text.len() - body.len() + id.len() + KIMI_SEPARATOR.len();
+    arguments_head(text, at, last, (Some(id.to_owned()), name))
+}
+
 const DEEPSEEK_SEPARATOR: &str = "<｜tool▁sep｜>";
 const FENCE: &str = "```json";
 
@@ -397,6 +430,8 @@ pub(crate) fn calls_up_to_end(shape: Shape, text: &str, tools: &Tools) -> Option
         Shape::Object
         | Shape::Mistral
         | Shape::DeepSeek
+        | Shape::KeysAndValues
+        | Shape::Kimi
         | Shape::NameAndJson
         | Shape::Functions => None,
     }

@@ -289,23 +289,16 @@ const NO_ROW: &[(&str, usize)] = &[
     ("Apertus-8B-Instruct.jinja", 1),
     ("Apriel-1.6-15b-Thinker-fixed.jinja", 2),
     ("CohereForAI-c4ai-command-r-plus-tool_use.jinja", 2),
-    ("GLM-4.6.jinja", 1),
-    ("GLM-4.7-Flash.jinja", 4),
     ("GigaChat3-10B-A1.8B.jinja", 2),
     ("GigaChat3.1-10B-A1.8B.jinja", 2),
-    ("Kimi-K2-Instruct.jinja", 1),
-    ("Kimi-K2-Thinking.jinja", 11),
     ("Kimi-K3.jinja", 9),
     ("LFM2.5-8B-A1B.jinja", 4),
     ("MiniMax-M2.jinja", 2),
     ("MiniMax-M3.jinja", 19),
-    ("Spark2.5.jinja", 4),
     ("deepseek-ai-DeepSeek-V3.2.jinja", 11),
     ("deepseek-ai-DeepSeek-V4-Flash-0731.jinja", 1),
     ("deepseek-ai-DeepSeek-V4.jinja", 6),
-    ("inclusionai-ling-3.0-flash.jinja", 18),
     ("meetkai-functionary-medium-v3.2.jinja", 2),
-    ("moonshotai-Kimi-K2.jinja", 1),
     ("muse-glimmer.jinja", 7),
     ("openbmb-MiniCPM5-1B.jinja", 6),
 ];
@@ -317,6 +310,11 @@ const DIFFER: &[(&str, usize, &str)] = &[
         "Qwen3.5-4B.jinja",
         15,
         "a tag that the model writes after the prompt has written it is no word",
+    ),
+    (
+        "inclusionai-ling-3.0-flash.jinja",
+        6,
+        "wants the reasoning left in the content, which hob always takes out",
     ),
     ("openai-gpt-oss-120b.jinja", 13, "a call of what was not offered is content, and flagged"),
     ("openai-gpt-oss-120b.jinja", 14, "a call of what was not offered is content, and flagged"),
@@ -372,7 +370,7 @@ fn answers_are_read_as_llama_cpp_expects() {
         "{} cases, {unread} unread, {right} right, left out {left_out:#?}, {no_row:#?}",
         cases.len()
     );
-    assert_eq!(unread, 0);
+    assert_eq!((cases.len(), unread, left_out.values().sum::<usize>()), (415, 0, 86));
     let listed: Vec<(String, usize)> =
         DIFFER.iter().map(|(name, number, _)| ((*name).to_owned(), *number)).collect();
     assert_eq!(differ, listed, "the list of what differs is exact; {right} are right");
