@@ -12,6 +12,8 @@ use crate::{Error, Message, Result};
 pub(crate) struct Manner {
     /// Content as a list of parts; else as a text.
     pub(crate) parts: bool,
+    /// No content where there are calls and nothing was said; else an empty text.
+    pub(crate) null_content: bool,
     /// Arguments of calls as a text that holds JSON; else as an object.
     pub(crate) argument_text: bool,
     /// Ids of calls have nine letters and digits.
@@ -62,7 +64,10 @@ fn without_system(messages: &[Message]) -> Vec<Message> {
 }
 
 fn message_json(message: &Message, manner: Manner) -> std::result::Result<Value, String> {
-    let content = if manner.parts {
+    let only_calls = message.content.is_empty() && message.tool_calls.is_some();
+    let content = if only_calls && manner.null_content {
+        Value::Null
+    } else if manner.parts {
         json!([{ "type": "text", "text": message.content }])
     } else {
         Value::from(message.content.as_str())

@@ -204,19 +204,29 @@ impl Template {
         let system = json!({ "role": "system", "content": content(NEEDLE) });
         let merge_system = !render(json!([system, user])).contains(NEEDLE)
             && render(json!([user])).contains("question");
-        let called = |arguments| {
+        let called = |said: serde_json::Value, arguments: serde_json::Value| {
             let function = json!({ "name": "tool", "arguments": arguments });
             let calls = json!([{ "id": "call00001", "type": "function", "function": function }]);
-            render(json!([
-                user,
-                { "role": "assistant", "content": content(""), "tool_calls": calls },
-            ]))
+            render(json!([user, { "role": "assistant", "content": said, "tool_calls": calls }]))
         };
-        let object = called(json!({ NEEDLE: 1 }));
         // An object that is printed as it stands comes out as Python's, not as JSON.
-        let object_is_right = object.contains(NEEDLE) && !object.contains("'needle'");
-        let argument_text =
-            !object_is_right && called(json!("{\"needle\": 1}")).contains("{\"needle\": 1}");
+        let object = |said| {
+            let text = called(said, json!({ NEEDLE: 1 }));
+            text.contains(NEEDLE) && !text.contains("'needle'")
+        };
+        let text = |said| called(said, json!("{\"needle\": 1}")).contains("{\"needle\": 1}");
+        let nothing = || serde_json::Value::Null;
+        let (null_content, argument_text) = if object(content("")) {
+            (false, false)
+        } else if text(content("")) {
+            (false, true)
+        } else if object(nothing()) {
+            (true, false)
+        } else if text(nothing()) {
+            (true, true)
+        } else {
+            (false, false)
+        };
         let key = |key: &'static str| {
             [format!(".{key}"), format!("'{key}'"), format!("\"{key}\"")]
                 .iter()
@@ -225,7 +235,7 @@ impl Template {
         let keys = ["reasoning_content", "reasoning", "thinking"];
         let reasoning_key = keys.into_iter().find(|name| key(name)).unwrap_or(keys[0]);
         let short_ids = self.dialect.short_ids();
-        Manner { parts, argument_text, short_ids, merge_system, reasoning_key }
+        Manner { parts, null_content, argument_text, short_ids, merge_system, reasoning_key }
     }
 }
 

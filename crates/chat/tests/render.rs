@@ -200,6 +200,17 @@ fn arguments_come_as_the_template_wants_them() {
 }
 
 #[test]
+fn calls_are_written_by_templates_that_want_no_content_beside_them() {
+    let source = "{% for m in messages %}{% if m.content is none %}{% for c in m.tool_calls %}\
+                  {{ c.function.arguments | tojson }}{% endfor %}{% else %}{{ m.content }}\
+                  {% endif %}{% endfor %}";
+    let template = Template::new(source, "", "").expect("valid");
+    let messages = with_call(&serde_json::json!({ "a": 1 }), "c");
+    let found = template.render(&messages, &RenderOptions::default());
+    assert_eq!(found, Ok("?{\"a\": 1}x".to_owned()));
+}
+
+#[test]
 fn ids_fit_mistral_and_stay_together() {
     let source = "[TOOL_CALLS]{% for m in messages %}{% for c in m.tool_calls or [] %}\
                   {{ c.id }}{% endfor %}={{ m.tool_call_id }};{% endfor %}";

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use chat::{Dialect, Message, RenderOptions, Template};
+use chat::{Dialect, Error, Message, RenderOptions, Template};
+use serde_json::json;
 
 /// Templates that cannot be rendered yet, with the reason. This list may only shrink.
 const NOT_YET: &[(&str, &str)] = &[];
@@ -97,4 +98,74 @@ fn a_template_is_of_one_dialect_at_most() {
         }
     }
     assert_eq!(generic, GENERIC, "{of:?}");
+}
+
+/// Templates that leave out a part of a conversation with a call, with the reason.
+const SILENT: &[(&str, &str)] = &[
+    ("HuggingFaceTB-SmolLM3-3B.jinja", "does not write calls"),
+    ("LFM2-8B-A1B.jinja", "does not write calls"),
+    ("LFM2.5-Instruct.jinja", "does not write calls"),
+    ("google-gemma-2-2b-it.jinja", "knows no calls, and refuses them"),
+    ("ibm-granite-granite-3.3-2B-Instruct.jinja", "does not write calls"),
+    ("llama-cpp-rwkv-world.jinja", "knows no calls"),
+    ("microsoft-Phi-3.5-mini-instruct.jinja", "knows no calls"),
+    (
+        "mistralai-Mistral-Nemo-Instruct-2407.jinja",
+        "writes the system message only where the last one is a question",
+    ),
+];
+
+/// Templates of the collection without a system role: system messages begin the next question.
+const NO_SYSTEM: &[&str] = &["google-gemma-2-2b-it.jinja"];
+
+#[test]
+fn a_conversation_with_a_call_is_said_whole_by_all_that_know_calls() {
+    let city = json!({ "type": "string", "description": "c" });
+    let tools = json!([{ "type": "function", "function": { "name": "weather", "description": "w",
+        "parameters": { "type": "object", "properties": { "city": city } } } }]);
+    let function = json!({ "name": "weather", "arguments": { "city": "Sevilla" } });
+    let calls = json!([{ "id": "call_000000001", "type": "function", "function": function }]);
+    let messages = [
+        Message::new("system", "Be short."),
+        Message::new("user", "Which?"),
+        Message {
+            tool_calls: Some(calls),
+            reasoning_content: Some("Hm.".to_owned()),
+            ..Message::new("assistant", "")
+        },
+        Message {
+            tool_call_id: Some("call_000000001".to_owned()),
+            name: Some("weather".to_owned()),
+            ..Message::new("tool", "31 degrees")
+        },
+    ];
+    let options = RenderOptions {
+        add_generation_prompt: true,
+        tools: Some(tools),
+        ..RenderOptions::default()
+    };
+    let (mut no_system, mut silent, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, source) in templates() {
+        let template = Template::new(&source, "<s>", "</s>").expect("valid");
+        if template.merges_system() {
+            no_system.push(name.clone());
+        }
+        match template.render(&messages, &options) {
+            Ok(text) if text.contains("weather") && text.contains("Sevilla") => {
+                let bad = ["'city': 'Sevilla'", "{\\\"city", "[object", "Some("];
+                let bad = bad.iter().find(|bad| text.contains(**bad));
+                wrong.extend(bad.map(|bad| format!("{name} writes {bad}: {text}")));
+                if !text.contains("Be short.") || !text.contains("31 degrees") {
+                    silent.push(name);
+                }
+            }
+            Ok(_) => silent.push(name),
+            Err(Error::Refused(_)) => silent.push(name),
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let listed: Vec<&str> = SILENT.iter().map(|(name, _)| *name).collect();
+    assert_eq!(silent, listed, "the list of what loses a part of the conversation is exact");
+    assert_eq!(no_system, NO_SYSTEM);
 }
