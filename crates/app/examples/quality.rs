@@ -95,13 +95,14 @@ fn load(file: &GgufFile, backend: Arc<dyn Backend>, kv_format: KvFormat) -> Resu
         kv_page_len: 32,
         kv_page_count: CHUNK_LEN / 32,
         kv_format,
+        state_slots: 1,
     };
     Ok(Model::load(file, backend, &options, &mut |_, _| {})?)
 }
 
 fn logits(model: &mut Model, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
     let pages: Vec<u32> = (0..16).collect();
-    let spans = [Span { rows: tokens.len(), first_position: 0, pages: &pages }];
+    let spans = [Span { rows: tokens.len(), first_position: 0, pages: &pages, state: 0 }];
     let rows: Vec<u32> = (0..).take(tokens.len()).collect();
     let mut out = Vec::new();
     model.forward(&Batch { tokens, spans: &spans }, &rows, &mut out)?;

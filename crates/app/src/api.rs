@@ -78,6 +78,8 @@ pub struct ModelInfo {
     pub tokenizer: String,
     /// `(layers, width, heads, kv heads, feed-forward)`.
     pub shape: (usize, usize, usize, usize, usize),
+    /// What it is made of, such as `sliding window`; or why it cannot be run.
+    pub blocks: Result<Vec<String>, String>,
     /// Bytes of keys and values for one token of context.
     pub kv_bytes_per_token: u64,
     /// Chat template, as it stands in the file.

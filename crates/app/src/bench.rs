@@ -213,6 +213,7 @@ impl Bench<'_> {
             rows: *rows,
             first_position: *first_position,
             pages: &self.pages[*sequence],
+            state: *sequence,
         };
         let spans: Vec<Span<'_>> = step.parts.iter().map(span).collect();
         let batch = Batch { tokens: &tokens, spans: &spans };

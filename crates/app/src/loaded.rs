@@ -109,6 +109,7 @@ fn wanted(name: &str, file: &GgufFile, options: &LoadOptions) -> Result<Wanted> 
         kv_page_len: PAGE_LEN as usize,
         kv_page_count: page_count(context_len, sequences_max) as usize,
         kv_format: kv_format(backend.name()),
+        state_slots: sequences_max as usize,
     };
     Ok(Wanted { backend, load, context_len, sequences_max })
 }

@@ -35,7 +35,9 @@ pub(crate) fn resident_bytes() -> Option<u64> {
 
 /// Refuses what does not fit, with the bytes.
 pub(crate) fn check(name: &str, need: &model::MemoryNeed, available: Option<u64>) -> Result<()> {
-    let total = need.weights_bytes + need.kv_bytes + need.workspace_bytes;
+    // What is kept of conversations, growing with them or not.
+    let kept = need.kv_bytes + need.state_bytes;
+    let total = need.weights_bytes + kept + need.workspace_bytes;
     let Some(available) = available else { return Ok(()) };
     if total + RESERVE_BYTES <= available {
         return Ok(());
@@ -47,7 +49,7 @@ pub(crate) fn check(name: &str, need: &model::MemoryNeed, available: Option<u64>
              to give: choose a smaller model or quantisation, or a smaller --context",
             gib(total),
             gib(need.weights_bytes),
-            gib(need.kv_bytes),
+            gib(kept),
             gib(need.workspace_bytes),
             gib(available.saturating_sub(RESERVE_BYTES)),
         ),
@@ -87,7 +89,8 @@ mod tests {
     fn a_model_that_does_not_fit_is_refused_with_the_bytes() {
         let need = model::MemoryNeed {
             weights_bytes: 4 << 30,
-            kv_bytes: 1 << 30,
+            kv_bytes: 1 << 29,
+            state_bytes: 1 << 29,
             workspace_bytes: 1 << 28,
         };
         let error = check("big", &need, Some(5 << 30)).expect_err("5.25 GiB in 4.75");

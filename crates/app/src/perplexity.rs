@@ -59,7 +59,7 @@ fn score_chunk(model: &mut Model, tokens: &[u32], sums: &mut Sums) -> Result<()>
         let scored: Vec<usize> = (start.max(first)..end.min(tokens.len() - 1)).collect();
         let rows: Vec<u32> =
             scored.iter().map(|j| u32::try_from(j - start).expect("a step is short")).collect();
-        let spans = [Span { rows: end - start, first_position: start, pages: &pages }];
+        let spans = [Span { rows: end - start, first_position: start, pages: &pages, state: 0 }];
         let batch = Batch { tokens: &tokens[start..end], spans: &spans };
         model.forward(&batch, &rows, &mut logits)?;
         for (row, j) in logits.chunks_exact(vocab_len).zip(scored) {

@@ -38,7 +38,13 @@ pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
         })
         .collect();
     let (layers, d, ..) = shape;
-    let head_dim = d.checked_div(heads).unwrap_or(0);
+    let spec = model::spec(&file);
+    let values = match spec.as_ref().map(model::ModelSpec::kv_shape) {
+        Ok((Some(kv), layers)) => layers * kv.n_kv_heads * (kv.head_dim_k + kv.head_dim_v),
+        Ok((None, _)) => 0,
+        // The usual shape, as well as can be told.
+        Err(_) => layers * kv_heads * d.checked_div(heads).unwrap_or(0) * 2,
+    };
     Ok(ModelInfo {
         model: model.clone(),
         title: metadata.str("general.name")?.map(str::to_owned),
@@ -49,8 +55,9 @@ pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
         context_len: u32::try_from(number("context_length")?).unwrap_or(u32::MAX),
         vocab_len: metadata.strings("tokenizer.ggml.tokens")?.map_or(0, <[String]>::len),
         tokenizer: metadata.str("tokenizer.ggml.model")?.unwrap_or("none").to_owned(),
-        // Keys and values, two bytes each.
-        kv_bytes_per_token: (layers * kv_heads * head_dim * 2 * 2) as u64,
+        blocks: spec.map(|spec| spec.features()).map_err(|error| error.to_string()),
+        // Two bytes each.
+        kv_bytes_per_token: (values * 2) as u64,
         template: metadata.str("tokenizer.chat_template")?.map(str::to_owned),
         metadata: metadata.iter().map(|(key, value)| (key.to_owned(), shown(value))).collect(),
         architecture,

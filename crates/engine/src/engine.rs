@@ -124,6 +124,8 @@ impl Engine {
             queue_len_max: options.queue_len_max,
             step_tokens_max: options.step_tokens_max,
             context_len_max: options.context_len,
+            // A state is of all that came before, and cached pages hold none.
+            shares_prefixes: model.spec().state().0.is_none(),
         };
         let scheduler = Scheduler::new(limits);
         let state = State { scheduler, arrivals: Vec::new(), stopping: false, next_id: 0 };

@@ -192,7 +192,8 @@ fn forward(model: &mut Model, plan: &Plan, logits: &mut Vec<f32>) -> model::Resu
     let mut row = 0;
     for (span, pages) in plan.spans.iter().zip(&pages) {
         let first_position = span.first_position as usize;
-        spans.push(Span { rows: span.tokens.len(), first_position, pages });
+        let state = span.seat as usize;
+        spans.push(Span { rows: span.tokens.len(), first_position, pages, state });
         row += u32::try_from(span.tokens.len()).expect("a step is far shorter than 2^32 tokens");
         if span.wants_token {
             output_rows.push(row - 1);

@@ -161,6 +161,17 @@ impl Metadata {
         })
     }
 
+    /// Truths.
+    ///
+    /// # Errors
+    /// [`Error::KeyType`] when it is none.
+    pub fn bools(&self, key: &str) -> Result<Option<&[bool]>> {
+        self.typed(key, "an array of truths", |value| match value {
+            Value::Array(Array::Bool(v)) => Some(v.as_slice()),
+            _ => None,
+        })
+    }
+
     fn typed<'a, T>(
         &'a self,
         key: &str,

@@ -6,7 +6,8 @@
 use kernels_cpu::{CpuBackend, variants};
 use quant::FormatId;
 use tensor::{
-    Backend, Batch, KvFormat, KvLayout, Result, Rope, RopePairing, Span, Tensor, WeightSource,
+    AttentionRule, Backend, Batch, KvFormat, KvLayout, Result, Rope, RopePairing, Span, Tensor,
+    WeightSource,
 };
 
 const N: usize = 256;
@@ -83,10 +84,10 @@ fn attention(cpu: CpuBackend, rows: usize) -> Result<Run> {
     let (mut q, mut k) = (q, k);
     let mut out = Tensor::host_zeros(rows, N_HEADS * HEAD);
     Ok(Box::new(move || {
-        let spans = [Span { rows, first_position: CONTEXT - rows, pages: &pages }];
+        let spans = [Span { rows, first_position: CONTEXT - rows, pages: &pages, state: 0 }];
         let batch = Batch { tokens: &tokens, spans: &spans };
         cpu.rope_kv_write(&mut kv, 0, (&mut q, &mut k, &v), &rope, &batch)?;
-        cpu.attention(&mut out, &q, (&kv, 0), 0.125, &batch)
+        cpu.attention(&mut out, &q, (&kv, 0), &AttentionRule::causal(0.125), &batch)
     }))
 }
 

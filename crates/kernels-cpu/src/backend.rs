@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quant::FormatId;
 use tensor::{
-    Backend, Batch, Error, KvCache, KvLayout, Result, Rope, Tensor, Weight, WeightSource,
+    AttentionRule, Backend, Batch, DeltaInputs, DeltaNet, Error, Experts, HeadColumns, KvCache,
+    KvLayout, Result, Rope, StateCache, StateLayout, Tensor, Weight, WeightSource,
 };
 
 use crate::activation::Activation;
@@ -16,7 +17,7 @@ use crate::matmul::{self, Matrix};
 use crate::packed::{Packed, packed_bytes};
 use crate::rope::Angles;
 use crate::threads::Pool;
-use crate::{norm, rope};
+use crate::{delta_net, experts, gate, heads, norm, rope};
 
 /// This machine's CPU.
 pub struct CpuBackend {
@@ -31,6 +32,8 @@ pub struct CpuBackend {
 struct Scratch {
     activation: Activation,
     angles: Angles,
+    /// After a delta net's convolution.
+    mixed: Vec<f32>,
 }
 
 impl CpuBackend {
@@ -65,7 +68,7 @@ impl CpuBackend {
         &self.pool
     }
 
-    fn on(&self) -> (Isa, &Pool) {
+    pub(crate) fn on(&self) -> (Isa, &Pool) {
         (self.isa, &self.pool)
     }
 
@@ -134,11 +137,11 @@ fn alike(a: FormatId, b: FormatId) -> bool {
 }
 
 /// A shape error that is only worded when it happens.
-fn fit(fits: bool, wording: impl FnOnce() -> String) -> Result<()> {
+pub(crate) fn fit(fits: bool, wording: impl FnOnce() -> String) -> Result<()> {
     if fits { Ok(()) } else { Err(Error::Shape(wording())) }
 }
 
-fn shape(tensor: &Tensor) -> (usize, usize) {
+pub(crate) fn shape(tensor: &Tensor) -> (usize, usize) {
     (tensor.rows(), tensor.cols())
 }
 
@@ -246,6 +249,14 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn rms_norm_heads(&self, x: &mut Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        let (cols, len) = (x.cols(), scale.cols());
+        vector("scale", scale, len)?;
+        fit(cols.is_multiple_of(len), || format!("x has {cols} columns, the scale {len}"))?;
+        norm::rms_norm_heads(self.on(), (x.host_mut()?, cols), (scale.host()?, eps));
+        Ok(())
+    }
+
     fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
         same_shape(residual, delta)?;
         norm::add(&self.pool, residual.host_mut()?, delta.host()?);
@@ -255,6 +266,16 @@ impl Backend for CpuBackend {
     fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
         vector("bias", bias, x.cols())?;
         norm::add_bias(&self.pool, x.host_mut()?, bias.host()?);
+        Ok(())
+    }
+
+    fn scale(&self, x: &mut Tensor, factor: f32) -> Result<()> {
+        norm::scale(&self.pool, x.host_mut()?, factor);
+        Ok(())
+    }
+
+    fn soft_cap(&self, x: &mut Tensor, cap: f32) -> Result<()> {
+        norm::soft_cap(self.on(), x.host_mut()?, cap);
         Ok(())
     }
 
@@ -272,23 +293,57 @@ impl Backend for CpuBackend {
         self.multiply(&mut self.scratch().activation, x, products)
     }
 
-    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
+    fn gated(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        (gate, up): (&Weight, &Weight),
+        activation: tensor::Activation,
+    ) -> Result<()> {
         let n = gate.n;
         fit(up.n == n && out.cols() == n, || {
             format!("gate has {n} rows, up {}, out {} columns", up.n, out.cols())
         })?;
         out.set_rows(x.rows())?;
-        let activation = &mut self.scratch().activation;
+        let prepared = &mut self.scratch().activation;
         let (out, gate, up) = (out.host_mut()?, matrix(gate, x)?, matrix(up, x)?);
         if alike(gate.format, up.format) {
-            self.prepare_activation(activation, x, &[gate, up])?;
-            matmul::swiglu(self.on(), out, (activation, x.rows()), [gate, up]);
+            self.prepare_activation(prepared, x, &[gate, up])?;
+            matmul::gated(self.on(), out, (prepared, x.rows()), ([gate, up], activation));
         } else {
             let mut ups = vec![0.0; out.len()];
-            self.multiply(activation, x, vec![(&mut *out, gate), (&mut ups, up)])?;
-            matmul::silu_mul(self.on(), out, &ups);
+            self.multiply(prepared, x, vec![(&mut *out, gate), (&mut ups, up)])?;
+            gate::gate(self.on(), out, &ups, activation);
         }
         Ok(())
+    }
+
+    fn experts(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        scores: &Tensor,
+        experts: &Experts,
+    ) -> Result<()> {
+        experts::experts(self, out, (x, scores), experts)
+    }
+
+    fn matmul_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        weights: &[Weight],
+    ) -> Result<()> {
+        heads::matmul_heads(self, out, x, weights)
+    }
+
+    fn copy_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        n_heads: usize,
+    ) -> Result<()> {
+        heads::copy_heads(&self.pool, out, x, n_heads)
     }
 
     fn rope_kv_write(
@@ -331,7 +386,7 @@ impl Backend for CpuBackend {
         out: &mut Tensor,
         q: &Tensor,
         (kv, layer): (&KvCache, usize),
-        scale: f32,
+        rule: &AttentionRule<'_>,
         batch: &Batch<'_>,
     ) -> Result<()> {
         let geometry = check_kv(kv, layer, batch)?;
@@ -343,13 +398,45 @@ impl Backend for CpuBackend {
             && n_heads.is_multiple_of(geometry.n_kv_heads)
             && out.cols() == n_heads * geometry.head_dim_v;
         fit(fits, || format!("q is {:?}, out {:?}, {geometry:?}", shape(q), shape(out)))?;
-        let heads = Heads { geometry, n_heads, scale, q: q.host()? };
+        let window = rule.window.unwrap_or(usize::MAX);
+        fit(window > 0, || "a window of no position".to_owned())?;
+        if let Some(sinks) = rule.sinks {
+            vector("sinks", sinks, n_heads)?;
+        }
+        let (scale, soft_cap) = (rule.scale, rule.soft_cap);
+        let sinks = rule.sinks.map(Tensor::host).transpose()?;
+        let heads = Heads { geometry, n_heads, scale, soft_cap, window, sinks, q: q.host()? };
         let out = out.host_mut()?;
         match kv.store.as_any().downcast_ref().ok_or(Error::ForeignBuffer)? {
             Kv::F32(layers) => attention(self.on(), out, heads, &layers[layer], batch),
             Kv::F16(layers) => attention(self.on(), out, heads, &layers[layer], batch),
         }
         Ok(())
+    }
+
+    fn sigmoid_gate(&self, x: &mut Tensor, gate: &Tensor) -> Result<()> {
+        let (cols, wide) = (x.cols(), gate.cols());
+        let fits = x.rows() == gate.rows() && (wide == cols || wide == 1) && cols > 0;
+        fit(fits, || format!("{:?} gated by {:?}", shape(x), shape(gate)))?;
+        norm::sigmoid_gate(&self.pool, (x.host_mut()?, cols), gate.host()?);
+        Ok(())
+    }
+
+    fn alloc_states(&self, layout: &StateLayout) -> Result<StateCache> {
+        delta_net::alloc(layout)
+    }
+
+    fn delta_net(
+        &self,
+        out: &mut Tensor,
+        inputs: DeltaInputs<'_>,
+        state: (&mut StateCache, usize),
+        net: &DeltaNet,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        let mixed = &mut self.scratch().mixed;
+        let on = (self.isa, &self.pool, mixed);
+        delta_net::delta_net(on, out, (inputs, batch), state, net)
     }
 
     fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {

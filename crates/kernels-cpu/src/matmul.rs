@@ -1,4 +1,4 @@
-//! Matrix products, and gate-up-SwiGLU: a micro-kernel of 16 weight rows by 1, 2, 4 or 8
+//! Matrix products, alone and as a gated unit: a micro-kernel of 16 weight rows by 1, 2, 4 or 8
 //! activation rows.
 //!
 //! **Invariant:** each output is one chain over the groups of its row, in order, with the same
@@ -17,10 +17,11 @@ use crate::blocked;
 use crate::codes::{Codes, OPERANDS};
 use crate::floats;
 use crate::formats::{Format, is_quantised, with_format};
+use crate::gate::Gate;
 use crate::isa::Isa;
 use crate::packed::{Floats, Packed};
 use crate::scales::Scales;
-use crate::simd::{self, Kernel, LANES, Line, ROWS_MAX, Simd};
+use crate::simd::{Kernel, LANES, Line, ROWS_MAX, Simd};
 use crate::threads::{Parts, Pool};
 
 /// Weight bytes that a thread takes at a time, so that they stay in its cache for all rows.
@@ -29,9 +30,6 @@ const CHUNK_BYTES: usize = 32 << 10;
 /// So far before they are multiplied weights are asked for: the processor's own prefetching stops
 /// at the end of a page.
 pub(crate) const AHEAD_LINES: usize = 32;
-
-/// Values of [`silu_mul`] that a thread takes at a time.
-const SILU_PART: usize = 1 << 14;
 
 /// Weight tiles that one row goes by at the same time: as many streams from memory, where one
 /// alone waits for the start of each page.
@@ -93,12 +91,12 @@ pub(crate) fn matmul(
     });
 }
 
-/// `out = silu(x * gate^T) * (x * up^T)` for weights that want `x` prepared alike.
-pub(crate) fn swiglu(
+/// `out = activation(x * gate^T, x * up^T)` for weights that want `x` prepared alike.
+pub(crate) fn gated(
     (isa, pool): (Isa, &Pool),
     out: &mut [f32],
     (x, rows): (&Activation, usize),
-    [gate, up]: [Matrix<'_>; 2],
+    ([gate, up], activation): ([Matrix<'_>; 2], tensor::Activation),
 ) {
     let parts = Parts::new(out);
     let many = blocked::rows(isa, gate.format, rows);
@@ -112,7 +110,7 @@ pub(crate) fn swiglu(
             blocked::multiply(isa, &tiles, (x, many), |row, sums| {
                 for (tile, pair) in (first..last).zip(sums.chunks_exact_mut(2)) {
                     let [gates, ups] = pair else { continue };
-                    isa.run(SiluMul { gates, ups });
+                    isa.run(Gate { activation, gates, ups });
                     write(&parts, (row, tile), gate.n, gates);
                 }
             });
@@ -124,7 +122,7 @@ pub(crate) fn swiglu(
                     let [gates, ups] = sums.each_mut().map(|sums| &mut sums[..tiles.len()]);
                     row_products(isa, &gate, tiles.start, (x, row), gates);
                     row_products(isa, &up, tiles.start, (x, row), ups);
-                    isa.run(SiluMul { gates, ups });
+                    isa.run(Gate { activation, gates, ups });
                     for (tile, gates) in tiles.zip(gates.chunks(1)) {
                         write(&parts, (row, tile), gate.n, gates);
                     }
@@ -136,23 +134,9 @@ pub(crate) fn swiglu(
                 let mut ups = [[0.0; LANES]; ROWS_MAX];
                 product(isa, &gate, tile, (x, row), &mut gates[..len]);
                 product(isa, &up, tile, (x, row), &mut ups[..len]);
-                isa.run(SiluMul { gates: &mut gates[..len], ups: &ups[..len] });
+                isa.run(Gate { activation, gates: &mut gates[..len], ups: &ups[..len] });
                 write(&parts, (row, tile), gate.n, &gates[..len]);
             }
-        }
-    });
-}
-
-/// `gates = silu(gates) * ups`.
-pub(crate) fn silu_mul((isa, pool): (Isa, &Pool), gates: &mut [f32], ups: &[f32]) {
-    pool.run_parts(gates, SILU_PART, |part, gates| {
-        let ups = ups[part * SILU_PART..].chunks(LANES);
-        for (gate, up) in gates.chunks_mut(LANES).zip(ups) {
-            let (mut gates, mut padded) = ([[0.0; LANES]], [[0.0; LANES]]);
-            gates[0][..gate.len()].copy_from_slice(gate);
-            padded[0][..gate.len()].copy_from_slice(&up[..gate.len()]);
-            isa.run(SiluMul { gates: &mut gates, ups: &padded });
-            gate.copy_from_slice(&gates[0][..gate.len()]);
         }
     });
 }
@@ -481,23 +465,5 @@ fn dots_of<S: Simd, F: Format, const R: usize, const V: usize>(
         s.dots::<R, V, true>(dots, codes, x, rows);
     } else {
         s.dots::<R, V, false>(dots, codes, x, rows);
-    }
-}
-
-struct SiluMul<'a> {
-    gates: &'a mut [[f32; LANES]],
-    ups: &'a [[f32; LANES]],
-}
-
-impl Kernel for SiluMul<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for (gate, up) in self.gates.iter_mut().zip(self.ups) {
-            let x = s.load(gate);
-            let below = s.add(s.splat(1.0), simd::exp(s, s.sub(s.splat(0.0), x)));
-            s.store(gate, s.mul(s.div(x, below), s.load(up)));
-        }
     }
 }

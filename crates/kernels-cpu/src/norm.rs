@@ -1,4 +1,5 @@
-//! RMS norm, alone and with the residual addition before it; the other row-wise sums.
+//! RMS norm, of rows, of heads and with the residual addition before it; what else is done value by
+//! value.
 
 use crate::isa::Isa;
 use crate::simd::{self, Kernel, LANES, Simd, lanes_of};
@@ -35,6 +36,38 @@ pub(crate) fn add_rms_norm(
         for (out, residual) in parts {
             add_values(residual, &delta[index * part_len..][..out.len()]);
             isa.run(RmsNorm { out, x: residual, scale, eps });
+        }
+    });
+}
+
+/// `x = x / sqrt(mean(x^2) + eps) * scale` of each run of `scale.len()` values of rows of `cols`.
+pub(crate) fn rms_norm_heads(
+    (isa, pool): (Isa, &Pool),
+    (x, cols): (&mut [f32], usize),
+    (scale, eps): (&[f32], f32),
+) {
+    pool.run_parts(x, part_len(cols), |_, x| isa.run(RmsNormHeads { x, scale, eps }));
+}
+
+/// `x *= factor`.
+pub(crate) fn scale(pool: &Pool, x: &mut [f32], factor: f32) {
+    pool.run_parts(x, PART_VALUES, |_, x| x.iter_mut().for_each(|x| *x *= factor));
+}
+
+/// `x = cap * tanh(x / cap)`.
+pub(crate) fn soft_cap((isa, pool): (Isa, &Pool), x: &mut [f32], cap: f32) {
+    pool.run_parts(x, PART_VALUES, |_, x| isa.run(SoftCap { x, cap }));
+}
+
+/// `x *= 1 / (1 + exp(-gate))`, value by value, or where `gate` has one for each row of `cols`, row
+/// by row.
+pub(crate) fn sigmoid_gate(pool: &Pool, (x, cols): (&mut [f32], usize), gate: &[f32]) {
+    let (len, by_row) = (part_len(cols), gate.len() != x.len());
+    pool.run_parts(x, len, |part, x| {
+        for (i, x) in x.iter_mut().enumerate() {
+            let at = part * len + i;
+            let gate = gate[if by_row { at / cols } else { at }];
+            *x /= 1.0 + (-gate).exp();
         }
     });
 }
@@ -78,17 +111,63 @@ impl Kernel for RmsNorm<'_> {
     fn run<S: Simd>(self, s: S) {
         let cols = self.scale.len();
         for (out, x) in self.out.chunks_exact_mut(cols).zip(self.x.chunks_exact(cols)) {
-            let mut squares = [s.splat(0.0); 4];
-            for (i, start) in (0..cols).step_by(LANES).enumerate() {
-                let x = s.load(&lanes_of(x, start));
-                squares[i % 4] = s.fma(x, x, squares[i % 4]);
-            }
-            let squares = s.add(s.add(squares[0], squares[1]), s.add(squares[2], squares[3]));
-            let mean = simd::sum(s, squares) / cols as f32;
-            let factor = 1.0 / (mean + self.eps).sqrt();
+            let factor = factor(s, x, self.eps);
             for ((out, x), scale) in out.iter_mut().zip(x).zip(self.scale) {
                 *out = x * factor * scale;
             }
+        }
+    }
+}
+
+/// `1 / sqrt(mean(x^2) + eps)`.
+#[inline(always)]
+fn factor<S: Simd>(s: S, x: &[f32], eps: f32) -> f32 {
+    let mut squares = [s.splat(0.0); 4];
+    for (i, start) in (0..x.len()).step_by(LANES).enumerate() {
+        let x = s.load(&lanes_of(x, start));
+        squares[i % 4] = s.fma(x, x, squares[i % 4]);
+    }
+    let squares = s.add(s.add(squares[0], squares[1]), s.add(squares[2], squares[3]));
+    let mean = simd::sum(s, squares) / x.len() as f32;
+    1.0 / (mean + eps).sqrt()
+}
+
+struct RmsNormHeads<'a> {
+    x: &'a mut [f32],
+    scale: &'a [f32],
+    eps: f32,
+}
+
+impl Kernel for RmsNormHeads<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for head in self.x.chunks_exact_mut(self.scale.len()) {
+            let factor = factor(s, head, self.eps);
+            for (x, scale) in head.iter_mut().zip(self.scale) {
+                *x = *x * factor * scale;
+            }
+        }
+    }
+}
+
+struct SoftCap<'a> {
+    x: &'a mut [f32],
+    cap: f32,
+}
+
+impl Kernel for SoftCap<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (cap, inverse) = (s.splat(self.cap), s.splat(1.0 / self.cap));
+        for x in self.x.chunks_mut(LANES) {
+            let mut lanes = lanes_of(x, 0);
+            let capped = s.mul(cap, simd::tanh(s, s.mul(s.load(&lanes), inverse)));
+            s.store(&mut lanes, capped);
+            x.copy_from_slice(&lanes[..x.len()]);
         }
     }
 }

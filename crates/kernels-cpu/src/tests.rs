@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quant::FormatId;
 use tensor::{
-    Backend, Batch, KvCache, KvFormat, KvLayout, Rope, RopePairing, Span, Tensor, Weight,
-    WeightSource,
+    Activation, AttentionRule, Backend, Batch, KvCache, KvFormat, KvLayout, Rope, RopePairing,
+    Span, Tensor, Weight, WeightSource,
 };
 
 use crate::{CpuBackend, Pool, Variant, variants};
@@ -311,7 +311,8 @@ fn swiglu_is_the_formula() {
         let gate = prepared(cpu, FormatId::Q8_0, n, k);
         let up = prepared(cpu, kind, n, k);
         let mut out = Tensor::host_zeros(rows, n);
-        cpu.swiglu(&mut out, &Tensor::host_from(x.clone(), k), &gate, &up).unwrap();
+        let input = Tensor::host_from(x.clone(), k);
+        cpu.gated(&mut out, &input, (&gate, &up), Activation::Silu).unwrap();
         let (gates, ups) = (product(cpu, &gate, &x), product(cpu, &up, &x));
         for ((got, gate), up) in out.host().unwrap().iter().zip(gates).zip(ups) {
             let want = f64::from(gate) / (1.0 + (-f64::from(gate)).exp()) * f64::from(up);
@@ -339,7 +340,7 @@ fn attend(
     (from, to): (usize, usize),
 ) -> [Vec<f32>; 3] {
     let pages: Vec<u32> = (0..kv.layout.page_count as u32).rev().collect();
-    let spans = [Span { rows: to - from, first_position: from, pages: &pages }];
+    let spans = [Span { rows: to - from, first_position: from, pages: &pages, state: 0 }];
     let tokens = vec![0; to - from];
     let batch = Batch { tokens: &tokens, spans: &spans };
     let rows = |values: &[f32], heads: usize| {
@@ -351,7 +352,7 @@ fn attend(
     let v = rows(&values[2], N_KV_HEADS);
     cpu.rope_kv_write(kv, 1, (&mut q, &mut k, &v), &rope, &batch).unwrap();
     let mut out = Tensor::host_zeros(to - from, N_HEADS * case.head_dim);
-    cpu.attention(&mut out, &q, (kv, 1), 0.3, &batch).unwrap();
+    cpu.attention(&mut out, &q, (kv, 1), &AttentionRule::causal(0.3), &batch).unwrap();
     [&q, &k, &out].map(|tensor| tensor.host().unwrap().to_vec())
 }
 

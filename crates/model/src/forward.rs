@@ -3,20 +3,27 @@
 use std::sync::Arc;
 
 use gguf::GgufFile;
-use tensor::{Backend, Batch, KvCache, KvLayout};
+use tensor::{Backend, Batch, HeadColumns, KvCache, KvLayout, Rope, StateCache, Tensor};
 
-use crate::blocks::Context;
+use crate::blocks::{Context, Kept};
 use crate::inventory;
-use crate::weights::{Loader, Weights};
+use crate::spec::LayerSpec;
+use crate::weights::{BlockNorms, Loader, Weights};
 use crate::workspace::Workspace;
 use crate::{Error, LoadOptions, ModelSpec, Result, arch, options, spec};
 
 /// A model with its weights, cache and workspace on one backend.
 pub struct Model {
     spec: ModelSpec,
+    /// Those for the context that was loaded for.
+    ropes: Vec<Rope>,
     backend: Arc<dyn Backend>,
     weights: Weights,
     kv: KvCache,
+    /// Where layers keep a state.
+    states: Option<StateCache>,
+    /// Of each layer, its place among those that keep what it keeps.
+    places: Vec<usize>,
     work: Workspace,
     /// Logits on their way from the backend to the caller.
     piece: Vec<f32>,
@@ -44,8 +51,18 @@ impl Model {
         let mut loader = Loader::new(file, architecture, &*backend, &items, progress);
         let weights = Weights::load(&mut loader, &spec)?;
         let count = |shape: &[u64]| shape.iter().product::<u64>();
+        let ropes = match &spec.long_ropes {
+            Some((short_until, long)) if options.context_len > *short_until => long.clone(),
+            _ => spec.ropes.clone(),
+        };
         Ok(Model {
+            ropes,
             kv: backend.alloc_kv(&layout)?,
+            states: match options::state_layout(&spec, options) {
+                Some(layout) => Some(backend.alloc_states(&layout)?),
+                None => None,
+            },
+            places: places(&spec),
             work: Workspace::new(&spec, options.rows_max, &*backend)?,
             piece: Vec::new(),
             parameters: items.iter().map(|item| count(&item.tensor.shape)).sum(),
@@ -127,35 +144,31 @@ impl Model {
             }
         }
         batch.check(self.kv.layout.page_len, self.kv.layout.page_count)?;
+        if let Some(states) = &self.states {
+            batch.check_states(states.layout.slots)?;
+        }
         Ok(())
     }
 
     /// All layers; the residual stream stays in the workspace.
     fn layers(&mut self, batch: &Batch<'_>) -> Result<()> {
         let (backend, spec, work) = (&*self.backend, &self.spec, &mut self.work);
-        let (eps, weights) = (spec.norm_eps, &self.weights);
+        let weights = &self.weights;
         backend.embed(&mut work.residual, &weights.token_embedding, batch.tokens)?;
+        scale(backend, &mut work.residual, spec.scales.embedding)?;
+        let stream = Stream { backend, eps: spec.norm_eps, scale: spec.scales.residual };
         if let Some(first) = weights.layers.first() {
-            backend.rms_norm(&mut work.normed, &work.residual, &first.mixer_norm, eps)?;
+            stream.enter(work, &first.mixer_norms)?;
         }
         for (layer, parts) in weights.layers.iter().enumerate() {
-            let context = Context { backend, spec, batch, layer };
-            parts.mixer.forward(&context, work, &mut self.kv)?;
-            let norm = (&parts.feed_forward_norm, eps);
-            backend.add_rms_norm(&mut work.normed, &mut work.residual, &work.delta, norm)?;
+            let context = Context { backend, spec, ropes: &self.ropes, batch };
+            let own = self.places[layer];
+            let kept = Kept { kv: &mut self.kv, states: self.states.as_mut(), layer: own };
+            parts.mixer.forward(&context, work, kept)?;
+            stream.pass(work, &parts.mixer_norms, Some(&parts.feed_forward_norms))?;
             parts.feed_forward.forward(&context, work)?;
-            match weights.layers.get(layer + 1) {
-                Some(next) => {
-                    let norm = (&next.mixer_norm, eps);
-                    backend.add_rms_norm(
-                        &mut work.normed,
-                        &mut work.residual,
-                        &work.delta,
-                        norm,
-                    )?;
-                }
-                None => backend.add(&mut work.residual, &work.delta)?,
-            }
+            let next = weights.layers.get(layer + 1).map(|next| &next.mixer_norms);
+            stream.pass(work, &parts.feed_forward_norms, next)?;
         }
         Ok(())
     }
@@ -168,7 +181,86 @@ impl Model {
         backend.rms_norm(&mut work.output_normed, &work.output, &weights.output_norm, eps)?;
         let output = weights.output.as_ref().unwrap_or(&weights.token_embedding);
         backend.matmul(&mut [&mut work.logits], &work.output_normed, &[output])?;
+        scale(backend, &mut work.logits, self.spec.scales.logits)?;
+        if let Some(cap) = self.spec.logit_soft_cap {
+            backend.soft_cap(&mut work.logits, cap)?;
+        }
         backend.download(&mut self.piece, &work.logits)?;
+        Ok(())
+    }
+}
+
+/// Counts layers with a cache and layers with a state apart.
+fn places(spec: &ModelSpec) -> Vec<usize> {
+    let (mut cached, mut kept) = (0, 0);
+    let place = |layer: &LayerSpec| {
+        let count = if layer.mixer.state().is_some() { &mut kept } else { &mut cached };
+        *count += 1;
+        *count - 1
+    };
+    spec.layers.iter().map(place).collect()
+}
+
+fn scale(backend: &dyn Backend, x: &mut Tensor, factor: f32) -> Result<()> {
+    if factor == 1.0 {
+        return Ok(());
+    }
+    Ok(backend.scale(x, factor)?)
+}
+
+/// How blocks read the residual stream and add to it.
+struct Stream<'a> {
+    backend: &'a dyn Backend,
+    eps: f32,
+    /// On what is added.
+    scale: f32,
+}
+
+impl Stream<'_> {
+    /// Makes `normed`, what a block reads, of the residual stream.
+    fn enter(&self, work: &mut Workspace, norms: &BlockNorms) -> Result<()> {
+        match &norms.before {
+            Some(norm) => {
+                self.backend.rms_norm(&mut work.normed, &work.residual, norm, self.eps)?;
+            }
+            None => self.copy(work)?,
+        }
+        Ok(())
+    }
+
+    /// Adds `delta`, what a block gave, and enters the next.
+    fn pass(
+        &self,
+        work: &mut Workspace,
+        given: &BlockNorms,
+        next: Option<&BlockNorms>,
+    ) -> Result<()> {
+        if let Some(norm) = &given.after {
+            // What the block read is not needed any more.
+            self.backend.rms_norm(&mut work.normed, &work.delta, norm, self.eps)?;
+            std::mem::swap(&mut work.normed, &mut work.delta);
+        }
+        scale(self.backend, &mut work.delta, self.scale)?;
+        match next.map(|next| &next.before) {
+            Some(Some(norm)) => self.backend.add_rms_norm(
+                &mut work.normed,
+                &mut work.residual,
+                &work.delta,
+                (norm, self.eps),
+            )?,
+            Some(None) => {
+                self.backend.add(&mut work.residual, &work.delta)?;
+                self.copy(work)?;
+            }
+            None => self.backend.add(&mut work.residual, &work.delta)?,
+        }
+        Ok(())
+    }
+
+    fn copy(&self, work: &mut Workspace) -> Result<()> {
+        let d = work.residual.cols();
+        let whole = HeadColumns { first: 0, stride: d, len: d };
+        self.backend.copy_heads((&mut work.normed, whole), (&work.residual, whole), 1)?;
         Ok(())
     }
 }

@@ -5,8 +5,11 @@ use std::collections::HashSet;
 
 use gguf::{GgufFile, TensorInfo};
 
-use crate::arch::{Architecture, Role};
-use crate::spec::{FeedForward, Mixer, ModelSpec};
+use crate::arch::{Architecture, ROPE_FACTORS, Role};
+use crate::spec::{
+    AttentionSpec, DeltaNetSpec, DenseSpec, ExpertsSpec, FeedForward, LatentSpec, Mixer, ModelSpec,
+    Norms, QueryKeyNorms,
+};
 use crate::{Error, Result};
 
 /// A tensor that a model has.
@@ -14,25 +17,57 @@ pub(crate) struct Item<'a> {
     /// Where it lies in the file.
     pub(crate) tensor: &'a TensorInfo,
     pub(crate) role: Role,
-    /// A matrix is prepared by the backend, a vector becomes an activation.
+    /// Matrices are prepared by the backend, vectors and tables become activations.
     pub(crate) kind: Kind,
 }
 
 /// Shape of a tensor.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `[n, k]`.
     Matrix { n: usize, k: usize },
+    /// `count` matrices `[n, k]`.
+    Stack { count: usize, n: usize, k: usize },
+    /// Matrices of `k` columns and so many rows each, one below the other.
+    Fused { n: Vec<usize>, k: usize },
     /// `[len]`.
     Vector { len: usize },
+    /// One row `[1, k]` to multiply with, which files write as a vector.
+    Row { k: usize },
+    /// `[rows, cols]`, not multiplied with.
+    Table { rows: usize, cols: usize },
 }
 
 impl Kind {
     /// As GGUF writes it: fastest dimension first.
-    fn shape(self) -> Vec<u64> {
+    fn shape(&self) -> Vec<u64> {
+        let shape: &[usize] = match self {
+            Kind::Matrix { n, k } => &[*k, *n],
+            Kind::Stack { count, n, k } => &[*k, *n, *count],
+            Kind::Fused { n, k } => &[*k, n.iter().sum()],
+            Kind::Vector { len } | Kind::Row { k: len } => &[*len],
+            Kind::Table { rows, cols } => &[*cols, *rows],
+        };
+        shape.iter().map(|dimension| *dimension as u64).collect()
+    }
+
+    /// `(rows of each, columns)` of the matrices in it; none in what is not multiplied with.
+    pub(crate) fn matrices(&self) -> (Vec<usize>, usize) {
         match self {
-            Kind::Matrix { n, k } => vec![k as u64, n as u64],
-            Kind::Vector { len } => vec![len as u64],
+            Kind::Matrix { n, k } => (vec![*n], *k),
+            Kind::Row { k } => (vec![1], *k),
+            Kind::Stack { count, n, k } => (vec![*n; *count], *k),
+            Kind::Fused { n, k } => (n.clone(), *k),
+            Kind::Vector { .. } | Kind::Table { .. } => (Vec::new(), 0),
+        }
+    }
+
+    /// Values of what is not multiplied with.
+    pub(crate) fn values(&self) -> usize {
+        match self {
+            Kind::Vector { len } => *len,
+            Kind::Table { rows, cols } => rows * cols,
+            Kind::Matrix { .. } | Kind::Stack { .. } | Kind::Fused { .. } | Kind::Row { .. } => 0,
         }
     }
 }
@@ -49,15 +84,11 @@ pub(crate) fn check<'a>(
     let mut items = Vec::new();
     for (role, layer, kind) in wanted(spec) {
         let name = architecture.tensor_name(role, layer);
-        let tensor = find(file, name, kind)?;
+        let tensor = find(file, name, &kind)?;
         items.push(Item { tensor, role, kind });
     }
     let mut known: HashSet<&str> = items.iter().map(|item| &*item.tensor.name).collect();
-    let factors = architecture.tensor_name(Role::RopeFactors, 0);
-    if file.tensor(&factors).is_some() {
-        let len = spec.rope.inverse_frequencies.len();
-        known.insert(&find(file, factors, Kind::Vector { len })?.name);
-    }
+    known.extend(ROPE_FACTORS);
     match file.tensors().iter().find(|tensor| !known.contains(&*tensor.name)) {
         None => Ok(items),
         Some(tensor) => Err(Error::TensorUnknown {
@@ -67,27 +98,55 @@ pub(crate) fn check<'a>(
     }
 }
 
-fn find(file: &GgufFile, name: String, kind: Kind) -> Result<&TensorInfo> {
+fn find<'a>(file: &'a GgufFile, name: String, kind: &Kind) -> Result<&'a TensorInfo> {
     let wanted = kind.shape();
     let Some(tensor) = file.tensor(&name) else {
         return Err(Error::TensorMissing { name, wanted });
     };
-    if tensor.shape != wanted {
+    // Some write a single row as a vector, and some a vector as a single row.
+    let squeezed = |shape: &[u64]| -> Vec<u64> {
+        let len = shape.iter().rposition(|dimension| *dimension != 1).map_or(1, |last| last + 1);
+        shape.iter().copied().take(len).collect()
+    };
+    if squeezed(&tensor.shape) != squeezed(&wanted) {
         return Err(Error::TensorShape { name, found: tensor.shape.clone(), wanted });
     }
     Ok(tensor)
 }
 
-/// `(role, layer, shape)` of all tensors but the optional rope factors.
+/// `(role, layer, shape)` of all tensors but factors of ropes.
 fn wanted(spec: &ModelSpec) -> Vec<(Role, usize, Kind)> {
     let d = spec.d;
     let mut wanted = vec![(Role::TokenEmbedding, 0, Kind::Matrix { n: spec.vocab, k: d })];
     for (layer, parts) in spec.layers.iter().enumerate() {
-        wanted.push((Role::AttentionNorm, layer, Kind::Vector { len: d }));
-        wanted.extend(of_mixer(spec, parts.mixer).into_iter().map(|(r, kind)| (r, layer, kind)));
-        wanted.push((Role::FeedForwardNorm, layer, Kind::Vector { len: d }));
-        let feed_forward = of_feed_forward(d, parts.feed_forward);
-        wanted.extend(feed_forward.into_iter().map(|(role, kind)| (role, layer, kind)));
+        let (before, after) = match parts.norms {
+            Norms::Before => (true, false),
+            Norms::After => (false, true),
+            Norms::Around => (true, true),
+        };
+        let mut add = |role: Role, kind: Kind| wanted.push((role, layer, kind));
+        let norm = || Kind::Vector { len: d };
+        if before {
+            add(Role::AttentionNorm, norm());
+        }
+        match parts.mixer {
+            Mixer::Attention(attention) => of_attention(d, &attention, &mut add),
+            Mixer::DeltaNet(net) => of_delta_net(d, &net, &mut add),
+            Mixer::Latent(latent) => of_latent(d, &latent, &mut add),
+        }
+        if after {
+            add(Role::AttentionPostNorm, norm());
+        }
+        if before {
+            add(Role::FeedForwardNorm, norm());
+        }
+        match parts.feed_forward {
+            FeedForward::Dense(dense) => of_dense(d, &dense, &mut add),
+            FeedForward::Experts(experts) => of_experts(d, &experts, &mut add),
+        }
+        if after {
+            add(Role::FeedForwardPostNorm, norm());
+        }
     }
     wanted.push((Role::OutputNorm, 0, Kind::Vector { len: d }));
     if !spec.tied {
@@ -96,38 +155,103 @@ fn wanted(spec: &ModelSpec) -> Vec<(Role, usize, Kind)> {
     wanted
 }
 
-fn of_mixer(spec: &ModelSpec, mixer: Mixer) -> Vec<(Role, Kind)> {
-    let d = spec.d;
-    let q = spec.n_heads * spec.head_dim_k;
-    let k = spec.n_kv_heads * spec.head_dim_k;
-    let v = spec.n_kv_heads * spec.head_dim_v;
-    match mixer {
-        Mixer::Attention { input_biases, output_bias } => {
-            let mut items = vec![
-                (Role::Query, Kind::Matrix { n: q, k: d }),
-                (Role::Key, Kind::Matrix { n: k, k: d }),
-                (Role::Value, Kind::Matrix { n: v, k: d }),
-                (Role::AttentionOutput, Kind::Matrix { n: d, k: spec.n_heads * spec.head_dim_v }),
-            ];
-            if input_biases {
-                items.push((Role::QueryBias, Kind::Vector { len: q }));
-                items.push((Role::KeyBias, Kind::Vector { len: k }));
-                items.push((Role::ValueBias, Kind::Vector { len: v }));
-            }
-            if output_bias {
-                items.push((Role::AttentionOutputBias, Kind::Vector { len: d }));
-            }
-            items
+fn of_attention(d: usize, of: &AttentionSpec, add: &mut impl FnMut(Role, Kind)) {
+    let gates = if of.gated { 2 } else { 1 };
+    let q = of.n_heads * of.head_dim_k * gates;
+    let k = of.n_kv_heads * of.head_dim_k;
+    let v = of.n_kv_heads * of.head_dim_v;
+    if of.fused {
+        add(Role::QueryKeyValue, Kind::Fused { n: vec![q, k, v], k: d });
+    } else {
+        for (role, n) in [(Role::Query, q), (Role::Key, k), (Role::Value, v)] {
+            add(role, Kind::Matrix { n, k: d });
         }
+    }
+    if of.input_biases {
+        for (role, len) in [(Role::QueryBias, q), (Role::KeyBias, k), (Role::ValueBias, v)] {
+            add(role, Kind::Vector { len });
+        }
+    }
+    let norms = match of.query_key_norms {
+        QueryKeyNorms::None => None,
+        QueryKeyNorms::EachHead => Some((of.head_dim_k, of.head_dim_k)),
+        QueryKeyNorms::AllHeads => Some((q / gates, k)),
+    };
+    if let Some((q, k)) = norms {
+        add(Role::QueryNorm, Kind::Vector { len: q });
+        add(Role::KeyNorm, Kind::Vector { len: k });
+    }
+    if of.sinks {
+        add(Role::Sinks, Kind::Vector { len: of.n_heads });
+    }
+    add(Role::AttentionOutput, Kind::Matrix { n: d, k: of.n_heads * of.head_dim_v });
+    if of.output_bias {
+        add(Role::AttentionOutputBias, Kind::Vector { len: d });
     }
 }
 
-fn of_feed_forward(d: usize, feed_forward: FeedForward) -> Vec<(Role, Kind)> {
-    match feed_forward {
-        FeedForward::Dense { ffn } => vec![
-            (Role::Gate, Kind::Matrix { n: ffn, k: d }),
-            (Role::Up, Kind::Matrix { n: ffn, k: d }),
-            (Role::Down, Kind::Matrix { n: d, k: ffn }),
-        ],
+fn of_delta_net(d: usize, of: &DeltaNetSpec, add: &mut impl FnMut(Role, Kind)) {
+    let (channels, values) = (of.channels(), of.n_v_heads * of.head_dim_v);
+    add(Role::QueryKeyValue, Kind::Matrix { n: channels, k: d });
+    add(Role::StateGate, Kind::Matrix { n: values, k: d });
+    add(Role::StateRates, Kind::Matrix { n: 2 * of.n_v_heads, k: d });
+    add(Role::StateConv, Kind::Table { rows: channels, cols: of.kernel });
+    add(Role::StateStepBias, Kind::Vector { len: of.n_v_heads });
+    add(Role::StateDecay, Kind::Vector { len: of.n_v_heads });
+    add(Role::StateNorm, Kind::Vector { len: of.head_dim_v });
+    add(Role::StateOutput, Kind::Matrix { n: d, k: values });
+}
+
+fn of_latent(d: usize, of: &LatentSpec, add: &mut impl FnMut(Role, Kind)) {
+    let LatentSpec { n_heads, kv_rank, still_dim, turned_dim, head_dim_v, .. } = *of;
+    let q = n_heads * (still_dim + turned_dim);
+    match of.query_rank {
+        None => add(Role::Query, Kind::Matrix { n: q, k: d }),
+        Some(rank) => {
+            add(Role::QueryDown, Kind::Matrix { n: rank, k: d });
+            add(Role::QueryDownNorm, Kind::Vector { len: rank });
+            add(Role::QueryUp, Kind::Matrix { n: q, k: rank });
+        }
+    }
+    add(Role::LatentDown, Kind::Matrix { n: kv_rank + turned_dim, k: d });
+    add(Role::LatentNorm, Kind::Vector { len: kv_rank });
+    add(Role::KeyUp, Kind::Stack { count: n_heads, n: kv_rank, k: still_dim });
+    add(Role::ValueUp, Kind::Stack { count: n_heads, n: head_dim_v, k: kv_rank });
+    add(Role::AttentionOutput, Kind::Matrix { n: d, k: n_heads * head_dim_v });
+}
+
+fn of_dense(d: usize, of: &DenseSpec, add: &mut impl FnMut(Role, Kind)) {
+    if of.fused {
+        add(Role::GateUp, Kind::Fused { n: vec![of.ffn; 2], k: d });
+    } else {
+        add(Role::Gate, Kind::Matrix { n: of.ffn, k: d });
+        add(Role::Up, Kind::Matrix { n: of.ffn, k: d });
+    }
+    add(Role::Down, Kind::Matrix { n: d, k: of.ffn });
+}
+
+fn of_experts(d: usize, of: &ExpertsSpec, add: &mut impl FnMut(Role, Kind)) {
+    let (count, ffn) = (of.count, of.ffn);
+    add(Role::Router, Kind::Matrix { n: count, k: d });
+    if of.selection_bias {
+        add(Role::SelectionBias, Kind::Vector { len: count });
+    }
+    let wide = || Kind::Stack { count, n: ffn, k: d };
+    add(Role::ExpertGates, wide());
+    add(Role::ExpertUps, wide());
+    add(Role::ExpertDowns, Kind::Stack { count, n: d, k: ffn });
+    if of.biases {
+        add(Role::RouterBias, Kind::Vector { len: count });
+        add(Role::ExpertGateBiases, Kind::Table { rows: count, cols: ffn });
+        add(Role::ExpertUpBiases, Kind::Table { rows: count, cols: ffn });
+        add(Role::ExpertDownBiases, Kind::Table { rows: count, cols: d });
+    }
+    if let Some(ffn) = of.shared_ffn {
+        add(Role::SharedGate, Kind::Matrix { n: ffn, k: d });
+        add(Role::SharedUp, Kind::Matrix { n: ffn, k: d });
+        add(Role::SharedDown, Kind::Matrix { n: d, k: ffn });
+        if of.shared_gate {
+            add(Role::SharedScore, Kind::Row { k: d });
+        }
     }
 }

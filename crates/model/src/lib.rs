@@ -11,6 +11,7 @@ mod arch;
 mod blocks;
 mod cost;
 mod error;
+mod features;
 mod forward;
 mod inventory;
 mod limits;
@@ -26,4 +27,7 @@ pub use error::{Error, Result};
 pub use forward::Model;
 pub use need::{MemoryNeed, memory_need};
 pub use options::LoadOptions;
-pub use spec::{FeedForward, LayerSpec, Mixer, ModelSpec, spec};
+pub use spec::{
+    AttentionSpec, DeltaNetSpec, DenseSpec, ExpertsSpec, FeedForward, KvShape, LatentSpec,
+    LayerSpec, Mixer, ModelSpec, Norms, QueryKeyNorms, Scales, spec,
+};

@@ -13,3 +13,9 @@ pub(crate) const STEP_ROWS_MAX: usize = 1 << 16;
 /// Rows whose logits are computed at once; more are computed in turns, because one row is as wide
 /// as the vocabulary.
 pub(crate) const LOGIT_ROWS_MAX: usize = 32;
+/// Experts of a layer.
+pub(crate) const EXPERTS_MAX: usize = 1 << 12;
+/// Sequences that have a state at once.
+pub(crate) const STATE_SLOTS_MAX: usize = 1 << 16;
+/// Rows that a convolution over positions looks at.
+pub(crate) const CONV_KERNEL_MAX: usize = 64;

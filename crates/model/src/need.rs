@@ -4,7 +4,7 @@ use gguf::GgufFile;
 use tensor::{Backend, WeightSource};
 
 use crate::arch::Role;
-use crate::inventory::{self, Item, Kind};
+use crate::inventory::{self, Item};
 use crate::workspace::Workspace;
 use crate::{LoadOptions, Result, arch, options, spec};
 
@@ -15,6 +15,8 @@ pub struct MemoryNeed {
     pub weights_bytes: u64,
     /// Keys and values of all positions.
     pub kv_bytes: u64,
+    /// States of all sequences, in models whose layers keep one.
+    pub state_bytes: u64,
     /// Activations of one step.
     pub workspace_bytes: u64,
 }
@@ -31,30 +33,33 @@ pub fn memory_need(
     let spec = spec(file)?;
     let layout = options::kv_layout(&spec, options)?;
     let items = inventory::check(file, arch::find(file)?, &spec)?;
-    let weights = items.iter().map(|item| match item.kind {
-        Kind::Matrix { n, k } => backend.prepared_bytes(&source(file, item, (n, k))) as u64,
-        Kind::Vector { len } => (len * size_of::<f32>()) as u64,
+    let weights = items.iter().map(|item| {
+        let (rows, _) = item.kind.matrices();
+        let prepared = |i| backend.prepared_bytes(&source(file, item, i)) as u64;
+        let values = item.kind.values() * size_of::<f32>();
+        (0..rows.len()).map(prepared).sum::<u64>() + values as u64
     });
     Ok(MemoryNeed {
         weights_bytes: weights.sum(),
         kv_bytes: layout.total_bytes() as u64,
+        state_bytes: options::state_layout(&spec, options)
+            .map_or(0, |layout| layout.total_bytes() as u64),
         workspace_bytes: Workspace::bytes(&spec, options.rows_max),
     })
 }
 
-/// A matrix of the file, as backends take it.
-pub(crate) fn source<'a>(
-    file: &'a GgufFile,
-    item: &Item<'a>,
-    (n, k): (usize, usize),
-) -> WeightSource<'a> {
+/// Matrix `i` of a tensor of the file, as backends take it.
+pub(crate) fn source<'a>(file: &'a GgufFile, item: &Item<'a>, i: usize) -> WeightSource<'a> {
     let tensor = item.tensor;
+    let (rows, k) = item.kind.matrices();
+    let row_bytes = tensor.format.row_bytes(k).expect("checked when the file was opened");
+    let first: usize = rows[..i].iter().sum();
     WeightSource {
         name: &tensor.name,
         format: tensor.format,
-        n,
+        n: rows[i],
         k,
-        bytes: file.bytes(tensor),
+        bytes: &file.bytes(tensor)[first * row_bytes..][..rows[i] * row_bytes],
         // Tied embeddings are the output head too; others are only looked up.
         precise: matches!(item.role, Role::Output | Role::TokenEmbedding),
     }

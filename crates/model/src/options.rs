@@ -1,8 +1,9 @@
 //! How large a model is loaded, and whether that makes sense.
 
-use tensor::{KvFormat, KvLayout};
+use tensor::{KvFormat, KvLayout, StateLayout};
 
-use crate::limits::STEP_ROWS_MAX;
+use crate::limits::{STATE_SLOTS_MAX, STEP_ROWS_MAX};
+use crate::spec::KvShape;
 use crate::{Error, ModelSpec, Result};
 
 /// What a model is loaded for.
@@ -18,6 +19,8 @@ pub struct LoadOptions {
     pub kv_page_count: usize,
     /// How keys and values are stored.
     pub kv_format: KvFormat,
+    /// Sequences that may run at once: each has a state in models whose layers keep one.
+    pub state_slots: usize,
 }
 
 /// The cache that these options ask for.
@@ -30,13 +33,16 @@ pub(crate) fn kv_layout(spec: &ModelSpec, options: &LoadOptions) -> Result<KvLay
     };
     in_range("context_len", options.context_len as usize, spec.context_len as usize)?;
     in_range("rows_max", options.rows_max, STEP_ROWS_MAX)?;
+    in_range("state_slots", options.state_slots, STATE_SLOTS_MAX)?;
     in_range("kv_page_len", options.kv_page_len, u32::MAX as usize)?;
     in_range("kv_page_count", options.kv_page_count, u32::MAX as usize)?;
+    let (shape, n_layers) = spec.kv_shape();
+    let KvShape { n_kv_heads, head_dim_k, head_dim_v } = shape.expect("every spec has one");
     let layout = KvLayout {
-        n_layers: spec.n_layers,
-        n_kv_heads: spec.n_kv_heads,
-        head_dim_k: spec.head_dim_k,
-        head_dim_v: spec.head_dim_v,
+        n_layers,
+        n_kv_heads,
+        head_dim_k,
+        head_dim_v,
         page_len: options.kv_page_len,
         page_count: options.kv_page_count,
         format: options.kv_format,
@@ -50,4 +56,12 @@ pub(crate) fn kv_layout(spec: &ModelSpec, options: &LoadOptions) -> Result<KvLay
         return Err(Error::Option { option: "kv_page_count", found, wanted });
     }
     Ok(layout)
+}
+
+/// The states that these options ask for; none where no layer keeps any.
+pub(crate) fn state_layout(spec: &ModelSpec, options: &LoadOptions) -> Option<StateLayout> {
+    let (net, n_layers) = spec.state();
+    let (conv_values, recurrent_values) = net?.state_values();
+    let slots = options.state_slots;
+    Some(StateLayout { n_layers, slots, conv_values, recurrent_values })
 }

@@ -1,9 +1,9 @@
 //! What a model is, as data: read from a file's headers alone.
 
 use gguf::GgufFile;
-use tensor::Rope;
+use tensor::{Activation, Rope, Routing};
 
-use crate::arch::{self, Role};
+use crate::arch;
 use crate::inventory;
 use crate::{Error, Result};
 
@@ -12,65 +12,288 @@ use crate::{Error, Result};
 pub struct ModelSpec {
     /// As in `general.architecture`.
     pub architecture: String,
-    /// Layers.
-    pub n_layers: usize,
     /// Width of the residual stream.
     pub d: usize,
-    /// Query heads of a layer.
-    pub n_heads: usize,
-    /// Key/value heads of a layer.
-    pub n_kv_heads: usize,
-    /// Width of a query and key head.
-    pub head_dim_k: usize,
-    /// Width of a value head.
-    pub head_dim_v: usize,
-    /// Factor on query-key products before the softmax.
-    pub attention_scale: f32,
-    /// Widest feed-forward block.
-    pub ffn: usize,
     /// Rows of the embedding table.
     pub vocab: usize,
     /// Positions the model was trained for.
     pub context_len: u32,
     /// Added to the mean square in norms.
     pub norm_eps: f32,
-    /// How positions turn queries and keys.
-    pub rope: Rope,
+    /// Factors here and there, 1 in most families.
+    pub scales: Scales,
+    /// A logit `x` becomes `cap * tanh(x / cap)`.
+    pub logit_soft_cap: Option<f32>,
+    /// How positions turn queries and keys: the rules that layers choose from.
+    pub ropes: Vec<Rope>,
+    /// Those to take instead where more positions are asked for than the number.
+    pub long_ropes: Option<(u32, Vec<Rope>)>,
     /// Whether the embedding table is the output matrix too.
     pub tied: bool,
     /// What each layer is made of.
     pub layers: Vec<LayerSpec>,
 }
 
-/// One layer: norm, mixer, residual, norm, feed-forward, residual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Factors that a family puts on its activations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scales {
+    /// On embeddings.
+    pub embedding: f32,
+    /// On what a block adds to the residual stream.
+    pub residual: f32,
+    /// On logits.
+    pub logits: f32,
+}
+
+impl Default for Scales {
+    fn default() -> Scales {
+        Scales { embedding: 1.0, residual: 1.0, logits: 1.0 }
+    }
+}
+
+/// One layer: a mixer, then a feed-forward block, each added to the residual stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerSpec {
     /// What mixes positions.
     pub mixer: Mixer,
     /// What works on each position alone.
     pub feed_forward: FeedForward,
+    /// Where norms are.
+    pub norms: Norms,
+}
+
+/// Which sides of a block have a norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norms {
+    /// What a block reads is normed.
+    Before,
+    /// What a block gives is normed.
+    After,
+    /// Both.
+    Around,
 }
 
 /// Kinds of mixer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mixer {
-    /// Causal attention over all positions, with grouped heads.
-    Attention {
-        /// Whether queries, keys and values have a bias.
-        input_biases: bool,
-        /// Whether the output has one.
-        output_bias: bool,
-    },
+    /// Causal attention with grouped heads.
+    Attention(AttentionSpec),
+    /// A gated delta net: no cache, but a state.
+    DeltaNet(DeltaNetSpec),
+    /// Attention over a compressed latent, shared by all heads.
+    Latent(LatentSpec),
+}
+
+/// A gated delta net. Source: Yang, Kautz and Hatamizadeh 2024, arXiv 2412.06464.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeltaNetSpec {
+    /// Heads of queries and of keys.
+    pub n_k_heads: usize,
+    /// Heads of values.
+    pub n_v_heads: usize,
+    /// Width of a query and key head.
+    pub head_dim_k: usize,
+    /// Width of a value head.
+    pub head_dim_v: usize,
+    /// Rows that its convolution looks at.
+    pub kernel: usize,
+}
+
+impl DeltaNetSpec {
+    /// Queries, keys and values of a row.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        2 * self.n_k_heads * self.head_dim_k + self.n_v_heads * self.head_dim_v
+    }
+
+    /// Values that a sequence keeps in a layer: of the convolution, and of the rest.
+    #[must_use]
+    pub fn state_values(&self) -> (usize, usize) {
+        let recurrent = self.n_v_heads * self.head_dim_k * self.head_dim_v;
+        ((self.kernel - 1) * self.channels(), recurrent)
+    }
+}
+
+/// Causal attention with grouped heads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionSpec {
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key/value heads.
+    pub n_kv_heads: usize,
+    /// Width of a query and key head.
+    pub head_dim_k: usize,
+    /// Width of a value head.
+    pub head_dim_v: usize,
+    /// Factor on query-key products before the softmax.
+    pub scale: f32,
+    /// Positions a row sees, its own included; all where none.
+    pub window: Option<usize>,
+    /// Scores `s` become `cap * tanh(s / cap)`.
+    pub soft_cap: Option<f32>,
+    /// Whether each head has a score that gives no value.
+    pub sinks: bool,
+    /// Index in [`ModelSpec::ropes`]; none where positions do not turn anything.
+    pub rope: Option<usize>,
+    /// Norms of queries and keys before they turn.
+    pub query_key_norms: QueryKeyNorms,
+    /// Whether queries, keys and values have a bias.
+    pub input_biases: bool,
+    /// Whether the output has one.
+    pub output_bias: bool,
+    /// Whether the file keeps queries, keys and values in one matrix, in this order.
+    pub fused: bool,
+    /// Whether the query matrix gives for each head a gate of the output too, after the query.
+    pub gated: bool,
+}
+
+/// Norms of queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKeyNorms {
+    /// None.
+    None,
+    /// Each head apart, all with the same factors.
+    EachHead,
+    /// All heads of a row together.
+    AllHeads,
+}
+
+/// Multi-head latent attention: keys and values of all heads are made of one latent for each
+/// position, and only that is cached. Source: DeepSeek-AI 2024, arXiv 2405.04434, section 2.1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LatentSpec {
+    /// Query heads.
+    pub n_heads: usize,
+    /// Width of the latent that queries are made of; none where they are made of the input.
+    pub query_rank: Option<usize>,
+    /// Width of the latent that keys and values are made of.
+    pub kv_rank: usize,
+    /// Columns of a query head that do not turn.
+    pub still_dim: usize,
+    /// Columns that turn, shared by the keys of all heads.
+    pub turned_dim: usize,
+    /// Width of a value head.
+    pub head_dim_v: usize,
+    /// Factor on query-key products before the softmax.
+    pub scale: f32,
+    /// Index in [`ModelSpec::ropes`], whose heads are `turned_dim + kv_rank` wide.
+    pub rope: usize,
 }
 
 /// Kinds of feed-forward block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FeedForward {
-    /// `down(silu(gate(x)) * up(x))`.
-    Dense {
-        /// Width between.
-        ffn: usize,
-    },
+    /// `down(activation(gate(x), up(x)))`.
+    Dense(DenseSpec),
+    /// Some of many such blocks, chosen for each row, and perhaps one that all rows share.
+    Experts(ExpertsSpec),
+}
+
+/// One gated block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DenseSpec {
+    /// Width between.
+    pub ffn: usize,
+    /// What gates.
+    pub activation: Activation,
+    /// Whether the file keeps gate and up in one matrix, in this order.
+    pub fused: bool,
+}
+
+/// A mixture of experts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExpertsSpec {
+    /// Experts.
+    pub count: usize,
+    /// Width between, of each.
+    pub ffn: usize,
+    /// What gates.
+    pub activation: Activation,
+    /// How they are chosen.
+    pub routing: Routing,
+    /// Whether choosing has a bias of its own.
+    pub selection_bias: bool,
+    /// Whether the router and the experts have biases.
+    pub biases: bool,
+    /// Width of the block that all rows go through besides.
+    pub shared_ffn: Option<usize>,
+    /// Whether each row says how much that block counts.
+    pub shared_gate: bool,
+}
+
+/// What one layer's cache holds for a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvShape {
+    /// Heads.
+    pub n_kv_heads: usize,
+    /// Width of a key head.
+    pub head_dim_k: usize,
+    /// Width of a value head.
+    pub head_dim_v: usize,
+}
+
+impl Mixer {
+    /// What it caches; none where it keeps a state instead.
+    #[must_use]
+    pub fn kv_shape(&self) -> Option<KvShape> {
+        match *self {
+            Mixer::Attention(AttentionSpec { n_kv_heads, head_dim_k, head_dim_v, .. }) => {
+                Some(KvShape { n_kv_heads, head_dim_k, head_dim_v })
+            }
+            Mixer::DeltaNet(_) => None,
+            Mixer::Latent(LatentSpec { kv_rank, turned_dim, .. }) => Some(KvShape {
+                n_kv_heads: 1,
+                head_dim_k: turned_dim + kv_rank,
+                head_dim_v: kv_rank,
+            }),
+        }
+    }
+
+    /// Query heads that look at a cache.
+    #[must_use]
+    pub fn n_heads(&self) -> usize {
+        match self {
+            Mixer::Attention(attention) => attention.n_heads,
+            Mixer::DeltaNet(_) => 0,
+            Mixer::Latent(latent) => latent.n_heads,
+        }
+    }
+
+    /// Positions a row sees at most.
+    #[must_use]
+    pub fn window(&self) -> Option<usize> {
+        match self {
+            Mixer::Attention(attention) => attention.window,
+            Mixer::DeltaNet(_) | Mixer::Latent(_) => None,
+        }
+    }
+
+    /// What it keeps of a sequence, whatever its length.
+    #[must_use]
+    pub fn state(&self) -> Option<&DeltaNetSpec> {
+        match self {
+            Mixer::Attention(_) | Mixer::Latent(_) => None,
+            Mixer::DeltaNet(net) => Some(net),
+        }
+    }
+}
+
+impl ModelSpec {
+    /// What every layer that caches anything caches for a position, and how many there are.
+    #[must_use]
+    pub fn kv_shape(&self) -> (Option<KvShape>, usize) {
+        let mut shapes = self.layers.iter().filter_map(|layer| layer.mixer.kv_shape());
+        let first = shapes.next();
+        (first, first.map_or(0, |_| 1 + shapes.count()))
+    }
+
+    /// What every layer that keeps a state keeps, and how many there are.
+    #[must_use]
+    pub fn state(&self) -> (Option<&DeltaNetSpec>, usize) {
+        let mut states = self.layers.iter().filter_map(|layer| layer.mixer.state());
+        let first = states.next();
+        (first, first.map_or(0, |_| 1 + states.count()))
+    }
 }
 
 /// Reads and checks what the file is: metadata, and the name and shape of every tensor.
@@ -79,10 +302,18 @@ pub enum FeedForward {
 /// [`Error`] names the key, tensor or feature that stands in the way.
 pub fn spec(file: &GgufFile) -> Result<ModelSpec> {
     let architecture = arch::find(file)?;
-    let mut spec = architecture.spec(file)?;
+    let spec = architecture.spec(file)?;
+    let (cached, kept) = (spec.kv_shape().0, spec.state().0);
+    let is_odd = |layer: &LayerSpec| {
+        layer.mixer.kv_shape().is_some_and(|shape| Some(shape) != cached)
+            || layer.mixer.state().is_some_and(|state| Some(state) != kept)
+    };
+    if spec.layers.iter().any(is_odd) || cached.is_none() {
+        let feature = "layers whose caches have different shapes, or none".to_owned();
+        return Err(Error::UnsupportedFeature { architecture: spec.architecture, feature });
+    }
     inventory::check(file, architecture, &spec)?;
     check_vocabulary(file, spec.vocab)?;
-    turn_slower(file, &architecture.tensor_name(Role::RopeFactors, 0), &mut spec.rope)?;
     Ok(spec)
 }
 
@@ -97,22 +328,4 @@ fn check_vocabulary(file: &GgufFile, vocab: usize) -> Result<()> {
         }),
         _ => Ok(()),
     }
-}
-
-/// Divides the frequencies by the factors that Llama 3.1 and later bring as a tensor.
-fn turn_slower(file: &GgufFile, name: &str, rope: &mut Rope) -> Result<()> {
-    let Some(tensor) = file.tensor(name) else { return Ok(()) };
-    let mut factors = vec![0.0; rope.inverse_frequencies.len()];
-    tensor.format.dequantize_row(file.bytes(tensor), &mut factors);
-    for (frequency, factor) in rope.inverse_frequencies.iter_mut().zip(&factors) {
-        if !(factor.is_finite() && *factor > 0.0) {
-            return Err(Error::Metadata {
-                key: format!("a value of the tensor {name}"),
-                found: factor.to_string(),
-                wanted: "a number above 0".to_owned(),
-            });
-        }
-        *frequency /= factor;
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use crate::arch::{Architecture, Role};
 use crate::blocks::{FeedForwardWeights, MixerWeights};
 use crate::inventory::{Item, Kind};
 use crate::need::source;
+use crate::spec::Norms;
 use crate::{Error, ModelSpec, Result};
 
 /// A model's matrices and vectors.
@@ -25,12 +26,16 @@ pub(crate) struct Weights {
 
 /// A layer's.
 pub(crate) struct LayerWeights {
-    /// `[1, d]`.
-    pub(crate) mixer_norm: Tensor,
     pub(crate) mixer: MixerWeights,
-    /// `[1, d]`.
-    pub(crate) feed_forward_norm: Tensor,
+    pub(crate) mixer_norms: BlockNorms,
     pub(crate) feed_forward: FeedForwardWeights,
+    pub(crate) feed_forward_norms: BlockNorms,
+}
+
+/// Norms on the two sides of a block, `[1, d]`.
+pub(crate) struct BlockNorms {
+    pub(crate) before: Option<Tensor>,
+    pub(crate) after: Option<Tensor>,
 }
 
 impl Weights {
@@ -38,16 +43,38 @@ impl Weights {
         let token_embedding = loader.matrix(Role::TokenEmbedding, 0)?;
         let mut layers = Vec::with_capacity(spec.layers.len());
         for (layer, parts) in spec.layers.iter().enumerate() {
+            let mixer_norms = (Role::AttentionNorm, Role::AttentionPostNorm);
+            let feed_forward_norms = (Role::FeedForwardNorm, Role::FeedForwardPostNorm);
             layers.push(LayerWeights {
-                mixer_norm: loader.vector(Role::AttentionNorm, layer)?,
                 mixer: MixerWeights::load(loader, parts.mixer, layer)?,
-                feed_forward_norm: loader.vector(Role::FeedForwardNorm, layer)?,
+                mixer_norms: BlockNorms::load(loader, parts.norms, (mixer_norms, layer))?,
                 feed_forward: FeedForwardWeights::load(loader, parts.feed_forward, layer)?,
+                feed_forward_norms: BlockNorms::load(
+                    loader,
+                    parts.norms,
+                    (feed_forward_norms, layer),
+                )?,
             });
         }
         let output_norm = loader.vector(Role::OutputNorm, 0)?;
         let output = if spec.tied { None } else { Some(loader.matrix(Role::Output, 0)?) };
         Ok(Weights { token_embedding, layers, output_norm, output })
+    }
+}
+
+impl BlockNorms {
+    fn load(
+        loader: &mut Loader<'_>,
+        norms: Norms,
+        ((before, after), layer): ((Role, Role), usize),
+    ) -> Result<BlockNorms> {
+        let mut norm = |role, wanted: bool| {
+            if wanted { loader.vector(role, layer).map(Some) } else { Ok(None) }
+        };
+        Ok(BlockNorms {
+            before: norm(before, norms != Norms::After)?,
+            after: norm(after, norms != Norms::Before)?,
+        })
     }
 }
 
@@ -78,22 +105,53 @@ impl<'a> Loader<'a> {
 
     /// A matrix, in the backend's layout.
     pub(crate) fn matrix(&mut self, role: Role, layer: usize) -> Result<Weight> {
+        let mut matrices = self.matrices(role, layer)?;
+        let only = matrices.pop().filter(|_| matrices.is_empty());
+        only.ok_or_else(|| self.missing(role, layer))
+    }
+
+    /// The matrices of a tensor that has several.
+    pub(crate) fn matrices(&mut self, role: Role, layer: usize) -> Result<Vec<Weight>> {
         let item = self.item(role, layer)?;
-        let Kind::Matrix { n, k } = item.kind else { return Err(missing(item)) };
-        let weight = self.backend.prepare(&source(self.file, item, (n, k)))?;
+        let (rows, _) = item.kind.matrices();
+        let prepare = |i| Ok(self.backend.prepare(&source(self.file, item, i))?);
+        let matrices: Result<Vec<Weight>> = (0..rows.len()).map(prepare).collect();
         self.done(item);
-        Ok(weight)
+        matrices
     }
 
     /// A vector, as an activation `[1, len]`.
     pub(crate) fn vector(&mut self, role: Role, layer: usize) -> Result<Tensor> {
+        let values = self.values(role, layer)?;
+        self.upload(&values, values.len())
+    }
+
+    /// A table, as an activation `[rows, cols]`.
+    pub(crate) fn table(&mut self, role: Role, layer: usize) -> Result<Tensor> {
+        let cols = match self.item(role, layer)?.kind {
+            Kind::Table { cols, .. } => cols,
+            Kind::Matrix { .. }
+            | Kind::Stack { .. }
+            | Kind::Fused { .. }
+            | Kind::Row { .. }
+            | Kind::Vector { .. } => return Err(self.missing(role, layer)),
+        };
+        let values = self.values(role, layer)?;
+        self.upload(&values, cols)
+    }
+
+    /// The values of a vector or table.
+    pub(crate) fn values(&mut self, role: Role, layer: usize) -> Result<Vec<f32>> {
         let item = self.item(role, layer)?;
-        let Kind::Vector { len } = item.kind else { return Err(missing(item)) };
-        let mut values = vec![0.0; len];
+        let mut values = vec![0.0; item.kind.values()];
         item.tensor.format.dequantize_row(self.file.bytes(item.tensor), &mut values);
-        let mut tensor = self.backend.alloc(1, len)?;
-        self.backend.upload(&mut tensor, &values)?;
         self.done(item);
+        Ok(values)
+    }
+
+    fn upload(&self, values: &[f32], cols: usize) -> Result<Tensor> {
+        let mut tensor = self.backend.alloc(values.len() / cols.max(1), cols)?;
+        self.backend.upload(&mut tensor, values)?;
         Ok(tensor)
     }
 
@@ -103,14 +161,15 @@ impl<'a> Loader<'a> {
         found.ok_or_else(|| Error::TensorMissing { name, wanted: Vec::new() })
     }
 
+    fn missing(&self, role: Role, layer: usize) -> Error {
+        let name = self.architecture.tensor_name(role, layer);
+        Error::TensorMissing { name, wanted: Vec::new() }
+    }
+
     fn done(&mut self, item: &Item<'_>) {
         // The backend has its own copy; the file's pages would only be in the way.
         self.file.release_pages(item.tensor);
         self.done_bytes += item.tensor.size_bytes;
         (self.progress)(self.done_bytes, self.total_bytes);
     }
-}
-
-fn missing(item: &Item<'_>) -> Error {
-    Error::TensorMissing { name: item.tensor.name.clone(), wanted: item.tensor.shape.clone() }
 }

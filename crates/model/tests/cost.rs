@@ -49,3 +49,44 @@ fn a_prompt_reads_weights_once_and_its_rows_see_what_is_before() {
     };
     assert_eq!(found, expected);
 }
+
+#[test]
+fn a_window_bounds_what_is_seen_and_read() {
+    let mut writer = TinyModel::default().writer();
+    writer.metadata("llama.attention.sliding_window", gguf::Value::U32(4));
+    let window = CostModel::new(&file(&writer), KvFormat::F16).expect("a sound model");
+    let all = cost(false, FormatId::Q8_0);
+    let ops = 2 * 2 * 4 * 32;
+    // Rows 2, 3, 4, 5 see 3, 4, 4, 4 of 3, 4, 5, 6 positions; the cache is read from 0 on, since
+    // row 2 sees it.
+    let (found, whole) = (window.step(&[(2, 4)], 0), all.step(&[(2, 4)], 0));
+    assert_eq!(whole.float_ops - found.float_ops, (18 - 15) * ops);
+    assert_eq!(whole.read_bytes, found.read_bytes);
+    // A row at 99 sees and reads four.
+    let (found, whole) = (window.step(&[(99, 1)], 1), all.step(&[(99, 1)], 1));
+    assert_eq!(whole.float_ops - found.float_ops, 96 * ops);
+    assert_eq!(whole.read_bytes - found.read_bytes, 96 * KV * 2);
+}
+
+#[test]
+fn of_experts_only_those_of_a_row_count() {
+    let models = testkit::reference_models();
+    let mixtral = models.iter().find(|model| model.name == "mixtral").expect("a fixture");
+    let file = file(&mixtral.writer(FormatId::F32));
+    let (mut once, mut stacks) = (0, 0);
+    for tensor in file.tensors() {
+        match &*tensor.name {
+            name if name.ends_with("_exps.weight") => stacks += tensor.size_bytes,
+            "token_embd.weight" => once += tensor.shape[0] * 4,
+            _ if tensor.shape.len() == 2 => once += tensor.size_bytes,
+            _ => {}
+        }
+    }
+    let number = |key: &str| file.metadata().u64(key).expect("a number").expect("there");
+    let (used, count) = (number("llama.expert_used_count"), number("llama.expert_count"));
+    let found = CostModel::new(&file, KvFormat::F16).expect("a sound model").step(&[(0, 1)], 1);
+    let layers = number("llama.block_count");
+    let head = number("llama.attention.key_length") + number("llama.attention.value_length");
+    let kv = layers * number("llama.attention.head_count_kv") * head * 2;
+    assert_eq!(found.read_bytes, once + stacks / count * used + kv);
+}

@@ -3,7 +3,7 @@
 mod support;
 
 use gguf::Value;
-use model::{FeedForward, LayerSpec, Mixer};
+use model::Mixer;
 use quant::FormatId;
 use support::{PAGE_LEN, bits, file, load, options, step};
 use tensor::{Batch, Span};
@@ -58,8 +58,9 @@ fn neighbours_do_not_show() {
         .zip(&pages)
         .map(|(tokens, pages)| step(&mut model, tokens, 0, pages))
         .collect();
-    let span = |s: usize| Span { rows: sequences[s].len(), first_position: 0, pages: &pages[s] };
-    let empty = Span { rows: 0, first_position: 0, pages: &[] };
+    let span =
+        |s: usize| Span { rows: sequences[s].len(), first_position: 0, pages: &pages[s], state: 0 };
+    let empty = Span { rows: 0, first_position: 0, pages: &[], state: 0 };
     let spans = [span(2), empty, span(0), span(1)];
     let all = [&sequences[2][..], &sequences[0], &sequences[1]].concat();
     let rows: Vec<u32> = (0..40).collect();
@@ -87,9 +88,8 @@ fn biases_are_added() {
         }
         let file = file(&writer);
         let mut model = load(&file, &options());
-        let mixer = Mixer::Attention { input_biases: true, output_bias: true };
-        let feed_forward = FeedForward::Dense { ffn: 128 };
-        assert_eq!(model.spec().layers, [LayerSpec { mixer, feed_forward }]);
+        let Mixer::Attention(spec) = model.spec().layers[0].mixer else { panic!("attention") };
+        assert!(spec.input_biases && spec.output_bias);
         step(&mut model, &[1, 2, 3], 0, &[0])
     };
     let none = step(&mut load(&file(&tiny.writer()), &options()), &[1, 2, 3], 0, &[0]);
@@ -100,8 +100,9 @@ fn biases_are_added() {
 #[test]
 fn rope_factors_and_scaling_slow_the_turning() {
     let tiny = TinyModel::default();
-    let frequencies =
-        |writer: &gguf::Writer| model::spec(&file(writer)).expect("sound").rope.inverse_frequencies;
+    let frequencies = |writer: &gguf::Writer| {
+        model::spec(&file(writer)).expect("sound").ropes.remove(0).inverse_frequencies
+    };
     let plain = frequencies(&tiny.writer());
     assert_eq!(plain.len(), 8);
     let mut writer = tiny.writer();

@@ -9,7 +9,9 @@ use model::{LoadOptions, MemoryNeed, Model};
 use support::{file, options};
 use tensor::reference::Reference;
 use tensor::{
-    Backend, Batch, KvCache, KvFormat, KvLayout, Result, Rope, Tensor, Weight, WeightSource,
+    Activation, AttentionRule, Backend, Batch, DeltaInputs, DeltaNet, Experts, HeadColumns,
+    KvCache, KvFormat, KvLayout, Result, Rope, StateCache, StateLayout, Tensor, Weight,
+    WeightSource,
 };
 use testkit::TinyModel;
 
@@ -22,6 +24,17 @@ struct Counting {
     kv: AtomicU64,
 }
 
+impl Counting {
+    fn new() -> Counting {
+        Counting {
+            inner: Reference::new(),
+            activations: AtomicU64::new(0),
+            weights: AtomicU64::new(0),
+            kv: AtomicU64::new(0),
+        }
+    }
+}
+
 #[test]
 fn load_allocates_what_memory_need_says_and_forward_nothing() {
     for (tied, kv_format, rows_max) in
@@ -29,12 +42,7 @@ fn load_allocates_what_memory_need_says_and_forward_nothing() {
     {
         let file = file(&TinyModel { tied, ..TinyModel::default() }.writer());
         let options = LoadOptions { kv_format, rows_max, ..options() };
-        let backend = Arc::new(Counting {
-            inner: Reference::new(),
-            activations: AtomicU64::new(0),
-            weights: AtomicU64::new(0),
-            kv: AtomicU64::new(0),
-        });
+        let backend = Arc::new(Counting::new());
         let need = model::memory_need(&file, &options, &*backend).unwrap();
         let mut told = Vec::new();
         let progress = &mut |done, of| told.push((done, of));
@@ -49,11 +57,30 @@ fn load_allocates_what_memory_need_says_and_forward_nothing() {
         };
         // Norms are activations to a backend and weights to a reader: two a layer and the last.
         let norms = 5 * 64 * 4;
-        let MemoryNeed { weights_bytes, kv_bytes, workspace_bytes } = need;
+        let MemoryNeed { weights_bytes, kv_bytes, workspace_bytes, state_bytes } = need;
+        assert_eq!(state_bytes, 0);
         let expected = (weights_bytes - norms, kv_bytes, workspace_bytes + norms);
         assert_eq!(found(), expected);
         support::step(&mut model, &[7], 0, &[0]);
         assert_eq!(found(), expected);
+    }
+}
+
+#[test]
+fn every_architecture_takes_what_memory_need_says() {
+    for model in testkit::reference_models() {
+        let file = file(&model.writer(quant::FormatId::F32));
+        let backend = Arc::new(Counting::new());
+        let need = model::memory_need(&file, &options(), &*backend).unwrap();
+        Model::load(&file, Arc::clone(&backend) as _, &options(), &mut |_, _| ()).unwrap();
+        let bytes = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let found = bytes(&backend.weights) + bytes(&backend.activations);
+        // These stay with the host.
+        let selection = file.tensors().iter().filter(|tensor| tensor.name.contains("probs_b"));
+        let host: u64 = selection.map(|tensor| tensor.size_bytes).sum();
+        let name = &model.name;
+        assert_eq!(bytes(&backend.kv), need.kv_bytes + need.state_bytes, "{name}");
+        assert_eq!(found + host, need.weights_bytes + need.workspace_bytes, "{name}");
     }
 }
 
@@ -114,8 +141,42 @@ impl Backend for Counting {
     fn matmul(&self, outs: &mut [&mut Tensor], x: &Tensor, weights: &[&Weight]) -> Result<()> {
         self.inner.matmul(outs, x, weights)
     }
-    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
-        self.inner.swiglu(out, x, gate, up)
+    fn rms_norm_heads(&self, x: &mut Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        self.inner.rms_norm_heads(x, scale, eps)
+    }
+    fn scale(&self, x: &mut Tensor, factor: f32) -> Result<()> {
+        self.inner.scale(x, factor)
+    }
+    fn soft_cap(&self, x: &mut Tensor, cap: f32) -> Result<()> {
+        self.inner.soft_cap(x, cap)
+    }
+    fn gated(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        gate_up: (&Weight, &Weight),
+        activation: Activation,
+    ) -> Result<()> {
+        self.inner.gated(out, x, gate_up, activation)
+    }
+    fn experts(&self, out: &mut Tensor, x: &Tensor, scores: &Tensor, of: &Experts) -> Result<()> {
+        self.inner.experts(out, x, scores, of)
+    }
+    fn matmul_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        weights: &[Weight],
+    ) -> Result<()> {
+        self.inner.matmul_heads(out, x, weights)
+    }
+    fn copy_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        n_heads: usize,
+    ) -> Result<()> {
+        self.inner.copy_heads(out, x, n_heads)
     }
     fn rope_kv_write(
         &self,
@@ -132,10 +193,27 @@ impl Backend for Counting {
         out: &mut Tensor,
         q: &Tensor,
         kv: (&KvCache, usize),
-        scale: f32,
+        rule: &AttentionRule<'_>,
         batch: &Batch<'_>,
     ) -> Result<()> {
-        self.inner.attention(out, q, kv, scale, batch)
+        self.inner.attention(out, q, kv, rule, batch)
+    }
+    fn sigmoid_gate(&self, x: &mut Tensor, gate: &Tensor) -> Result<()> {
+        self.inner.sigmoid_gate(x, gate)
+    }
+    fn alloc_states(&self, layout: &StateLayout) -> Result<StateCache> {
+        add(&self.kv, layout.total_bytes());
+        self.inner.alloc_states(layout)
+    }
+    fn delta_net(
+        &self,
+        out: &mut Tensor,
+        inputs: DeltaInputs<'_>,
+        state: (&mut StateCache, usize),
+        net: &DeltaNet,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        self.inner.delta_net(out, inputs, state, net, batch)
     }
     fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {
         self.inner.gather_rows(out, x, rows)

@@ -24,7 +24,7 @@ fn metadata_out_of_range() {
     let u32 = Value::U32;
     let text = |text: &str| Value::String(text.to_owned());
     for (key, value, expected) in [
-        ("general.architecture", text("qwen9"), "`qwen9` cannot be run; those that can: llama"),
+        ("general.architecture", text("qwen9"), "`qwen9` cannot be run; those that can: deepseek2"),
         ("llama.block_count", u32(0), "llama.block_count is 0, but must be 1 to"),
         ("llama.block_count", u32(3), "lacks the tensor blk.2.attn_norm.weight [64]"),
         ("llama.block_count", u32(1), "the tensor blk.1."),
@@ -47,8 +47,10 @@ fn metadata_out_of_range() {
         ("llama.rope.dimension_count", u32(18), "at most the head's width, 16"),
         ("llama.rope.freq_base", Value::F32(-1.0), "freq_base is -1"),
         ("llama.rope.freq_base", Value::F32(f32::INFINITY), "freq_base is inf"),
-        ("llama.rope.scaling.type", text("yarn"), "uses another scaling of positions"),
-        ("llama.expert_count", u32(8), "a mixture of experts (llama.expert_count is 8)"),
+        ("llama.rope.scaling.type", text("su"), "uses another scaling of positions"),
+        ("llama.rope.scaling.type", text("yarn"), "llama.rope.scaling.original_context_length"),
+        ("llama.expert_count", u32(8), "llama.expert_used_count"),
+        ("llama.expert_count", u32(u32::MAX), "llama.expert_count is 4294967295"),
     ] {
         let mut writer = TinyModel::default().writer();
         writer.metadata(key, value);
@@ -76,10 +78,29 @@ fn tensors_that_do_not_belong() {
 }
 
 #[test]
-fn a_sliding_window_bounds_the_context() {
+fn a_sliding_window_leaves_the_context_as_it_is() {
     let mut writer = TinyModel::default().writer();
     writer.metadata("llama.attention.sliding_window", Value::U32(100));
-    assert_eq!(model::spec(&file(&writer)).unwrap().context_len, 100);
+    let spec = model::spec(&file(&writer)).unwrap();
+    assert_eq!((spec.context_len, spec.layers[1].mixer.window()), (256, Some(100)));
+}
+
+#[test]
+fn experts_out_of_range() {
+    let models = testkit::reference_models();
+    let of = |name: &str| models.iter().find(|model| model.name == name).expect("a fixture");
+    let u32 = Value::U32;
+    for (name, key, value, expected) in [
+        ("mixtral", "llama.expert_used_count", u32(99), "at most expert_count"),
+        ("qwen3moe", "qwen3moe.expert_count", u32(3), "the model's metadata want"),
+        ("qwen3moe", "qwen3moe.expert_feed_forward_length", u32(1), "ffn_gate_exps.weight is"),
+        ("gpt_oss", "gpt-oss.rope.scaling.original_context_length", u32(0), "length is 0"),
+        ("gpt_oss", "gpt-oss.rope.scaling.factor", Value::F32(f32::NAN), "factor is NaN"),
+    ] {
+        let mut writer = of(name).writer(FormatId::F32);
+        writer.metadata(key, value);
+        refused(&writer, expected);
+    }
 }
 
 #[test]
@@ -111,7 +132,7 @@ fn steps_that_do_not_fit() {
     let mut model = load(&file(&TinyModel::default().writer()), &options());
     let mut refused =
         |tokens: &[u32], first_position: usize, pages: &[u32], row: u32, why: &str| {
-            let spans = [Span { rows: tokens.len(), first_position, pages }];
+            let spans = [Span { rows: tokens.len(), first_position, pages, state: 0 }];
             let batch = Batch { tokens, spans: &spans };
             let error = model.forward(&batch, &[row], &mut Vec::new()).expect_err(why);
             assert!(error.to_string().contains(why), "{error}, not {why}");
@@ -123,7 +144,7 @@ fn steps_that_do_not_fit() {
     refused(&[0], usize::MAX, &[0], 0, "in a context of 128");
     refused(&[0], 8, &[0], 0, "1 pages do not hold 9 positions");
     refused(&[0], 0, &[32], 0, "page 32 of 32");
-    let spans = [Span { rows: 1, first_position: 0, pages: &[0] }];
+    let spans = [Span { rows: 1, first_position: 0, pages: &[0], state: 0 }];
     let batch = Batch { tokens: &[1, 2], spans: &spans };
     let error = model.forward(&batch, &[], &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("spans cover 1 rows of 2 tokens"), "{error}");

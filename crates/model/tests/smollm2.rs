@@ -2,7 +2,7 @@
 
 mod support;
 
-use model::LoadOptions;
+use model::{FeedForward, KvShape, LoadOptions};
 use support::{load, open, options, step};
 
 /// One position of the fixture.
@@ -81,8 +81,11 @@ fn logits_are_those_of_numpy() {
 fn headers_say_what_it_is() {
     let file = open(&testkit::smollm2_required());
     let spec = model::spec(&file).unwrap();
-    assert_eq!((spec.n_layers, spec.d, spec.ffn, spec.vocab), (30, 576, 1536, 49_152));
-    assert_eq!((spec.n_heads, spec.n_kv_heads, spec.head_dim_k, spec.head_dim_v), (9, 3, 64, 64));
+    assert_eq!((spec.layers.len(), spec.d, spec.vocab), (30, 576, 49_152));
+    let FeedForward::Dense(dense) = spec.layers[29].feed_forward else { panic!("dense") };
+    assert_eq!((spec.layers[0].mixer.n_heads(), dense.ffn), (9, 1536));
+    let kv = KvShape { n_kv_heads: 3, head_dim_k: 64, head_dim_v: 64 };
+    assert_eq!(spec.kv_shape(), (Some(kv), 30));
     assert_eq!((spec.context_len, spec.tied), (8192, true));
     let options = LoadOptions { context_len: 2048, kv_page_count: 256, ..options() };
     let need = model::memory_need(&file, &options, &tensor::reference::Reference::new()).unwrap();

@@ -1,6 +1,7 @@
 //! Every bound of the scheduler. A caller sets [`Limits`]; the constants are the house's.
 
-/// What a scheduler may use. All must be at least 1, except `queue_len_max`.
+/// What a scheduler may use. All numbers must be at least 1, except
+/// `queue_len_max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Positions in a page.
@@ -15,6 +16,9 @@ pub struct Limits {
     pub step_tokens_max: u32,
     /// Tokens that a request may hold, prompt and answer together.
     pub context_len_max: u32,
+    /// Whether a sequence may start from pages that another filled. Not where the pages are only
+    /// a part of what a sequence is made of.
+    pub shares_prefixes: bool,
 }
 
 /// Long prompts that are read in turns, so that a short one never waits behind all of a long one,

@@ -27,6 +27,8 @@ pub struct PlanSpan {
     pub pages: Vec<PageId>,
     /// Whether the last row's logits are to be sampled.
     pub wants_token: bool,
+    /// Below `sequences_max`, and no other running sequence's: its own while it runs.
+    pub seat: u32,
 }
 
 /// A plan being made.
@@ -162,7 +164,10 @@ impl Scheduler {
     }
 
     fn start(&mut self, place: usize) {
-        let sequence = self.waiting.remove(place);
+        let mut sequence = self.waiting.remove(place);
+        let taken = |seat: &u32| self.running.iter().any(|other| other.seat == *seat);
+        let free = (0..self.limits.sequences_max).find(|seat| !taken(seat));
+        sequence.seat = free.expect("nothing starts without a free seat");
         let cached_len = u32::try_from(sequence.computed()).expect("within the context");
         self.events.push(Event::Started { id: sequence.id, cached_len });
         let place = self.running.partition_point(|other| other.arrival < sequence.arrival);

@@ -152,6 +152,11 @@ impl Scheduler {
         let used = self.pool.stats().leased as usize;
         assert!(used <= leases, "a page is leased by nobody that runs");
         assert!(self.running.len() <= self.limits.sequences_max as usize, "seats are kept");
+        let mut seats: Vec<u32> = self.running.iter().map(|sequence| sequence.seat).collect();
+        seats.sort_unstable();
+        seats.dedup();
+        assert_eq!(seats.len(), self.running.len(), "each sits alone");
+        assert!(seats.last().is_none_or(|last| *last < self.limits.sequences_max));
         assert!(self.running.is_sorted_by_key(|sequence| sequence.arrival), "in order");
         assert!(self.waiting.is_sorted_by_key(|sequence| sequence.arrival), "in order");
         assert!(self.fairness.present_count() <= self.running.len() + self.waiting.len());

@@ -20,6 +20,8 @@ pub(crate) struct Sequence {
     pub(crate) preemptions: u32,
     /// Step in which it was last planned.
     pub(crate) step_last: u64,
+    /// While it runs; what it was while it waits.
+    pub(crate) seat: u32,
     /// Tokens whose keys and values are in the pages.
     computed: usize,
     /// Most that `computed` ever was: what lies below is not charged again.
@@ -41,6 +43,7 @@ impl Sequence {
             is_cancelled: false,
             preemptions: 0,
             step_last: 0,
+            seat: 0,
             computed: 0,
             charged: 0,
             pages: PageTable::default(),
@@ -74,6 +77,9 @@ impl Sequence {
     pub(crate) fn take_prefix(&mut self, pool: &Pool, limits: &Limits) {
         assert_eq!(self.computed, 0, "only a sequence that starts takes a prefix");
         assert!(self.pages.0.is_empty(), "a waiting sequence holds no page");
+        if !limits.shares_prefixes {
+            return;
+        }
         let page_len = limits.page_len as usize;
         let prefix = &self.tokens[..self.tokens.len() - 1];
         self.pages = PageTable(pool.find_prefix(prefix, page_len));
@@ -122,6 +128,7 @@ impl Sequence {
             tokens: self.tokens[self.computed..end].to_vec(),
             pages: self.pages.0.iter().map(PageLease::page).collect(),
             wants_token: end == self.tokens.len(),
+            seat: self.seat,
         }
     }
 

@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     queue_len_max: 8,
     step_tokens_max: 32,
     context_len_max: 64,
+    shares_prefixes: true,
 };
 
 fn request(id: u64, user: u64, prompt_len: u32, tokens_max: u32) -> Request {
@@ -292,4 +293,38 @@ fn only_so_many_idle_users_are_remembered() {
     }
     assert_eq!(fairness.present_count(), 0);
     assert_eq!(fairness.account_count(), IDLE_USERS_MAX);
+}
+
+#[test]
+fn seats_are_kept_and_given_on() {
+    let mut scheduler = Scheduler::new(Limits { sequences_max: 2, ..LIMITS });
+    for id in 1..=3 {
+        admit(&mut scheduler, request(id, id, 4, if id == 1 { 1 } else { 9 }));
+    }
+    let seats = |plan: &Plan| -> Vec<(u64, u32)> {
+        let mut seats: Vec<_> = plan.spans.iter().map(|span| (span.id.0, span.seat)).collect();
+        seats.sort_unstable();
+        seats
+    };
+    let plan = scheduler.plan(Tick(0));
+    assert_eq!(seats(&plan), [(1, 0), (2, 1)]);
+    finish(&mut scheduler, &plan);
+    // The first is done; the third takes its seat, and the second stays where it is.
+    let plan = scheduler.plan(Tick(0));
+    assert_eq!(seats(&plan), [(2, 1), (3, 0)]);
+}
+
+#[test]
+fn without_sharing_every_prompt_is_computed_whole() {
+    for (shares_prefixes, cached) in [(true, 8), (false, 0)] {
+        let mut scheduler = Scheduler::new(Limits { shares_prefixes, ..LIMITS });
+        for id in 1..=2 {
+            let prompt = (0..10).collect();
+            admit(&mut scheduler, Request { id: RequestId(id), prompt, tokens_max: 1, user: 1 });
+            let plan = scheduler.plan(Tick(0));
+            let skipped = if id == 1 { 0 } else { cached };
+            assert_eq!(plan.spans[0].first_position, skipped, "{shares_prefixes} {id}");
+            finish(&mut scheduler, &plan);
+        }
+    }
 }

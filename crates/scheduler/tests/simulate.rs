@@ -164,6 +164,7 @@ impl Life {
             queue_len_max: rng.between(1, 9) as u32,
             step_tokens_max: rng.between(1, 24) as u32,
             context_len_max: rng.between(6, 60) as u32,
+            shares_prefixes: rng.between(0, 9) > 0,
         };
         let families =
             (0..rng.between(1, 3)).map(|_| (0..24).map(|_| rng.token()).collect()).collect();

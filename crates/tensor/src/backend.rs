@@ -1,10 +1,13 @@
-//! The contract between a model and the hardware that runs it: about twenty coarse operations.
+//! The contract between a model and the hardware that runs it: about thirty coarse operations.
 //!
 //! Fusion is part of the contract ("one activation, several weights", "gate, up and SwiGLU",
 //! "residual and norm", "RoPE and KV write"), because fast backends need it. Out-parameters come
 //! first; shapes are row-major and named in each comment.
 
-use crate::{Batch, KvCache, KvLayout, Result, Rope, Tensor, Weight, WeightSource};
+use crate::{
+    Activation, AttentionRule, Batch, DeltaInputs, DeltaNet, Experts, HeadColumns, KvCache,
+    KvLayout, Result, Rope, StateCache, StateLayout, Tensor, Weight, WeightSource,
+};
 
 /// One kind of hardware. `rows` is the number of tokens in the step, `d` the model width.
 ///
@@ -51,18 +54,64 @@ pub trait Backend: Send + Sync {
         norm: (&Tensor, f32),
     ) -> Result<()>;
 
+    /// In place, for each run of `len` columns of a row apart:
+    /// `x = x / sqrt(mean(x^2) + eps) * scale`; `scale [1, len]`, `x [rows, cols]`, `cols` a
+    /// multiple of `len`.
+    fn rms_norm_heads(&self, x: &mut Tensor, scale: &Tensor, eps: f32) -> Result<()>;
+
     /// `residual += delta`, `[rows, d]` both.
     fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()>;
 
     /// `x[i] += bias` for every row; `bias [1, cols]`.
     fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()>;
 
+    /// `x *= factor`.
+    fn scale(&self, x: &mut Tensor, factor: f32) -> Result<()>;
+
+    /// `x = cap * tanh(x / cap)`.
+    fn soft_cap(&self, x: &mut Tensor, cap: f32) -> Result<()>;
+
     /// `outs[j] = x * weights[j]^T`; `x [rows, k]`, `weights[j] [n_j, k]`, `outs[j] [rows, n_j]`.
     /// The activation is read (and quantised, where the backend does so) once for all weights.
     fn matmul(&self, outs: &mut [&mut Tensor], x: &Tensor, weights: &[&Weight]) -> Result<()>;
 
-    /// `out = silu(x * gate^T) * (x * up^T)`; `gate`, `up` `[n, k]`, `out [rows, n]`.
-    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()>;
+    /// `out = activation(x * gate^T, x * up^T)`; `gate`, `up` `[n, k]`, `out [rows, n]`.
+    fn gated(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        gate_up: (&Weight, &Weight),
+        activation: Activation,
+    ) -> Result<()>;
+
+    /// `out[r] = sum of weight * down_e(activation(gate_e(x[r]), up_e(x[r])))` over the experts `e`
+    /// that [`crate::Routing::choose`] gives row `r`, in their order; `x`, `out` `[rows, d]`,
+    /// `scores [rows, count]`.
+    fn experts(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        scores: &Tensor,
+        experts: &Experts,
+    ) -> Result<()>;
+
+    /// `out` of head `h` `= x` of head `h * weights[h]^T`; a weight for each head,
+    /// `[to.len, from.len]`. Other columns of `out` stay.
+    fn matmul_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        weights: &[Weight],
+    ) -> Result<()>;
+
+    /// `out` of head `h` `= x` of head `h`, for `n_heads` heads of one length. Other columns of
+    /// `out` stay; `out` takes the rows of `x`.
+    fn copy_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        n_heads: usize,
+    ) -> Result<()>;
 
     /// Rotates `q [rows, n_heads * head_dim]` in place, rotates `k [rows, n_kv_heads * head_dim]`
     /// and writes it with `v` into `kv` of `layer` at the batch's slots.
@@ -77,16 +126,34 @@ pub trait Backend: Send + Sync {
     ) -> Result<()>;
 
     /// Causal attention of each row of `q [rows, n_heads * head_dim_k]` over its own sequence's
-    /// cached positions `0..=position`; `out [rows, n_heads * head_dim_v]`. `scale` multiplies
-    /// the dot products before the softmax. Query head `h` reads KV head
-    /// `h / (n_heads / n_kv_heads)`.
+    /// cached positions up to the row's own; `out [rows, n_heads * head_dim_v]`. Query head `h`
+    /// reads KV head `h / (n_heads / n_kv_heads)`.
     #[expect(clippy::too_many_arguments, reason = "one operation; a struct would hide its parts")]
     fn attention(
         &self,
         out: &mut Tensor,
         q: &Tensor,
         kv: (&KvCache, usize),
-        scale: f32,
+        rule: &AttentionRule<'_>,
+        batch: &Batch<'_>,
+    ) -> Result<()>;
+
+    /// `x *= 1 / (1 + exp(-gate))`; `gate` as wide as `x`, or one for each row.
+    fn sigmoid_gate(&self, x: &mut Tensor, gate: &Tensor) -> Result<()>;
+
+    /// States of recurrent layers for every slot, zeroed.
+    fn alloc_states(&self, layout: &StateLayout) -> Result<StateCache>;
+
+    /// `out [rows, n_v_heads * head_dim_v]` of a gated delta net, whose formulas are with
+    /// [`DeltaNet`] and the reference. Each span moves its own state on, which is zeros before
+    /// position 0.
+    #[expect(clippy::too_many_arguments, reason = "one operation; a struct would hide its parts")]
+    fn delta_net(
+        &self,
+        out: &mut Tensor,
+        inputs: DeltaInputs<'_>,
+        state: (&mut StateCache, usize),
+        net: &DeltaNet,
         batch: &Batch<'_>,
     ) -> Result<()>;
 

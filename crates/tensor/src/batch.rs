@@ -20,6 +20,8 @@ pub struct Span<'a> {
     pub first_position: usize,
     /// Page table: position `p` lives in page `pages[p / page_len]` at offset `p % page_len`.
     pub pages: &'a [u32],
+    /// Slot of its recurrent state, see [`crate::StateCache`]; 0 where a model has none.
+    pub state: usize,
 }
 
 impl Batch<'_> {
@@ -41,6 +43,26 @@ impl Batch<'_> {
             }
             if let Some(page) = span.pages.iter().find(|page| **page as usize >= page_count) {
                 return Err(Error::Batch(format!("page {page} of {page_count}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a span whose state is not there, and two that share one.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] with what is wrong.
+    pub fn check_states(&self, slots: usize) -> Result<()> {
+        let mut taken = vec![false; slots];
+        for span in self.spans.iter().filter(|span| span.rows > 0) {
+            match taken.get_mut(span.state) {
+                None => {
+                    return Err(Error::Batch(format!("state {} of {slots}", span.state)));
+                }
+                Some(true) => {
+                    return Err(Error::Batch(format!("two spans with state {}", span.state)));
+                }
+                Some(taken) => *taken = true,
             }
         }
         Ok(())

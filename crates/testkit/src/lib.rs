@@ -6,6 +6,7 @@
 mod metadata;
 mod mix;
 mod real;
+mod reference;
 mod rng;
 mod shape;
 mod tiny;
@@ -13,6 +14,7 @@ mod vocabulary;
 
 pub use mix::{MIXES, Mix, Part};
 pub use real::{smollm2, smollm2_required};
+pub use reference::{ReferenceModel, reference_models};
 pub use rng::{Rng, rng};
 pub use shape::{SHAPES, Shape};
 pub use tiny::TinyModel;

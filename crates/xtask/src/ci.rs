@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::shell::{command, step};
-use crate::{arm, counts, e2e, fit, quality, setup, tidy};
+use crate::{arm, conformance, counts, e2e, fit, quality, setup, tidy};
 
 /// Everything.
 pub(crate) fn run() -> Result<()> {
@@ -27,6 +27,7 @@ pub(crate) fn test() -> Result<()> {
     setup::run()?;
     step("tests", command("cargo").args(["test", "--workspace", "--no-fail-fast"]))?;
     fit::run(&["--check"])?;
+    conformance::run(&["--check"])?;
     step("release build", command("cargo").args(["build", "--release", "--package", "hob"]))?;
     e2e::run()?;
     quality::run(&[])

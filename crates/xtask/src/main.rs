@@ -4,6 +4,7 @@
 mod arm;
 mod bench;
 mod ci;
+mod conformance;
 mod counts;
 mod e2e;
 mod fit;
@@ -26,6 +27,8 @@ Usage: cargo xtask <command>
              [--llama-logits FILE] compares with a file of llama-perplexity --save-all-logits
   fit        The planner's speed model against published measurements: cross-validation
              [--write] fits its coefficients anew, [--check] fails where a promise is missed
+  conformance  Every architecture on every backend against transformers, into docs/models.md
+             [--check] says whether that is fresh
   limits     What this machine can do at most: memory bandwidth, int8 and fp32 peaks
   bench      hob and llama.cpp in turn, with this machine's limits: --against BUILD_FOLDER
              [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N] [--backend NAME]
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         ["bench", rest @ ..] => bench::run(rest),
         ["fit", rest @ ..] => fit::run(rest),
         ["limits"] => limits::run(),
+        ["conformance", rest @ ..] => conformance::run(rest),
         ["counts", rest @ ..] => counts::run(rest),
         ["arm"] => arm::run(),
         ["ci"] => ci::run(),

@@ -1,7 +1,8 @@
-"""Mixtures of experts: gpt-oss, Qwen3-MoE, Mixtral."""
+"""Mixtures of experts: gpt-oss, Qwen3-MoE, Mixtral, Granite."""
 
 import torch
-from transformers import (GptOssConfig, GptOssForCausalLM, MixtralConfig, MixtralForCausalLM,
+from transformers import (GptOssConfig, GptOssForCausalLM, GraniteMoeSharedConfig,
+                          GraniteMoeSharedForCausalLM, MixtralConfig, MixtralForCausalLM,
                           Qwen3MoeConfig, Qwen3MoeForCausalLM)
 
 from .case import Case, filled, without_modules
@@ -72,6 +73,27 @@ def mixtral(w, c):
         yield from routed(w, c, i, names, c.intermediate_size)
 
 
+def granitemoe(w, c):
+    d, ff, shared = c.hidden_size, c.intermediate_size, c.shared_intermediate_size
+    yield from outside(w, c)
+    for i in range(c.num_hidden_layers):
+        layer, ffn = f"model.layers.{i}.", f"blk.{i}.ffn_"
+        yield from norms(w, c, i)
+        yield from attention(w, c, i, permuted=True)
+        moe = f"{layer}block_sparse_moe."
+        yield f"{moe}router.layer.weight", w(f"{ffn}gate_inp.weight", EXPERTS, d, gain=2)
+        gate = w(f"{ffn}gate_exps.weight", EXPERTS, ff, d, gain=1.5)
+        up = w(f"{ffn}up_exps.weight", EXPERTS, ff, d, gain=1.5)
+        yield f"{moe}input_linear.weight", torch.cat([gate, up], dim=1)
+        down = w(f"{ffn}down_exps.weight", EXPERTS, d, ff, gain=1.5)
+        yield f"{moe}output_linear.weight", down
+        gate = w(f"{ffn}gate_shexp.weight", shared, d)
+        up = w(f"{ffn}up_shexp.weight", shared, d)
+        yield f"{layer}shared_mlp.input_linear.weight", torch.cat([gate, up])
+        down = w(f"{ffn}down_shexp.weight", d, shared)
+        yield f"{layer}shared_mlp.output_linear.weight", down
+
+
 def gpt_oss(w, c):
     d, ff = c.hidden_size, c.intermediate_size
     heads, kv_heads, dim = c.num_attention_heads, c.num_key_value_heads, c.head_dim
@@ -128,6 +150,16 @@ CASES = [
                        head_dim=32),
          mixtral, {**WITHOUT, "second expert": {"num_experts_per_tok": 1}},
          routing=scores_of("block_sparse_moe.gate", 2)),
+    Case("granitemoe", GraniteMoeSharedForCausalLM,
+         GraniteMoeSharedConfig(**{**MIXED, "intermediate_size": 32, "tie_word_embeddings": True},
+                                num_local_experts=EXPERTS, shared_intermediate_size=64,
+                                attention_multiplier=0.4, embedding_multiplier=5.0,
+                                residual_multiplier=0.6, logits_scaling=1.5),
+         granitemoe,
+         {**WITHOUT, "third expert": {"num_experts_per_tok": 2},
+          "shared expert": filled(0, ".shared_mlp.output_linear.weight"),
+          "residual multiplier": {"residual_multiplier": 1.0}},
+         routing=scores_of("router.layer", 3)),
     Case("gpt_oss", GptOssForCausalLM,
          GptOssConfig(**{**MIXED, "num_hidden_layers": 3, "intermediate_size": 32},
                       num_local_experts=EXPERTS, head_dim=32, sliding_window=8, rope_scaling=YARN,

@@ -4,7 +4,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use tensor::{Backend, Batch, KvCache, KvLayout, Result, Rope, Tensor, Weight, WeightSource};
+use tensor::{
+    Activation, AttentionRule, Backend, Batch, DeltaInputs, DeltaNet, Experts, HeadColumns,
+    KvCache, KvLayout, Result, Rope, StateCache, StateLayout, Tensor, Weight, WeightSource,
+};
 
 /// What a test holds of the gate. Dropping it opens the gate, so that a failed test still ends.
 pub(crate) struct Gate(Arc<State>);
@@ -118,8 +121,42 @@ impl Backend for Gated {
         self.inner.matmul(outs, x, weights)
     }
 
-    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
-        self.inner.swiglu(out, x, gate, up)
+    fn rms_norm_heads(&self, x: &mut Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        self.inner.rms_norm_heads(x, scale, eps)
+    }
+    fn scale(&self, x: &mut Tensor, factor: f32) -> Result<()> {
+        self.inner.scale(x, factor)
+    }
+    fn soft_cap(&self, x: &mut Tensor, cap: f32) -> Result<()> {
+        self.inner.soft_cap(x, cap)
+    }
+    fn gated(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        gate_up: (&Weight, &Weight),
+        activation: Activation,
+    ) -> Result<()> {
+        self.inner.gated(out, x, gate_up, activation)
+    }
+    fn experts(&self, out: &mut Tensor, x: &Tensor, scores: &Tensor, of: &Experts) -> Result<()> {
+        self.inner.experts(out, x, scores, of)
+    }
+    fn matmul_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        weights: &[Weight],
+    ) -> Result<()> {
+        self.inner.matmul_heads(out, x, weights)
+    }
+    fn copy_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        n_heads: usize,
+    ) -> Result<()> {
+        self.inner.copy_heads(out, x, n_heads)
     }
 
     fn rope_kv_write(
@@ -138,13 +175,29 @@ impl Backend for Gated {
         out: &mut Tensor,
         q: &Tensor,
         kv: (&KvCache, usize),
-        scale: f32,
+        rule: &AttentionRule<'_>,
         batch: &Batch<'_>,
     ) -> Result<()> {
         self.state.sequences_most.fetch_max(batch.spans.len(), Ordering::Relaxed);
-        self.inner.attention(out, q, kv, scale, batch)
+        self.inner.attention(out, q, kv, rule, batch)
     }
 
+    fn sigmoid_gate(&self, x: &mut Tensor, gate: &Tensor) -> Result<()> {
+        self.inner.sigmoid_gate(x, gate)
+    }
+    fn alloc_states(&self, layout: &StateLayout) -> Result<StateCache> {
+        self.inner.alloc_states(layout)
+    }
+    fn delta_net(
+        &self,
+        out: &mut Tensor,
+        inputs: DeltaInputs<'_>,
+        state: (&mut StateCache, usize),
+        net: &DeltaNet,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        self.inner.delta_net(out, inputs, state, net, batch)
+    }
     fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {
         self.inner.gather_rows(out, x, rows)
     }

@@ -56,6 +56,7 @@ pub(crate) fn start(
         kv_page_len: options.page_len as usize,
         kv_page_count: options.page_count as usize,
         kv_format,
+        state_slots: options.sequences_max as usize,
     };
     let model = Model::load(&file, backend, &load, &mut |_, _| ()).expect("a sound model");
     Engine::start(model, Arc::new(tokenizer), options).expect("a thread")

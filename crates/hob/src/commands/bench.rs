@@ -299,6 +299,7 @@ mod tests {
             vocab_len: 49_152,
             tokenizer: "gpt2".to_owned(),
             shape: (30, 576, 9, 3, 1536),
+            blocks: Ok(Vec::new()),
             kv_bytes_per_token: 23_040,
             template: None,
             tensors: vec![tensor("F32", 10), tensor("Q4_1", 20), tensor("F32", 5)],

@@ -95,6 +95,13 @@ fn summary(info: &ModelInfo) -> Vec<String> {
         ("heads", format!("{heads}, {kv_heads} for keys and values")),
         ("feed-forward", feed_forward.to_string()),
         (
+            "made of",
+            match &info.blocks {
+                Ok(blocks) => blocks.join(", "),
+                Err(reason) => format!("cannot be run: {reason}"),
+            },
+        ),
+        (
             "context",
             format!(
                 "{} tokens, {} each",
@@ -178,6 +185,8 @@ fn object(info: &ModelInfo) -> Value {
         "heads": heads,
         "kv_heads": kv_heads,
         "feed_forward": feed_forward,
+        "blocks": info.blocks.as_ref().ok(),
+        "cannot_run": info.blocks.as_ref().err(),
         "kv_bytes_per_token": info.kv_bytes_per_token,
         "types": counts.collect::<BTreeMap<_, _>>(),
         "template": info.template,
@@ -210,6 +219,7 @@ mod tests {
             vocab_len: 49_152,
             tokenizer: "gpt2".to_owned(),
             shape: (30, 576, 9, 3, 1536),
+            blocks: Ok(vec!["grouped heads".to_owned(), "tied embeddings".to_owned()]),
             kv_bytes_per_token: 23_040,
             template: Some("{{ x }}".to_owned()),
             tensors: vec![
@@ -235,6 +245,7 @@ mod tests {
         width         576
         heads         9, 3 for keys and values
         feed-forward  1536
+        made of       grouped heads, tied embeddings
         context       8,192 tokens, 23.0 kB each
         tokenizer     gpt2, 49,152 tokens
         template      7 characters (--template prints it)

@@ -156,17 +156,42 @@ const EXP_MAX: f32 = 88.0;
 /// `e^x`, within 2 ULP for `-87 < x < 88`, exactly 1 at 0; 0 below; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
-    // exp(x) = 2^n * exp(r), r = x - n ln 2 in two steps (Cody and Waite), |r| <= ln 2 / 2;
-    // the polynomial is the Taylor series to degree 7, whose error there is below 2^-26.
+    // exp(x) = 2^n * exp(r) with r = x - n ln 2, |r| <= ln 2 / 2; the polynomial is the Taylor series to degree 7, whose error there is below 2^-26.
     let clamped = s.min(s.splat(EXP_MAX), s.max(s.splat(EXP_MIN), x));
-    let n = s.round(s.mul(clamped, s.splat(std::f32::consts::LOG2_E)));
-    let r = s.fma(n, s.splat(-0.693_359_4), clamped);
-    let r = s.fma(n, s.splat(2.121_944_4e-4), r);
+    let (n, r) = without_ln2(s, clamped);
     let mut p = s.splat(1.0 / 5040.0);
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = s.fma(p, r, s.splat(c));
     }
     s.zero_below(s.scale2(p, n), x, EXP_MIN)
+}
+
+/// `(n, r)` of `x = n ln 2 + r` with whole `n` and `|r| <= ln 2 / 2`, in two steps (Cody and Waite).
+#[inline(always)]
+fn without_ln2<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
+    let n = s.round(s.mul(x, s.splat(std::f32::consts::LOG2_E)));
+    let r = s.fma(n, s.splat(-0.693_359_4), x);
+    (n, s.fma(n, s.splat(2.121_944_4e-4), r))
+}
+
+/// From here on `tanh` is 1.
+const TANH_MAX: f32 = 20.0;
+
+/// `tanh(x)`, within 4 ULP, exactly 0 at 0; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    // tanh(x) = m / (m + 2) with m = exp(2x) - 1 = 2^n * (exp(r) - 1) + (2^n - 1): near 0 there is
+    // nothing to cancel, because n is 0 there.
+    let clamped = s.min(s.splat(TANH_MAX), s.max(s.splat(-TANH_MAX), x));
+    let (n, r) = without_ln2(s, s.add(clamped, clamped));
+    let mut p = s.splat(1.0 / 5040.0);
+    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5] {
+        p = s.fma(p, r, s.splat(c));
+    }
+    let p = s.fma(s.mul(p, r), r, r);
+    let power = s.scale2(s.splat(1.0), n);
+    let m = s.fma(power, p, s.sub(power, s.splat(1.0)));
+    s.div(m, s.add(m, s.splat(2.0)))
 }
 
 /// `values` in steps of 16 lanes; what is left over is padded with zeros.

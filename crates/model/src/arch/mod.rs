@@ -1,7 +1,20 @@
 //! The architectures that run, one file each, and how a file finds its own.
 
+mod base;
+mod deepseek2;
+mod gemma2;
+mod gemma3;
+mod gpt_oss;
+mod granite;
 mod llama;
+mod olmo2;
+mod phi3;
+mod qwen2;
+mod qwen3;
+mod qwen3next;
 mod read;
+mod rope;
+mod smollm3;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +42,18 @@ pub trait Architecture: Sync {
 
 /// All of them, sorted.
 pub static ARCHITECTURES: &[&dyn Architecture] = &[
-    &llama::Llama, //
+    &deepseek2::DeepSeek2,
+    &gemma2::Gemma2,
+    &gemma3::Gemma3,
+    &gpt_oss::GptOss,
+    &granite::Granite,
+    &llama::Llama,
+    &olmo2::Olmo2,
+    &phi3::Phi3,
+    &qwen2::Qwen2,
+    &qwen3::Qwen3,
+    &qwen3next::Qwen3Next,
+    &smollm3::SmolLm3,
 ];
 
 /// What a tensor is for.
@@ -41,10 +65,10 @@ pub enum Role {
     OutputNorm,
     /// `[vocab, d]`, absent when tied.
     Output,
-    /// `[head_dim / 2]` divisors of the rotation frequencies, optional.
-    RopeFactors,
-    /// `[d]`.
+    /// `[d]`, of what the mixer reads.
     AttentionNorm,
+    /// `[d]`, of what the mixer gives.
+    AttentionPostNorm,
     /// `[n_heads * head_dim_k, d]`.
     Query,
     /// `[n_heads * head_dim_k]`.
@@ -57,18 +81,84 @@ pub enum Role {
     Value,
     /// `[n_kv_heads * head_dim_v]`.
     ValueBias,
+    /// The three above, one below the other.
+    QueryKeyValue,
+    /// `[head_dim_k]`, or of all heads.
+    QueryNorm,
+    /// `[head_dim_k]`, or of all heads.
+    KeyNorm,
+    /// `[n_heads]`.
+    Sinks,
     /// `[d, n_heads * head_dim_v]`.
     AttentionOutput,
     /// `[d]`.
     AttentionOutputBias,
-    /// `[d]`.
+    /// `[query_rank, d]`.
+    QueryDown,
+    /// `[query_rank]`.
+    QueryDownNorm,
+    /// `[n_heads * (still_dim + turned_dim), query_rank]`.
+    QueryUp,
+    /// `[kv_rank + turned_dim, d]`.
+    LatentDown,
+    /// `[kv_rank]`.
+    LatentNorm,
+    /// `n_heads` of `[kv_rank, still_dim]`.
+    KeyUp,
+    /// `n_heads` of `[head_dim_v, kv_rank]`.
+    ValueUp,
+    /// `[n_v_heads * head_dim_v, d]` of a delta net.
+    StateGate,
+    /// `[2 * n_v_heads, d]`.
+    StateRates,
+    /// `[channels, kernel]`.
+    StateConv,
+    /// `[n_v_heads]`.
+    StateStepBias,
+    /// `[n_v_heads]`.
+    StateDecay,
+    /// `[head_dim_v]`.
+    StateNorm,
+    /// `[d, n_v_heads * head_dim_v]`.
+    StateOutput,
+    /// `[d]`, of what the feed-forward block reads.
     FeedForwardNorm,
+    /// `[d]`, of what the feed-forward block gives.
+    FeedForwardPostNorm,
     /// `[ffn, d]`.
     Gate,
     /// `[ffn, d]`.
     Up,
+    /// Both, one below the other.
+    GateUp,
     /// `[d, ffn]`.
     Down,
+    /// `[experts, d]`.
+    Router,
+    /// `[experts]`.
+    RouterBias,
+    /// `[experts]`.
+    SelectionBias,
+    /// `experts` of `[ffn, d]`.
+    ExpertGates,
+    /// `[experts, ffn]`.
+    ExpertGateBiases,
+    /// `experts` of `[ffn, d]`.
+    ExpertUps,
+    /// `[experts, ffn]`.
+    ExpertUpBiases,
+    /// `experts` of `[d, ffn]`.
+    ExpertDowns,
+    /// `[experts, d]`.
+    ExpertDownBiases,
+    /// `[shared ffn, d]`.
+    SharedGate,
+    /// `[shared ffn, d]`.
+    SharedUp,
+    /// `[d, shared ffn]`.
+    SharedDown,
+    /// `[1, d]`, how much the shared block counts.
+    SharedScore,
 }
 
 /// The row for this file.
@@ -104,26 +194,63 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// Tensors of factors that divide the frequencies of a rope; which are used is up to the
+/// architecture.
+pub(crate) const ROPE_FACTORS: [&str; 3] =
+    ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
+
 /// The names that most architectures use.
 fn default_name(role: Role, layer: usize) -> String {
-    let of_layer = |name: &str| format!("blk.{layer}.{name}");
-    match role {
-        Role::TokenEmbedding => "token_embd.weight".to_owned(),
-        Role::OutputNorm => "output_norm.weight".to_owned(),
-        Role::Output => "output.weight".to_owned(),
-        Role::RopeFactors => "rope_freqs.weight".to_owned(),
-        Role::AttentionNorm => of_layer("attn_norm.weight"),
-        Role::Query => of_layer("attn_q.weight"),
-        Role::QueryBias => of_layer("attn_q.bias"),
-        Role::Key => of_layer("attn_k.weight"),
-        Role::KeyBias => of_layer("attn_k.bias"),
-        Role::Value => of_layer("attn_v.weight"),
-        Role::ValueBias => of_layer("attn_v.bias"),
-        Role::AttentionOutput => of_layer("attn_output.weight"),
-        Role::AttentionOutputBias => of_layer("attn_output.bias"),
-        Role::FeedForwardNorm => of_layer("ffn_norm.weight"),
-        Role::Gate => of_layer("ffn_gate.weight"),
-        Role::Up => of_layer("ffn_up.weight"),
-        Role::Down => of_layer("ffn_down.weight"),
-    }
+    let name = match role {
+        Role::TokenEmbedding => return "token_embd.weight".to_owned(),
+        Role::OutputNorm => return "output_norm.weight".to_owned(),
+        Role::Output => return "output.weight".to_owned(),
+        Role::AttentionNorm => "attn_norm.weight",
+        Role::AttentionPostNorm => "post_attention_norm.weight",
+        Role::Query => "attn_q.weight",
+        Role::QueryBias => "attn_q.bias",
+        Role::Key => "attn_k.weight",
+        Role::KeyBias => "attn_k.bias",
+        Role::Value => "attn_v.weight",
+        Role::ValueBias => "attn_v.bias",
+        Role::QueryKeyValue => "attn_qkv.weight",
+        Role::QueryNorm => "attn_q_norm.weight",
+        Role::KeyNorm => "attn_k_norm.weight",
+        Role::Sinks => "attn_sinks.weight",
+        Role::AttentionOutput => "attn_output.weight",
+        Role::AttentionOutputBias => "attn_output.bias",
+        Role::QueryDown => "attn_q_a.weight",
+        Role::QueryDownNorm => "attn_q_a_norm.weight",
+        Role::QueryUp => "attn_q_b.weight",
+        Role::LatentDown => "attn_kv_a_mqa.weight",
+        Role::LatentNorm => "attn_kv_a_norm.weight",
+        Role::KeyUp => "attn_k_b.weight",
+        Role::ValueUp => "attn_v_b.weight",
+        Role::StateGate => "attn_gate.weight",
+        Role::StateRates => "ssm_ba.weight",
+        Role::StateConv => "ssm_conv1d.weight",
+        Role::StateStepBias => "ssm_dt.bias",
+        Role::StateDecay => "ssm_a",
+        Role::StateNorm => "ssm_norm.weight",
+        Role::StateOutput => "ssm_out.weight",
+        Role::FeedForwardNorm => "ffn_norm.weight",
+        Role::FeedForwardPostNorm => "post_ffw_norm.weight",
+        Role::Gate => "ffn_gate.weight",
+        Role::Up | Role::GateUp => "ffn_up.weight",
+        Role::Down => "ffn_down.weight",
+        Role::Router => "ffn_gate_inp.weight",
+        Role::RouterBias => "ffn_gate_inp.bias",
+        Role::SelectionBias => "exp_probs_b.bias",
+        Role::ExpertGates => "ffn_gate_exps.weight",
+        Role::ExpertGateBiases => "ffn_gate_exps.bias",
+        Role::ExpertUps => "ffn_up_exps.weight",
+        Role::ExpertUpBiases => "ffn_up_exps.bias",
+        Role::ExpertDowns => "ffn_down_exps.weight",
+        Role::ExpertDownBiases => "ffn_down_exps.bias",
+        Role::SharedGate => "ffn_gate_shexp.weight",
+        Role::SharedUp => "ffn_up_shexp.weight",
+        Role::SharedDown => "ffn_down_shexp.weight",
+        Role::SharedScore => "ffn_gate_inp_shexp.weight",
+    };
+    format!("blk.{layer}.{name}")
 }

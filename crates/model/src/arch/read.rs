@@ -55,6 +55,32 @@ impl<'a> Keys<'a> {
         Ok(self.metadata.str(&self.key(name))?)
     }
 
+    /// A number of any sign; none when the key is absent.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<f32>> {
+        let key = self.key(name);
+        match self.metadata.f32(&key)? {
+            Some(found) if !found.is_finite() => Err(wrong(key, &found, "a number".to_owned())),
+            found => Ok(found),
+        }
+    }
+
+    pub(crate) fn truth(&self, name: &str) -> Result<Option<bool>> {
+        Ok(self.metadata.bool(&self.key(name))?)
+    }
+
+    /// A truth for each of `layers`; none when the key is absent.
+    pub(crate) fn truths(&self, name: &str, layers: usize) -> Result<Option<&'a [bool]>> {
+        let key = self.key(name);
+        match self.metadata.bools(&key)? {
+            Some(found) if found.len() != layers => Err(wrong(
+                key,
+                &format!("{} values", found.len()),
+                format!("{layers}, one a layer"),
+            )),
+            found => Ok(found),
+        }
+    }
+
     pub(crate) fn whole(&self, name: &str) -> Result<Option<u64>> {
         Ok(self.metadata.u64(&self.key(name))?)
     }

@@ -1,49 +1,101 @@
-//! Grouped-query attention with rotary positions over the paged cache.
+//! Grouped-query attention over the paged cache, with all that families add to it.
 
-use tensor::{KvCache, Tensor, Weight};
+use tensor::{AttentionRule, HeadColumns, Rope, RopePairing, Tensor, Weight};
 
-use super::Context;
+use super::{Context, Kept};
 use crate::Result;
 use crate::arch::Role;
+use crate::spec::{AttentionSpec, QueryKeyNorms};
 use crate::weights::Loader;
 use crate::workspace::Workspace;
 
 /// Shapes are with the roles.
 pub(crate) struct Attention {
-    q: Weight,
-    k: Weight,
-    v: Weight,
-    output: Weight,
-    /// Of q, k and v.
+    spec: AttentionSpec,
+    /// Of queries, keys and values.
+    inputs: [Weight; 3],
     input_biases: Option<[Tensor; 3]>,
+    /// Of queries and keys.
+    norms: Option<[Tensor; 2]>,
+    sinks: Option<Tensor>,
+    output: Weight,
     output_bias: Option<Tensor>,
+    /// The rope of layers where nothing turns.
+    still: Rope,
+}
+
+/// What attention keeps on the way.
+pub(crate) struct AttentionWork {
+    /// `[rows, n_heads * head_dim_k]`.
+    q: Tensor,
+    /// `[rows, n_kv_heads * head_dim_k]`.
+    k: Tensor,
+    /// `[rows, n_kv_heads * head_dim_v]`.
+    v: Tensor,
+    /// `[rows, n_heads * head_dim_v]`.
+    attended: Tensor,
+    /// Where outputs are gated: queries with gates as the matrix gives them,
+    /// `[rows, n_heads * 2 * head_dim_k]`, and the gates alone.
+    gates: Option<[Tensor; 2]>,
+}
+
+impl AttentionWork {
+    pub(crate) fn new(
+        spec: &AttentionSpec,
+        rows: usize,
+        alloc: &mut dyn FnMut(usize, usize) -> Result<Tensor>,
+    ) -> Result<AttentionWork> {
+        Ok(AttentionWork {
+            q: alloc(rows, spec.n_heads * spec.head_dim_k)?,
+            k: alloc(rows, spec.n_kv_heads * spec.head_dim_k)?,
+            v: alloc(rows, spec.n_kv_heads * spec.head_dim_v)?,
+            attended: alloc(rows, spec.n_heads * spec.head_dim_v)?,
+            gates: match spec.gated {
+                true => Some([
+                    alloc(rows, spec.n_heads * 2 * spec.head_dim_k)?,
+                    alloc(rows, spec.n_heads * spec.head_dim_k)?,
+                ]),
+                false => None,
+            },
+        })
+    }
 }
 
 impl Attention {
     pub(super) fn load(
         loader: &mut Loader<'_>,
-        (input_biases, output_bias): (bool, bool),
+        spec: AttentionSpec,
         layer: usize,
     ) -> Result<Attention> {
+        let inputs = if spec.fused {
+            loader.matrices(Role::QueryKeyValue, layer)?
+        } else {
+            vec![
+                loader.matrix(Role::Query, layer)?,
+                loader.matrix(Role::Key, layer)?,
+                loader.matrix(Role::Value, layer)?,
+            ]
+        };
+        let inputs = <[Weight; 3]>::try_from(inputs).ok().expect("the inventory has three");
+        let mut vector = |role, wanted: bool| {
+            if wanted { loader.vector(role, layer).map(Some) } else { Ok(None) }
+        };
+        let biases = [Role::QueryBias, Role::KeyBias, Role::ValueBias];
+        let [q, k, v] = biases.map(|role| vector(role, spec.input_biases));
+        let normed = spec.query_key_norms != QueryKeyNorms::None;
+        let norms = [Role::QueryNorm, Role::KeyNorm].map(|role| vector(role, normed));
+        let [q_norm, k_norm] = norms;
+        let sinks = vector(Role::Sinks, spec.sinks)?;
+        let output_bias = vector(Role::AttentionOutputBias, spec.output_bias)?;
         Ok(Attention {
-            q: loader.matrix(Role::Query, layer)?,
-            k: loader.matrix(Role::Key, layer)?,
-            v: loader.matrix(Role::Value, layer)?,
+            spec,
+            inputs,
+            input_biases: q?.zip(k?).zip(v?).map(|((q, k), v)| [q, k, v]),
+            norms: q_norm?.zip(k_norm?).map(Into::into),
+            sinks,
             output: loader.matrix(Role::AttentionOutput, layer)?,
-            input_biases: if input_biases {
-                Some([
-                    loader.vector(Role::QueryBias, layer)?,
-                    loader.vector(Role::KeyBias, layer)?,
-                    loader.vector(Role::ValueBias, layer)?,
-                ])
-            } else {
-                None
-            },
-            output_bias: if output_bias {
-                Some(loader.vector(Role::AttentionOutputBias, layer)?)
-            } else {
-                None
-            },
+            output_bias,
+            still: Rope::new(RopePairing::Halves, spec.head_dim_k, 0, 1.0),
         })
     }
 
@@ -51,24 +103,51 @@ impl Attention {
         &self,
         context: &Context<'_>,
         work: &mut Workspace,
-        kv: &mut KvCache,
+        kept: Kept<'_>,
     ) -> Result<()> {
-        let Context { backend, spec, batch, layer } = *context;
-        let mut outs = [&mut work.q, &mut work.k, &mut work.v];
-        backend.matmul(&mut outs, &work.normed, &[&self.q, &self.k, &self.v])?;
+        let Context { backend, batch, .. } = *context;
+        let Kept { kv, layer, .. } = kept;
+        let own = work.attention.as_mut().expect("allocated for the layers there are");
+        self.project(context, own, &work.normed)?;
+        if let Some([q, k]) = &self.norms {
+            backend.rms_norm_heads(&mut own.q, q, context.spec.norm_eps)?;
+            backend.rms_norm_heads(&mut own.k, k, context.spec.norm_eps)?;
+        }
+        let rope = self.spec.rope.map_or(&self.still, |rope| &context.ropes[rope]);
+        backend.rope_kv_write(kv, layer, (&mut own.q, &mut own.k, &own.v), rope, batch)?;
+        let AttentionSpec { scale, soft_cap, window, .. } = self.spec;
+        let rule = AttentionRule { scale, soft_cap, window, sinks: self.sinks.as_ref() };
+        backend.attention(&mut own.attended, &own.q, (kv, layer), &rule, batch)?;
+        if let Some([_, gates]) = &own.gates {
+            backend.sigmoid_gate(&mut own.attended, gates)?;
+        }
+        backend.matmul(&mut [&mut work.delta], &own.attended, &[&self.output])?;
+        if let Some(bias) = &self.output_bias {
+            backend.add_bias(&mut work.delta, bias)?;
+        }
+        Ok(())
+    }
+
+    /// Queries, keys and values of the rows of `x`, and gates where there are any.
+    fn project(&self, context: &Context<'_>, own: &mut AttentionWork, x: &Tensor) -> Result<()> {
+        let backend = context.backend;
+        let q = match &mut own.gates {
+            Some([both, _]) => both,
+            None => &mut own.q,
+        };
+        let mut outs = [q, &mut own.k, &mut own.v];
+        backend.matmul(&mut outs, x, &self.inputs.each_ref())?;
         if let Some(biases) = &self.input_biases {
             for (out, bias) in outs.into_iter().zip(biases) {
                 backend.add_bias(out, bias)?;
             }
         }
-        let qkv = (&mut work.q, &mut work.k, &work.v);
-        backend.rope_kv_write(kv, layer, qkv, &spec.rope, batch)?;
-        let scale = spec.attention_scale;
-        backend.attention(&mut work.attended, &work.q, (kv, layer), scale, batch)?;
-        backend.matmul(&mut [&mut work.delta], &work.attended, &[&self.output])?;
-        if let Some(bias) = &self.output_bias {
-            backend.add_bias(&mut work.delta, bias)?;
-        }
+        let Some([both, gates]) = &mut own.gates else { return Ok(()) };
+        let (n_heads, len) = (self.spec.n_heads, self.spec.head_dim_k);
+        let columns = |first, stride| HeadColumns { first, stride, len };
+        let to = columns(0, len);
+        backend.copy_heads((&mut own.q, to), (both, columns(0, 2 * len)), n_heads)?;
+        backend.copy_heads((gates, to), (both, columns(len, 2 * len)), n_heads)?;
         Ok(())
     }
 }

@@ -1,11 +1,20 @@
 //! The kinds of block that layers are made of: weights and forward pass of each in its own file.
 
 mod attention;
+mod delta_net;
 mod dense;
+mod experts;
+mod latent_attention;
 
 use attention::Attention;
+pub(crate) use attention::AttentionWork;
+pub(crate) use delta_net::DeltaWork;
+use delta_net::GatedDeltaNet;
 use dense::Dense;
-use tensor::{Backend, Batch, KvCache};
+use experts::ExpertsBlock;
+use latent_attention::LatentAttention;
+pub(crate) use latent_attention::LatentWork;
+use tensor::{Backend, Batch, KvCache, Rope, StateCache};
 
 use crate::Result;
 use crate::spec::{FeedForward, Mixer, ModelSpec};
@@ -16,21 +25,39 @@ use crate::workspace::Workspace;
 pub(crate) struct Context<'a> {
     pub(crate) backend: &'a dyn Backend,
     pub(crate) spec: &'a ModelSpec,
+    /// Those of the loaded context.
+    pub(crate) ropes: &'a [Rope],
     pub(crate) batch: &'a Batch<'a>,
+}
+
+/// What layers keep of sequences, and which of it is the layer's.
+pub(crate) struct Kept<'a> {
+    pub(crate) kv: &'a mut KvCache,
+    /// Of models whose layers keep one.
+    pub(crate) states: Option<&'a mut StateCache>,
+    /// Among the layers of its kind.
     pub(crate) layer: usize,
 }
 
 /// Weights of a layer's mixer.
+#[expect(clippy::large_enum_variant, reason = "one for each layer, and none is ever moved")]
 pub(crate) enum MixerWeights {
     Attention(Attention),
+    DeltaNet(GatedDeltaNet),
+    Latent(LatentAttention),
 }
 
 impl MixerWeights {
     pub(crate) fn load(loader: &mut Loader<'_>, kind: Mixer, layer: usize) -> Result<MixerWeights> {
         match kind {
-            Mixer::Attention { input_biases, output_bias } => {
-                let biases = (input_biases, output_bias);
-                Attention::load(loader, biases, layer).map(MixerWeights::Attention)
+            Mixer::Attention(spec) => {
+                Attention::load(loader, spec, layer).map(MixerWeights::Attention)
+            }
+            Mixer::DeltaNet(spec) => {
+                GatedDeltaNet::load(loader, spec, layer).map(MixerWeights::DeltaNet)
+            }
+            Mixer::Latent(spec) => {
+                LatentAttention::load(loader, spec, layer).map(MixerWeights::Latent)
             }
         }
     }
@@ -40,17 +67,21 @@ impl MixerWeights {
         &self,
         context: &Context<'_>,
         work: &mut Workspace,
-        kv: &mut KvCache,
+        kept: Kept<'_>,
     ) -> Result<()> {
         match self {
-            MixerWeights::Attention(weights) => weights.forward(context, work, kv),
+            MixerWeights::Attention(weights) => weights.forward(context, work, kept),
+            MixerWeights::DeltaNet(weights) => weights.forward(context, work, kept),
+            MixerWeights::Latent(weights) => weights.forward(context, work, kept),
         }
     }
 }
 
 /// Weights of a layer's feed-forward block.
+#[expect(clippy::large_enum_variant, reason = "one for each layer, and none is ever moved")]
 pub(crate) enum FeedForwardWeights {
     Dense(Dense),
+    Experts(ExpertsBlock),
 }
 
 impl FeedForwardWeights {
@@ -60,7 +91,12 @@ impl FeedForwardWeights {
         layer: usize,
     ) -> Result<FeedForwardWeights> {
         match kind {
-            FeedForward::Dense { .. } => Dense::load(loader, layer).map(FeedForwardWeights::Dense),
+            FeedForward::Dense(spec) => {
+                Dense::load(loader, spec, layer).map(FeedForwardWeights::Dense)
+            }
+            FeedForward::Experts(spec) => {
+                ExpertsBlock::load(loader, spec, layer).map(FeedForwardWeights::Experts)
+            }
         }
     }
 
@@ -68,6 +104,7 @@ impl FeedForwardWeights {
     pub(crate) fn forward(&self, context: &Context<'_>, work: &mut Workspace) -> Result<()> {
         match self {
             FeedForwardWeights::Dense(weights) => weights.forward(context, work),
+            FeedForwardWeights::Experts(weights) => weights.forward(context, work),
         }
     }
 }

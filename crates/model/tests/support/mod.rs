@@ -18,6 +18,7 @@ pub(crate) fn options() -> LoadOptions {
         kv_page_len: PAGE_LEN,
         kv_page_count: 32,
         kv_format: KvFormat::F32,
+        state_slots: 2,
     }
 }
 
@@ -41,7 +42,7 @@ pub(crate) fn load(file: &GgufFile, options: &LoadOptions) -> Model {
 
 /// Tokens of one sequence from `first` on, on these pages; the logits of all of its rows.
 pub(crate) fn step(model: &mut Model, tokens: &[u32], first: usize, pages: &[u32]) -> Vec<f32> {
-    let spans = [Span { rows: tokens.len(), first_position: first, pages }];
+    let spans = [Span { rows: tokens.len(), first_position: first, pages, state: 0 }];
     let rows: Vec<u32> = (0..).take(tokens.len()).collect();
     let mut logits = Vec::new();
     model.forward(&Batch { tokens, spans: &spans }, &rows, &mut logits).expect("a sound step");

@@ -6,7 +6,10 @@
 use super::cases::{Rng, Values, values};
 use super::run::{Checker, host, input, output};
 use super::tolerance;
-use crate::{Backend, Batch, KvCache, KvFormat, KvLayout, Result, Rope, RopePairing, Span, Tensor};
+use crate::{
+    AttentionRule, Backend, Batch, KvCache, KvFormat, KvLayout, Result, Rope, RopePairing, Span,
+    Tensor,
+};
 
 /// One cache and what is asked of it.
 struct Case {
@@ -187,6 +190,7 @@ fn attend(
                 rows: *rows,
                 first_position: *first,
                 pages: &sequences[*s].pages,
+                state: 0,
             })
             .collect();
         let rows = |of: fn(&Sequence) -> &Vec<f32>, cols: usize| -> Vec<f32> {
@@ -206,7 +210,7 @@ fn attend(
         let batch = Batch { tokens: &tokens, spans: &spans };
         backend.rope_kv_write(&mut kv, 1, (&mut q, &mut k, &v), &case.rope(), &batch)?;
         let mut out = output(backend, q.rows(), out_cols)?;
-        backend.attention(&mut out, &q, (&kv, 1), case.scale, &batch)?;
+        backend.attention(&mut out, &q, (&kv, 1), &AttentionRule::causal(case.scale), &batch)?;
         let values = host(backend, &out)?;
         let mut at = 0;
         for (s, _, rows) in step {
@@ -223,7 +227,7 @@ fn poison(backend: &dyn Backend, case: &Case, kv: &mut KvCache) -> Result<()> {
     let page_count = kv.layout.page_count;
     let rows = page_count * case.page_len;
     let pages: Vec<u32> = (0..).take(page_count).collect();
-    let spans = [Span { rows, first_position: 0, pages: &pages }];
+    let spans = [Span { rows, first_position: 0, pages: &pages, state: 0 }];
     let tokens = vec![0; rows];
     let batch = Batch { tokens: &tokens, spans: &spans };
     let nan = |cols: usize| -> Result<Tensor> {

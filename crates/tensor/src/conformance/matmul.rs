@@ -33,7 +33,7 @@ pub(super) fn run_format(check: &mut Checker<'_>, format: FormatId) {
     check.done("matmul", &case, result);
     let case = format!("{}, gated", format.name());
     let result = gated(check, format);
-    check.done("swiglu", &case, result);
+    check.done("gated", &case, result);
 }
 
 /// What the bound of this format and these values is about.
@@ -132,7 +132,7 @@ fn together(check: &mut Checker<'_>, case: &str, formats: [FormatId; 3]) -> Resu
 fn gate(backend: &dyn Backend, x: &[f32], [gate, up]: [&Weight; 2]) -> Result<Vec<f32>> {
     let x = input(backend, x, gate.k)?;
     let mut out = output(backend, x.rows(), gate.n)?;
-    backend.swiglu(&mut out, &x, gate, up)?;
+    backend.gated(&mut out, &x, (gate, up), crate::Activation::Silu)?;
     host(backend, &out)
 }
 
@@ -155,7 +155,7 @@ fn gated(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
             let x = groups(&x, k);
             let activation = activation(format, kind);
             let case = format!("{} [{n}, {k}], {rows} rows, {kind:?}, seed 13", format.name());
-            check.close("swiglu", &case, (&found, &expected), |i| {
+            check.close("gated", &case, (&found, &expected), |i| {
                 let bound = |w: &[Groups]| tolerance::matmul(&x[i / n], &w[i % n], activation);
                 let value = |j: usize| f64::from(products[j][i]);
                 tolerance::swiglu((value(0), bound(&w_g)), (value(1), bound(&w_u)))
@@ -170,7 +170,7 @@ fn gated(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
             cut.extend(gate(check.backend, x, [&g, &u])?);
         }
         let case = format!("{}, {step} of 65 rows at a time, seed 13", format.name());
-        check.same("swiglu", &case, &cut, &whole);
+        check.same("gated", &case, &cut, &whole);
     }
     Ok(())
 }

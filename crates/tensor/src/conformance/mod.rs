@@ -5,6 +5,7 @@
 
 mod attention;
 mod cases;
+mod delta_net;
 mod matmul;
 mod refusals;
 mod rope;

@@ -4,7 +4,10 @@ use quant::FormatId;
 
 use super::cases::{Matrix, Rng};
 use super::run::{Checker, input};
-use crate::{Backend, Batch, KvFormat, KvLayout, Result, Rope, RopePairing, Span, WeightSource};
+use crate::{
+    Activation, AttentionRule, Backend, Batch, KvFormat, KvLayout, Result, Rope, RopePairing, Span,
+    WeightSource,
+};
 
 pub(super) fn run(check: &mut Checker<'_>) {
     let backend = check.backend;
@@ -43,9 +46,11 @@ fn matrices(backend: &dyn Backend) -> Refusals {
         ("matmul", "out has no room", multiply(1, 4, &x)),
         ("matmul", "an output too few", backend.matmul(&mut [], &x, &[&weight])),
         (
-            "swiglu",
+            "gated",
             "x is too wide",
-            alloc(1, 4).and_then(|mut out| backend.swiglu(&mut out, &wide, &weight, &weight)),
+            alloc(1, 4).and_then(|mut out| {
+                backend.gated(&mut out, &wide, (&weight, &weight), Activation::Silu)
+            }),
         ),
         (
             "embed",
@@ -96,13 +101,14 @@ fn cache(backend: &dyn Backend) -> Refusals {
         };
         let mut kv = backend.alloc_kv(&layout)?;
         let rope = Rope::new(RopePairing::Halves, head_dim, head_dim, 1e4);
-        let batch = Batch { tokens: &[0; 2], spans: &[Span { rows: 2, first_position, pages }] };
+        let batch =
+            Batch { tokens: &[0; 2], spans: &[Span { rows: 2, first_position, pages, state: 0 }] };
         let [mut q, mut k, v] = [(); 3].map(|()| input(backend, &[0.5; 16], 8));
         let (q, k, v) = (q.as_mut(), k.as_mut(), v.as_ref());
         let (Ok(q), Ok(k), Ok(v)) = (q, k, v) else { return Ok(()) };
         backend.rope_kv_write(&mut kv, layer, (q, k, v), &rope, &batch)?;
         let mut out = backend.alloc(2, 8)?;
-        backend.attention(&mut out, q, (&kv, layer), 1.0, &batch)
+        backend.attention(&mut out, q, (&kv, layer), &AttentionRule::causal(1.0), &batch)
     };
     vec![
         ("rope_kv_write", "a layer that is not there", write(1, 0, &[0], 8)),

@@ -42,8 +42,18 @@ fn write(backend: &dyn Backend, rope: &Rope, qkv: [&[f32]; 3]) -> Result<(Vec<f3
     let pages: Vec<u32> = (0..).take(page_count).collect();
     let first_pages = SPANS[0].0.div_ceil(PAGE_LEN);
     let spans = [
-        Span { rows: SPANS[0].0, first_position: SPANS[0].1, pages: &pages[..first_pages] },
-        Span { rows: SPANS[1].0, first_position: SPANS[1].1, pages: &pages[first_pages..] },
+        Span {
+            rows: SPANS[0].0,
+            first_position: SPANS[0].1,
+            pages: &pages[..first_pages],
+            state: 0,
+        },
+        Span {
+            rows: SPANS[1].0,
+            first_position: SPANS[1].1,
+            pages: &pages[first_pages..],
+            state: 0,
+        },
     ];
     let batch = Batch { tokens: &[0; 5], spans: &spans };
     let mut q = input(backend, qkv[0], HEADS.0 * head_dim)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{attention, matmul, refusals, rope, rows};
+use super::{attention, delta_net, matmul, refusals, rope, rows};
 use crate::reference::Reference;
 use crate::{Backend, Result, Tensor, Weight};
 
@@ -31,6 +31,7 @@ pub fn run(backend: &dyn Backend) -> Vec<Failure> {
     matmul::run(&mut check);
     rope::run(&mut check);
     attention::run(&mut check);
+    delta_net::run(&mut check);
     refusals::run(&mut check);
     check.failures
 }

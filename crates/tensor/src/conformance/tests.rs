@@ -3,10 +3,11 @@
 use quant::FormatId;
 
 use super::run::Checker;
-use super::{attention, matmul, refusals, rope, rows, run};
+use super::{attention, delta_net, matmul, refusals, rope, rows, run};
 use crate::reference::Reference;
 use crate::{
-    Backend, Batch, KvCache, KvLayout, Result, Rope, RopePairing, Span, Tensor, Weight,
+    Activation, AttentionRule, Backend, Batch, DeltaInputs, DeltaNet, Experts, HeadColumns,
+    KvCache, KvLayout, Result, Rope, RopePairing, Span, StateCache, StateLayout, Tensor, Weight,
     WeightSource,
 };
 
@@ -51,16 +52,25 @@ enum Bug {
     GatherClamps,
     /// Says one byte less than it takes.
     PreparedBytes,
+    /// Begins with what an earlier sequence left.
+    StateKept,
+    /// Mistakes another sequence's state for its own in steps of one row.
+    StateShared,
+    /// Gates by the row's first gate.
+    SigmoidFirst,
 }
 
 type Part = fn(&mut Checker<'_>);
 
 /// Bug, operation that must be named, and the part of the conformance run that finds it.
-const BUGS: [(Bug, &str, Part); 16] = [
+const BUGS: [(Bug, &str, Part); 19] = [
+    (Bug::StateKept, "delta_net", delta_net::run),
+    (Bug::StateShared, "delta_net", delta_net::run),
+    (Bug::SigmoidFirst, "sigmoid_gate", delta_net::run),
     (Bug::MatmulTail, "matmul", one_format),
     (Bug::MatmulNeighbours, "matmul", one_format),
     (Bug::MatmulSwapped, "matmul", one_format),
-    (Bug::SwigluSlope, "swiglu", one_format),
+    (Bug::SwigluSlope, "gated", one_format),
     (Bug::PreparedBytes, "prepare", one_format),
     (Bug::NormEps, "rms_norm", rows::run),
     (Bug::NormResidual, "add_rms_norm", rows::run),
@@ -175,8 +185,42 @@ impl Backend for Broken {
         }
         Ok(())
     }
-    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
-        self.inner.swiglu(out, x, gate, up)?;
+    fn rms_norm_heads(&self, x: &mut Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        self.inner.rms_norm_heads(x, scale, eps)
+    }
+    fn scale(&self, x: &mut Tensor, factor: f32) -> Result<()> {
+        self.inner.scale(x, factor)
+    }
+    fn soft_cap(&self, x: &mut Tensor, cap: f32) -> Result<()> {
+        self.inner.soft_cap(x, cap)
+    }
+    fn experts(&self, out: &mut Tensor, x: &Tensor, scores: &Tensor, of: &Experts) -> Result<()> {
+        self.inner.experts(out, x, scores, of)
+    }
+    fn matmul_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        weights: &[Weight],
+    ) -> Result<()> {
+        self.inner.matmul_heads(out, x, weights)
+    }
+    fn copy_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        n_heads: usize,
+    ) -> Result<()> {
+        self.inner.copy_heads(out, x, n_heads)
+    }
+    fn gated(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        gate_up: (&Weight, &Weight),
+        activation: Activation,
+    ) -> Result<()> {
+        self.inner.gated(out, x, gate_up, activation)?;
         if self.has(Bug::SwigluSlope) {
             out.host_mut()?.iter_mut().for_each(|value| *value *= 0.9);
         }
@@ -205,10 +249,11 @@ impl Backend for Broken {
         out: &mut Tensor,
         q: &Tensor,
         kv: (&KvCache, usize),
-        scale: f32,
+        rule: &AttentionRule<'_>,
         batch: &Batch<'_>,
     ) -> Result<()> {
-        let scale = if self.has(Bug::AttentionScale) { scale * 0.99 } else { scale };
+        let scale = if self.has(Bug::AttentionScale) { rule.scale * 0.99 } else { rule.scale };
+        let rule = &AttentionRule { scale, ..*rule };
         let page_len = kv.0.layout.page_len;
         let ahead = usize::from(self.has(Bug::AttentionAhead));
         let pages: Vec<u32> = (0..).take(kv.0.layout.page_count).collect();
@@ -226,9 +271,40 @@ impl Backend for Broken {
             .collect();
         let batch = Batch { spans: &spans, ..*batch };
         if self.has(Bug::AttentionGroups) {
-            return self.attention_in_turns(out, (q, scale), kv, &batch);
+            return self.attention_in_turns(out, (q, rule), kv, &batch);
         }
-        self.inner.attention(out, q, kv, scale, &batch)
+        self.inner.attention(out, q, kv, rule, &batch)
+    }
+    fn sigmoid_gate(&self, x: &mut Tensor, gate: &Tensor) -> Result<()> {
+        if self.has(Bug::SigmoidFirst) {
+            let first = gate.host()?.chunks_exact(gate.cols()).map(|row| row[0]).collect();
+            return self.inner.sigmoid_gate(x, &Tensor::host_from(first, 1));
+        }
+        self.inner.sigmoid_gate(x, gate)
+    }
+    fn alloc_states(&self, layout: &StateLayout) -> Result<StateCache> {
+        self.inner.alloc_states(layout)
+    }
+    fn delta_net(
+        &self,
+        out: &mut Tensor,
+        inputs: DeltaInputs<'_>,
+        (state, layer): (&mut StateCache, usize),
+        net: &DeltaNet,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        // A span that begins and does not find zeros: no position of its own is 0.
+        let late = usize::from(self.has(Bug::StateKept));
+        let mut spans = batch.spans.to_vec();
+        for span in &mut spans {
+            span.first_position += late;
+            if self.has(Bug::StateShared) && span.rows == 1 {
+                span.state = 0;
+            }
+        }
+        let shared = spans.iter().filter(|span| span.rows > 0 && span.state == 0).count() > 1;
+        let batch = if shared { *batch } else { Batch { spans: &spans, ..*batch } };
+        self.inner.delta_net(out, inputs, (state, layer), net, &batch)
     }
     fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {
         if self.has(Bug::GatherClamps) {
@@ -245,7 +321,7 @@ impl Broken {
     fn attention_in_turns(
         &self,
         out: &mut Tensor,
-        (q, scale): (&Tensor, f32),
+        (q, rule): (&Tensor, &AttentionRule<'_>),
         kv: (&KvCache, usize),
         batch: &Batch<'_>,
     ) -> Result<()> {
@@ -261,7 +337,7 @@ impl Broken {
                 row[turned(h) * dim_k..][..dim_k].copy_from_slice(&from[h * dim_k..][..dim_k]);
             }
         }
-        self.inner.attention(out, &Tensor::host_from(permuted, q.cols()), kv, scale, batch)?;
+        self.inner.attention(out, &Tensor::host_from(permuted, q.cols()), kv, rule, batch)?;
         let cols = out.cols();
         for row in out.host_mut()?.chunks_exact_mut(cols) {
             let from = row.to_vec();

@@ -103,3 +103,16 @@ pub(super) fn attention(about: &Attention) -> f64 {
     // Beyond 1 the first-order bound means nothing, and any probabilities would do.
     (2.0 * score_error + sum).min(2.0) * about.value_highest + NOTHING
 }
+
+/// A delta net: of each position's sums over `head_dim_k` products, and of exponents and roots, at
+/// most `2 * head_dim_k + 64` roundings stay in the state, which never grows what is in it; so they
+/// add up over positions. The norm of the output may stretch what is small by 16.
+pub(super) fn delta_net(positions: usize, head_dim_k: usize, head_highest: f64) -> f64 {
+    let roundings = positions * (2 * head_dim_k + 64);
+    16.0 * roundings as f64 * F32_STEP * head_highest.max(1.0 / 16.0) + NOTHING
+}
+
+/// A sigmoid: `exp` may be off by a few steps of a large argument, the division by one.
+pub(super) fn sigmoid(expected: f32) -> f64 {
+    16.0 * F32_STEP * f64::from(expected.abs()) + NOTHING
+}

@@ -3,7 +3,7 @@
 use super::spread::spread;
 use super::store::WeightRows;
 use super::{fit, shape};
-use crate::{Result, Tensor, Weight};
+use crate::{Activation, Result, Tensor, Weight};
 
 /// `outs[j] [rows, n_j] = x [rows, k] * weights[j]^T [k, n_j]`.
 pub(super) fn matmul(
@@ -32,13 +32,12 @@ pub(super) fn matmul(
     Ok(())
 }
 
-/// `out [rows, n] = silu(x * gate^T) * (x * up^T)`, `silu(z) = z / (1 + exp(-z))`.
-/// Source: Shazeer 2020, arXiv 2002.05202, equation 6.
-pub(super) fn swiglu(
+/// `out [rows, n] = activation(x * gate^T, x * up^T)`.
+pub(super) fn gated(
     threads: usize,
     out: &mut Tensor,
     x: &Tensor,
-    (gate, up): (&Weight, &Weight),
+    ((gate, up), activation): ((&Weight, &Weight), Activation),
 ) -> Result<()> {
     check(out, x, gate)?;
     check(out, x, up)?;
@@ -49,12 +48,28 @@ pub(super) fn swiglu(
         gate_rows.dequantize(j, &mut scratch[0]);
         up_rows.dequantize(j, &mut scratch[1]);
         for (r, y) in column.iter_mut().enumerate() {
-            let gated = dot(input.row(r), &scratch[0]);
-            let silu = gated / (1.0 + (-gated).exp());
-            *y = (silu * dot(input.row(r), &scratch[1])) as f32;
+            let [gate, up] = scratch.each_ref().map(|weights| dot(input.row(r), weights));
+            *y = activation.of(gate, up) as f32;
         }
     });
     Ok(())
+}
+
+/// `x [k] * weight^T + bias`, `[n]`.
+pub(super) fn product(x: &[f32], weight: &Weight, bias: Option<&[f32]>) -> Result<Vec<f64>> {
+    let rows = WeightRows::of(weight)?;
+    let x: Vec<f64> = x.iter().copied().map(f64::from).collect();
+    let mut scratch = vec![0.0; weight.k];
+    let value = |j: usize| {
+        rows.dequantize(j, &mut scratch);
+        dot(&x, &scratch) + bias.map_or(0.0, |bias| f64::from(bias[j]))
+    };
+    Ok((0..weight.n).map(value).collect())
+}
+
+/// `activation(gate, up)`, value by value.
+pub(super) fn gated_values(gate: &[f64], up: &[f64], activation: Activation) -> Vec<f32> {
+    gate.iter().zip(up).map(|(gate, up)| activation.of(*gate, *up) as f32).collect()
 }
 
 fn check(out: &Tensor, x: &Tensor, weight: &Weight) -> Result<()> {

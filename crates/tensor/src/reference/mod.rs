@@ -5,7 +5,10 @@
 //! outputs and never part of a sum, so their number cannot be seen in a result.
 
 mod attention;
+mod delta_net;
 mod embed;
+mod experts;
+mod heads;
 mod kv;
 mod matmul;
 mod norm;
@@ -16,7 +19,8 @@ mod store;
 mod tests;
 
 use crate::{
-    Backend, Batch, Error, HostBuffer, KvCache, KvLayout, Result, Rope, Tensor, Weight,
+    Activation, AttentionRule, Backend, Batch, DeltaInputs, DeltaNet, Error, Experts, HeadColumns,
+    HostBuffer, KvCache, KvLayout, Result, Rope, StateCache, StateLayout, Tensor, Weight,
     WeightSource,
 };
 
@@ -102,6 +106,10 @@ impl Backend for Reference {
         norm::rms_norm(out, residual, norm)
     }
 
+    fn rms_norm_heads(&self, x: &mut Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        norm::rms_norm_heads(x, (scale, eps))
+    }
+
     fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
         norm::add(residual, delta)
     }
@@ -110,12 +118,56 @@ impl Backend for Reference {
         norm::add_bias(x, bias)
     }
 
+    fn scale(&self, x: &mut Tensor, factor: f32) -> Result<()> {
+        x.host_mut()?.iter_mut().for_each(|x| *x *= factor);
+        Ok(())
+    }
+
+    fn soft_cap(&self, x: &mut Tensor, cap: f32) -> Result<()> {
+        x.host_mut()?.iter_mut().for_each(|x| *x = norm::soft_cap(f64::from(*x), cap) as f32);
+        Ok(())
+    }
+
     fn matmul(&self, outs: &mut [&mut Tensor], x: &Tensor, weights: &[&Weight]) -> Result<()> {
         matmul::matmul(self.threads, outs, x, weights)
     }
 
-    fn swiglu(&self, out: &mut Tensor, x: &Tensor, gate: &Weight, up: &Weight) -> Result<()> {
-        matmul::swiglu(self.threads, out, x, (gate, up))
+    fn gated(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        gate_up: (&Weight, &Weight),
+        activation: Activation,
+    ) -> Result<()> {
+        matmul::gated(self.threads, out, x, (gate_up, activation))
+    }
+
+    fn experts(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        scores: &Tensor,
+        experts: &Experts,
+    ) -> Result<()> {
+        experts::experts(out, (x, scores), experts)
+    }
+
+    fn matmul_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        weights: &[Weight],
+    ) -> Result<()> {
+        heads::matmul_heads(out, x, weights)
+    }
+
+    fn copy_heads(
+        &self,
+        out: (&mut Tensor, HeadColumns),
+        x: (&Tensor, HeadColumns),
+        n_heads: usize,
+    ) -> Result<()> {
+        heads::copy_heads(out, x, n_heads)
     }
 
     fn rope_kv_write(
@@ -134,10 +186,29 @@ impl Backend for Reference {
         out: &mut Tensor,
         q: &Tensor,
         kv: (&KvCache, usize),
-        scale: f32,
+        rule: &AttentionRule<'_>,
         batch: &Batch<'_>,
     ) -> Result<()> {
-        attention::attention(self.threads, out, (q, scale), kv, batch)
+        attention::attention(self.threads, out, (q, rule), kv, batch)
+    }
+
+    fn sigmoid_gate(&self, x: &mut Tensor, gate: &Tensor) -> Result<()> {
+        norm::sigmoid_gate(x, gate)
+    }
+
+    fn alloc_states(&self, layout: &StateLayout) -> Result<StateCache> {
+        delta_net::alloc(layout)
+    }
+
+    fn delta_net(
+        &self,
+        out: &mut Tensor,
+        inputs: DeltaInputs<'_>,
+        state: (&mut StateCache, usize),
+        net: &DeltaNet,
+        batch: &Batch<'_>,
+    ) -> Result<()> {
+        delta_net::delta_net(out, inputs, state, net, batch)
     }
 
     fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {

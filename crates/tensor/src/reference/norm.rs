@@ -1,4 +1,4 @@
-//! Root-mean-square norm, residual and bias additions.
+//! Root-mean-square norm, residual and bias additions, soft caps.
 
 use super::{fit, shape};
 use crate::{Result, Tensor};
@@ -11,14 +11,33 @@ pub(super) fn rms_norm(out: &mut Tensor, x: &Tensor, (scale, eps): (&Tensor, f32
     fit(out.cols() == d, || format!("out has {} columns, x {d}", out.cols()))?;
     out.set_rows(x.rows())?;
     let scale = scale.host()?;
-    for (out, x) in out.host_mut()?.chunks_exact_mut(d).zip(x.host()?.chunks_exact(d)) {
-        let squares: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
-        let factor = 1.0 / (squares / d as f64 + f64::from(eps)).sqrt();
-        for ((out, x), scale) in out.iter_mut().zip(x).zip(scale) {
-            *out = (f64::from(*x) * factor * f64::from(*scale)) as f32;
-        }
-    }
+    out.host_mut()?.copy_from_slice(x.host()?);
+    out.host_mut()?.chunks_exact_mut(d).for_each(|row| norm(row, (scale, eps)));
     Ok(())
+}
+
+/// The same, in place, of each run of as many columns as `scale` has.
+pub(super) fn rms_norm_heads(x: &mut Tensor, (scale, eps): (&Tensor, f32)) -> Result<()> {
+    let (cols, len) = (x.cols(), scale.cols());
+    vector("scale", scale, len)?;
+    fit(cols.is_multiple_of(len), || format!("x has {cols} columns, the scale {len}"))?;
+    let scale = scale.host()?;
+    x.host_mut()?.chunks_exact_mut(len).for_each(|head| norm(head, (scale, eps)));
+    Ok(())
+}
+
+fn norm(x: &mut [f32], (scale, eps): (&[f32], f32)) {
+    let squares: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+    let factor = 1.0 / (squares / x.len() as f64 + f64::from(eps)).sqrt();
+    for (x, scale) in x.iter_mut().zip(scale) {
+        *x = (f64::from(*x) * factor * f64::from(*scale)) as f32;
+    }
+}
+
+/// `cap * tanh(x / cap)`.
+pub(super) fn soft_cap(x: f64, cap: f32) -> f64 {
+    let cap = f64::from(cap);
+    cap * (x / cap).tanh()
 }
 
 /// `residual += delta`.
@@ -40,6 +59,19 @@ pub(super) fn add_bias(x: &mut Tensor, bias: &Tensor) -> Result<()> {
         for (x, bias) in x.iter_mut().zip(bias) {
             *x += bias;
         }
+    }
+    Ok(())
+}
+
+/// `x *= sigmoid(gate)`, value by value or row by row.
+pub(super) fn sigmoid_gate(x: &mut Tensor, gate: &Tensor) -> Result<()> {
+    let (cols, wide) = (x.cols(), gate.cols());
+    let fits = x.rows() == gate.rows() && (wide == cols || wide == 1) && cols > 0;
+    fit(fits, || format!("{:?} gated by {:?}", shape(x), shape(gate)))?;
+    let gate = gate.host()?;
+    for (i, x) in x.host_mut()?.iter_mut().enumerate() {
+        let gate = f64::from(if wide == 1 { gate[i / cols] } else { gate[i] });
+        *x = (f64::from(*x) / (1.0 + (-gate).exp())) as f32;
     }
     Ok(())
 }

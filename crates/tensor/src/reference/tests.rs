@@ -4,7 +4,8 @@ use quant::FormatId;
 
 use super::Reference;
 use crate::{
-    Backend, Batch, KvFormat, KvLayout, Rope, RopePairing, Span, Tensor, Weight, WeightSource,
+    Activation, AttentionRule, Backend, Batch, KvFormat, KvLayout, Rope, RopePairing, Span, Tensor,
+    Weight, WeightSource,
 };
 
 fn weight(backend: &Reference, values: &[f32], k: usize) -> Weight {
@@ -44,12 +45,12 @@ fn sums_are_wide() {
 }
 
 #[test]
-fn swiglu_gates() {
+fn gated_products_are_silu_times_up() {
     let backend = Reference::new();
     let (gate, up) = (weight(&backend, &[1.0], 1), weight(&backend, &[3.0], 1));
     let x = Tensor::host_from(vec![2.0, -1000.0, 0.0], 1);
     let mut out = Tensor::host_zeros(3, 1);
-    backend.swiglu(&mut out, &x, &gate, &up).unwrap();
+    backend.gated(&mut out, &x, (&gate, &up), Activation::Silu).unwrap();
     // silu(2) = 2 / (1 + e^-2) = 1.7615942
     near(out.host().unwrap(), &[1.761_594_2 * 6.0, 0.0, 0.0]);
 }
@@ -81,12 +82,12 @@ fn attend(dim: usize, pages: &[u32], qkv: [Vec<f32>; 3], rope: &Rope) -> (Vec<f3
     let mut kv = backend.alloc_kv(&layout).unwrap();
     let [mut q, mut k, v] = qkv.map(|values| Tensor::host_from(values, dim));
     let rows = q.rows();
-    let spans = [Span { rows, first_position: 0, pages }];
+    let spans = [Span { rows, first_position: 0, pages, state: 0 }];
     let tokens = vec![0; rows];
     let batch = Batch { tokens: &tokens, spans: &spans };
     backend.rope_kv_write(&mut kv, 0, (&mut q, &mut k, &v), rope, &batch).unwrap();
     let mut out = Tensor::host_zeros(rows, dim);
-    backend.attention(&mut out, &q, (&kv, 0), 1.0, &batch).unwrap();
+    backend.attention(&mut out, &q, (&kv, 0), &AttentionRule::causal(1.0), &batch).unwrap();
     (out.host().unwrap().to_vec(), q.host().unwrap().to_vec())
 }
 

@@ -3,13 +3,18 @@
 //! **Invariant:** a row's result is a chain over blocks of 64 positions, kept apart in segments of
 //! 512 that are merged in order. Both borders depend on the position alone, and masked positions
 //! change nothing, so neither batch nor chunking nor threads can be seen in a result.
-#![expect(unsafe_code, reason = "threads write disjoint heads of one output")]
+//! Blocks and segments that a window hides from a whole task are not visited.
+
+mod softmax;
+
+use std::ops::Range;
 
 use tensor::{Batch, Span};
 
+use self::softmax::{Merge, NOTHING, State, soft_cap, softmax};
 use crate::isa::Isa;
 use crate::kv::{Element, Geometry, Layer};
-use crate::simd::{self, Kernel, LANES, Simd, lanes_of};
+use crate::simd::{self, Kernel, LANES, Simd};
 use crate::threads::{Parts, Pool};
 
 /// Key tiles of a block.
@@ -26,15 +31,17 @@ const LINE_BYTES: usize = 64;
 const ROWS: usize = 4;
 /// Up to here each row tile converts keys and values on its way; more share one conversion.
 const DIRECT_ROWS: usize = 8;
-/// The maximum before any score: finite, so that differences of it are no NaN.
-const NOTHING: f32 = -1.0e30;
-
 /// What one call of attention is about.
 #[derive(Clone, Copy)]
 pub(crate) struct Heads<'a> {
     pub(crate) geometry: Geometry,
     pub(crate) n_heads: usize,
     pub(crate) scale: f32,
+    pub(crate) soft_cap: Option<f32>,
+    /// Positions that a row sees at most.
+    pub(crate) window: usize,
+    /// `[n_heads]`.
+    pub(crate) sinks: Option<&'a [f32]>,
     /// `[rows, n_heads * head_dim_k]`.
     pub(crate) q: &'a [f32],
 }
@@ -51,13 +58,13 @@ struct Task<'a> {
     kv_head: usize,
 }
 
-/// Running softmax of `rows` (query, head) pairs.
-#[derive(Clone)]
-struct State {
-    max: Vec<f32>,
-    sum: Vec<f32>,
-    /// `[rows][head_dim_v rounded up to 16]`, not yet divided by `sum`.
-    out: Vec<f32>,
+impl Heads<'_> {
+    /// The positions that a query at `position` sees.
+    #[inline(always)]
+    fn seen(&self, position: usize) -> Range<usize> {
+        let end = position + 1;
+        end.saturating_sub(self.window)..end
+    }
 }
 
 /// `out [rows, n_heads * head_dim_v]`.
@@ -70,13 +77,16 @@ pub(crate) fn attention<E: Element>(
 ) {
     let out = Parts::new(out);
     let tasks = tasks(heads.geometry.n_kv_heads, batch);
-    let segments = |task: &Task<'_>| task.tiles(heads.geometry.page_len).div_ceil(SEGMENT_TILES);
-    let longest = tasks.iter().map(segments).max().unwrap_or(0);
+    let segments = |task: &Task<'_>| {
+        let tiles = task.tiles(heads);
+        tiles.start / SEGMENT_TILES..tiles.end.div_ceil(SEGMENT_TILES)
+    };
+    let longest = tasks.iter().map(|task| segments(task).len()).max().unwrap_or(0);
     if longest <= 1 || tasks.len() >= 4 * pool.threads() {
         pool.run(tasks.len(), |index| {
             let task = &tasks[index];
             let mut state = State::new(heads, task);
-            for segment in 0..segments(task) {
+            for segment in segments(task) {
                 isa.run(Segment { heads, layer, task, segment, state: &mut state, merge: true });
             }
             state.write(&out, heads, task);
@@ -85,7 +95,7 @@ pub(crate) fn attention<E: Element>(
     }
     let mut parts: Vec<(usize, usize, State)> = Vec::new();
     for (index, task) in tasks.iter().enumerate() {
-        parts.extend((0..segments(task)).map(|segment| (index, segment, State::new(heads, task))));
+        parts.extend(segments(task).map(|segment| (index, segment, State::new(heads, task))));
     }
     pool.run_parts(&mut parts, 1, |_, parts| {
         for (index, segment, state) in parts {
@@ -96,7 +106,7 @@ pub(crate) fn attention<E: Element>(
     let mut parts = parts.iter();
     for task in &tasks {
         let mut state = State::new(heads, task);
-        for (_, _, part) in parts.by_ref().take(segments(task)) {
+        for (_, _, part) in parts.by_ref().take(segments(task).len()) {
             isa.run(Merge { state: &mut state, part });
         }
         state.write(&out, heads, task);
@@ -125,32 +135,14 @@ fn tasks<'a>(n_kv_heads: usize, batch: &Batch<'a>) -> Vec<Task<'a>> {
 }
 
 impl Task<'_> {
-    /// Key tiles up to the last query's position.
-    fn tiles(&self, page_len: usize) -> usize {
-        let last = self.position + self.queries - 1;
-        last / page_len * page_len.div_ceil(LANES) + last % page_len / LANES + 1
-    }
-}
-
-impl State {
-    fn new(heads: Heads<'_>, task: &Task<'_>) -> State {
-        let rows = task.queries * (heads.n_heads / heads.geometry.n_kv_heads);
-        let width = heads.geometry.value_tiles() * LANES;
-        State { max: vec![NOTHING; rows], sum: vec![0.0; rows], out: vec![0.0; rows * width] }
-    }
-
-    fn write(&self, out: &Parts<'_, f32>, heads: Heads<'_>, task: &Task<'_>) {
-        let (group, dim) = (heads.n_heads / heads.geometry.n_kv_heads, heads.geometry.head_dim_v);
-        let width = heads.geometry.value_tiles() * LANES;
-        for (i, values) in self.out.chunks_exact(width).enumerate() {
-            let head = task.kv_head * group + i % group;
-            let at = ((task.row + i / group) * heads.n_heads + head) * dim;
-            // SAFETY: each (row, head) belongs to one task; the slice ends in this iteration.
-            let out = unsafe { out.slice(at, dim) };
-            for (out, value) in out.iter_mut().zip(values) {
-                *out = value / self.sum[i];
-            }
-        }
+    /// Key tiles from the first position that the first query sees to the last query's own.
+    fn tiles(&self, heads: Heads<'_>) -> Range<usize> {
+        let page_len = heads.geometry.page_len;
+        let tile = |position: usize| {
+            position / page_len * page_len.div_ceil(LANES) + position % page_len / LANES
+        };
+        let first = heads.seen(self.position).start;
+        tile(first)..tile(self.position + self.queries - 1) + 1
     }
 }
 
@@ -166,7 +158,7 @@ struct Segment<'a, E> {
 
 /// What one segment's work reads and makes.
 struct Work {
-    /// `[rows][head_dim_k]`, times the scale.
+    /// `[rows][head_dim_k]`, times the scale and over the cap.
     q: Vec<f32>,
     /// `[rows]`: the sums of probabilities, lane by lane.
     sums: Vec<[f32; LANES]>,
@@ -218,8 +210,10 @@ impl<E: Element> Kernel for Segment<'_, E> {
         };
         let mut work = Work { q: self.queries(), sums: vec![[0.0; LANES]; rows], part };
         let mut converted = Converted { keys: Vec::new(), values: Vec::new() };
-        let first = self.segment * SEGMENT_TILES;
-        let last = (first + SEGMENT_TILES).min(self.task.tiles(g.page_len));
+        let (start, seen) = (self.segment * SEGMENT_TILES, self.task.tiles(self.heads));
+        // Blocks are left out whole, so that their borders depend on the position alone.
+        let first = start.max(seen.start / BLOCK_TILES * BLOCK_TILES);
+        let last = (start + SEGMENT_TILES).min(seen.end);
         let end_of = |first: usize| last.min(first + BLOCK_TILES);
         let mut block = self.block(first..end_of(first));
         for first in (first..last).step_by(BLOCK_TILES) {
@@ -248,16 +242,17 @@ impl<'a, E: Element> Segment<'a, E> {
     fn queries(&self) -> Vec<f32> {
         let (heads, dim) = (&self.heads, self.heads.geometry.head_dim_k);
         let group = heads.n_heads / heads.geometry.n_kv_heads;
+        let scale = heads.scale / heads.soft_cap.unwrap_or(1.0);
         let mut q = Vec::with_capacity(self.task.queries * group * dim);
         for query in 0..self.task.queries {
             let first = (self.task.row + query) * heads.n_heads + self.task.kv_head * group;
-            q.extend(heads.q[first * dim..][..group * dim].iter().map(|q| q * heads.scale));
+            q.extend(heads.q[first * dim..][..group * dim].iter().map(|q| q * scale));
         }
         q
     }
 
     /// Where the tiles are in the cache.
-    fn block(&self, tiles: std::ops::Range<usize>) -> Block<'a, E> {
+    fn block(&self, tiles: Range<usize>) -> Block<'a, E> {
         let (g, layer) = (self.heads.geometry, self.layer);
         let end = self.task.position + self.task.queries;
         let keys = &layer.keys[self.task.kv_head * g.keys()..][..g.keys()];
@@ -341,11 +336,18 @@ impl<'a, E: Element> Segment<'a, E> {
         let width = g.value_tiles() * LANES;
         for (r, scores) in scores.iter_mut().enumerate() {
             let row = row + r;
-            let end = self.task.position + row / group + 1;
+            if let Some(cap) = self.heads.soft_cap {
+                soft_cap(s, scores, cap);
+            }
+            let seen = self.heads.seen(self.task.position + row / group);
             for (scores, (position, count)) in scores.iter_mut().zip(block.tiles) {
-                let valid = end.saturating_sub(position).min(count);
-                if valid < LANES {
-                    scores[valid..].fill(f32::NEG_INFINITY);
+                let end = seen.end.saturating_sub(position).min(count);
+                if end < LANES {
+                    scores[end..].fill(f32::NEG_INFINITY);
+                }
+                let start = seen.start.saturating_sub(position).min(LANES);
+                if start > 0 {
+                    scores[..start].fill(f32::NEG_INFINITY);
                 }
             }
             let out = &mut work.part.out[row * width..][..width];
@@ -437,34 +439,6 @@ fn convert<S: Simd, E: Element>(s: S, out: &mut [[f32; LANES]], from: &[[E; LANE
     }
 }
 
-/// Turns a row's scores into probabilities and moves its maximum, sums and output on.
-#[inline(always)]
-fn softmax<S: Simd>(
-    s: S,
-    scores: &mut [[f32; LANES]; BLOCK_TILES],
-    (max, sums): (&mut f32, &mut [f32; LANES]),
-    out: &mut [f32],
-) {
-    let low = s.max(s.load(&scores[0]), s.load(&scores[1]));
-    let high = s.max(s.load(&scores[2]), s.load(&scores[3]));
-    let highest = s.highest(s.max(low, high));
-    let mut sum = s.load(sums);
-    if highest > *max {
-        let change = simd::exp(s, s.splat(*max - highest));
-        *max = highest;
-        sum = s.mul(sum, change);
-        for out in out.as_chunks_mut().0 {
-            s.store(out, s.mul(s.load(out), change));
-        }
-    }
-    for scores in scores {
-        let p = simd::exp(s, s.sub(s.load(scores), s.splat(*max)));
-        sum = s.add(sum, p);
-        s.store(scores, p);
-    }
-    s.store(sums, sum);
-}
-
 /// `out[r][tile..] = left * right`.
 #[inline(always)]
 fn multiply<S: Simd, E: Element, const R: usize, const T: usize>(
@@ -535,36 +509,4 @@ fn add_products<S: Simd, E: Element, const R: usize, const T: usize>(
         }
     }
     *sums = chains;
-}
-
-struct Merge<'a> {
-    state: &'a mut State,
-    part: &'a State,
-}
-
-impl Kernel for Merge<'_> {
-    type Output = ();
-
-    /// Adds a later segment. A segment in which a row saw nothing leaves it as it was.
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (state, part) = (self.state, self.part);
-        let width = state.out.len() / state.max.len();
-        for r in 0..state.max.len() {
-            let (a, b) = (state.max[r], part.max[r]);
-            let max = if b > a { b } else { a };
-            let old = simd::exp(s, s.splat(a - max));
-            let new = simd::exp(s, s.splat(b - max));
-            state.max[r] = max;
-            let sum = s.fma(s.splat(part.sum[r]), new, s.mul(s.splat(state.sum[r]), old));
-            let mut lanes = [0.0; LANES];
-            s.store(&mut lanes, sum);
-            state.sum[r] = lanes[0];
-            let out = &mut state.out[r * width..][..width];
-            for (i, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                let add = s.load(&lanes_of(&part.out[r * width..], i * LANES));
-                s.store(out, s.fma(add, new, s.mul(s.load(out), old)));
-            }
-        }
-    }
 }

@@ -1,0 +1,169 @@
+//! Every architecture on every backend of this machine against logits that `transformers`
+//! computed, as the table of `docs/models.md`.
+//!
+//! `conformance [--write FILE | --check FILE]`; fails where an error is above its bound, and
+//! with `--check` where the file's rows are not those that there are.
+#![expect(clippy::print_stdout, reason = "a tool for the terminal")]
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use gguf::GgufFile;
+use kernels_cpu::{CpuBackend, Variant};
+use model::{LoadOptions, Model};
+use quant::FormatId;
+use tensor::reference::Reference;
+use tensor::{Backend, Batch, KvFormat, Span};
+use testkit::{ReferenceModel, reference_models};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Largest error of a logit with weights in F32; logits of these models are below 100.
+const BOUND: f32 = 1e-4;
+/// Root mean square of the errors beside the reference, in standard deviations of the logits, with
+/// weights in a format that lets activations be taken as bytes: those are off by 1/254 of the
+/// largest of 32 at most, and small random models, whose experts are often nearly even, magnify it.
+const BOUND_BYTES: f32 = 0.2;
+/// Where the table begins and ends in the file.
+const MARKS: (&str, &str) = ("<!-- conformance -->\n", "<!-- end of conformance -->");
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rows: Result<Vec<Row>, Failure> = reference_models().iter().map(Row::of).collect();
+    let rows = rows?;
+    let table = table(&rows);
+    println!("{table}");
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => {}
+        ["--write", path] => {
+            let text = std::fs::read_to_string(path)?;
+            let (before, rest) = text.split_once(MARKS.0).ok_or("the file has no mark")?;
+            let (_, after) = rest.split_once(MARKS.1).ok_or("the file has no end mark")?;
+            std::fs::write(path, format!("{before}{}{table}{}{after}", MARKS.0, MARKS.1))?;
+        }
+        ["--check", path] => check(&std::fs::read_to_string(path)?, &rows)?,
+        _ => return Err("usage: conformance [--write FILE | --check FILE]".into()),
+    }
+    let wrong: Vec<&str> =
+        rows.iter().filter(|row| !row.holds()).map(|row| row.name.as_str()).collect();
+    if !wrong.is_empty() {
+        return Err(format!("above the bound: {}", wrong.join(", ")).into());
+    }
+    Ok(())
+}
+
+/// One architecture, or a variant of it.
+struct Row {
+    name: String,
+    features: String,
+    /// Of the reference.
+    reference: f32,
+    /// The worst of all variants of the CPU.
+    cpu: f32,
+    /// The same with weights in Q8_0 beside the reference with the same, see [`BOUND_BYTES`].
+    bytes: f32,
+}
+
+impl Row {
+    fn of(model: &ReferenceModel) -> Result<Row, Failure> {
+        let (file, _folder) = write(model, FormatId::F32)?;
+        let exact = logits(&file, Arc::new(Reference::new()), model)?;
+        let known: Vec<f32> = model.logits.iter().flatten().copied().collect();
+        let (quantised, _folder) = write(model, FormatId::Q8_0)?;
+        let wanted = logits(&quantised, Arc::new(Reference::new()), model)?;
+        let (mut cpu, mut bytes) = (0.0_f32, 0.0_f32);
+        for variant in kernels_cpu::variants() {
+            let backend = |variant: Variant| CpuBackend::with_variant(variant, 2).map(Arc::new);
+            cpu = cpu.max(error(&logits(&file, backend(variant)?, model)?, &known));
+            let found = logits(&quantised, backend(variant)?, model)?;
+            bytes = bytes.max(error_in_deviations(&found, &wanted));
+        }
+        Ok(Row {
+            name: model.name.replace('_', " "),
+            features: model::spec(&file)?.features().join(", "),
+            reference: error(&exact, &known),
+            cpu,
+            bytes,
+        })
+    }
+
+    fn holds(&self) -> bool {
+        self.reference <= BOUND && self.cpu <= BOUND && self.bytes <= BOUND_BYTES
+    }
+}
+
+/// The file in a folder that goes with the second.
+fn write(
+    model: &ReferenceModel,
+    format: FormatId,
+) -> Result<(GgufFile, tempfile::TempDir), Failure> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("model.gguf");
+    let mut bytes = Vec::new();
+    model.writer(format).write_to(&mut bytes)?;
+    std::fs::write(&path, bytes)?;
+    Ok((GgufFile::open(&path)?, folder))
+}
+
+/// Of the fixture's positions, one after the other.
+fn logits(
+    file: &GgufFile,
+    backend: Arc<dyn Backend>,
+    model: &ReferenceModel,
+) -> Result<Vec<f32>, Failure> {
+    let options = LoadOptions {
+        context_len: u32::try_from(model.tokens.len())?,
+        rows_max: model.tokens.len(),
+        kv_page_len: 16,
+        kv_page_count: model.tokens.len().div_ceil(16),
+        kv_format: KvFormat::F32,
+        state_slots: 1,
+    };
+    let mut loaded = Model::load(file, backend, &options, &mut |_, _| ())?;
+    let pages: Vec<u32> = (0..).take(options.kv_page_count).collect();
+    let spans = [Span { rows: model.tokens.len(), first_position: 0, pages: &pages, state: 0 }];
+    let rows: Result<Vec<u32>, _> = model.positions.iter().map(|at| u32::try_from(*at)).collect();
+    let mut found = Vec::new();
+    loaded.forward(&Batch { tokens: &model.tokens, spans: &spans }, &rows?, &mut found)?;
+    Ok(found)
+}
+
+fn error(found: &[f32], wanted: &[f32]) -> f32 {
+    let differences = found.iter().zip(wanted).map(|(found, wanted)| (found - wanted).abs());
+    if found.len() == wanted.len() { differences.fold(0.0, f32::max) } else { f32::INFINITY }
+}
+
+fn error_in_deviations(found: &[f32], wanted: &[f32]) -> f32 {
+    let count = wanted.len() as f32;
+    let mean = wanted.iter().sum::<f32>() / count;
+    let variance = wanted.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count;
+    let squares = found.iter().zip(wanted).map(|(found, wanted)| (found - wanted).powi(2));
+    (squares.sum::<f32>() / count / variance).sqrt()
+}
+
+fn table(rows: &[Row]) -> String {
+    let variants: Vec<&str> =
+        kernels_cpu::variants().iter().map(|variant| variant.name()).collect();
+    let mut text = format!(
+        "Worst error of a logit; `cpu` is the worst of {}. With weights in Q8_0: root mean square \
+         of the errors beside the reference, in standard deviations of the logits.\n\n\
+         | model | made of | reference | cpu | cpu, Q8_0 |\n| --- | --- | --- | --- | --- |\n",
+        variants.join(", ")
+    );
+    for Row { name, features, reference, cpu, bytes } in rows {
+        let cells = format!("{reference:.0e} | {cpu:.0e} | {bytes:.0e}");
+        writeln!(text, "| {name} | {features} | {cells} |").expect("a string takes all");
+    }
+    text
+}
+
+/// Figures depend on the machine; which rows there are does not.
+fn check(text: &str, rows: &[Row]) -> Result<(), Failure> {
+    for Row { name, features, .. } in rows {
+        if !text.contains(&format!("| {name} | {features} |")) {
+            return Err(format!("the row of {name} is not fresh: `cargo xtask conformance`").into());
+        }
+    }
+    Ok(())
+}

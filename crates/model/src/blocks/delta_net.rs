@@ -1,0 +1,96 @@
+//! A gated delta net: a state that each position changes, in place of a cache of all.
+//! Source: Yang, Kautz and Hatamizadeh 2024, arXiv 2412.06464.
+
+use tensor::{DeltaInputs, DeltaNet, Tensor, Weight};
+
+use super::{Context, Kept};
+use crate::Result;
+use crate::arch::Role;
+use crate::spec::DeltaNetSpec;
+use crate::weights::Loader;
+use crate::workspace::Workspace;
+
+/// Added to the mean square in the norm of its output: the only value there is, no key tells.
+const NORM_EPS: f32 = 1e-6;
+
+/// Shapes are with the roles.
+pub(crate) struct GatedDeltaNet {
+    qkv: Weight,
+    gate: Weight,
+    rates: Weight,
+    net: DeltaNet,
+    output: Weight,
+}
+
+/// What it keeps on the way.
+pub(crate) struct DeltaWork {
+    /// `[rows, channels]`.
+    qkv: Tensor,
+    /// `[rows, n_v_heads * head_dim_v]`.
+    gate: Tensor,
+    /// `[rows, 2 * n_v_heads]`.
+    rates: Tensor,
+    /// `[rows, n_v_heads * head_dim_v]`.
+    out: Tensor,
+}
+
+impl DeltaWork {
+    pub(crate) fn new(
+        spec: &DeltaNetSpec,
+        rows: usize,
+        alloc: &mut dyn FnMut(usize, usize) -> Result<Tensor>,
+    ) -> Result<DeltaWork> {
+        let values = spec.n_v_heads * spec.head_dim_v;
+        Ok(DeltaWork {
+            qkv: alloc(rows, spec.channels())?,
+            gate: alloc(rows, values)?,
+            rates: alloc(rows, 2 * spec.n_v_heads)?,
+            out: alloc(rows, values)?,
+        })
+    }
+}
+
+impl GatedDeltaNet {
+    pub(super) fn load(
+        loader: &mut Loader<'_>,
+        spec: DeltaNetSpec,
+        layer: usize,
+    ) -> Result<GatedDeltaNet> {
+        let DeltaNetSpec { n_k_heads, n_v_heads, head_dim_k, head_dim_v, .. } = spec;
+        Ok(GatedDeltaNet {
+            qkv: loader.matrix(Role::QueryKeyValue, layer)?,
+            gate: loader.matrix(Role::StateGate, layer)?,
+            rates: loader.matrix(Role::StateRates, layer)?,
+            net: DeltaNet {
+                n_k_heads,
+                n_v_heads,
+                head_dim_k,
+                head_dim_v,
+                conv: loader.table(Role::StateConv, layer)?,
+                step_bias: loader.vector(Role::StateStepBias, layer)?,
+                decay: loader.vector(Role::StateDecay, layer)?,
+                norm: loader.vector(Role::StateNorm, layer)?,
+                norm_eps: NORM_EPS,
+            },
+            output: loader.matrix(Role::StateOutput, layer)?,
+        })
+    }
+
+    pub(super) fn forward(
+        &self,
+        context: &Context<'_>,
+        work: &mut Workspace,
+        kept: Kept<'_>,
+    ) -> Result<()> {
+        let backend = context.backend;
+        let own = work.delta_net.as_mut().expect("allocated for the layers there are");
+        let states = kept.states.expect("allocated for the layers there are");
+        let outs = &mut [&mut own.qkv, &mut own.gate, &mut own.rates];
+        backend.matmul(outs, &work.normed, &[&self.qkv, &self.gate, &self.rates])?;
+        let inputs = DeltaInputs { qkv: &own.qkv, gate: &own.gate, rates: &own.rates };
+        let state = (states, kept.layer);
+        backend.delta_net(&mut own.out, inputs, state, &self.net, context.batch)?;
+        backend.matmul(&mut [&mut work.delta], &own.out, &[&self.output])?;
+        Ok(())
+    }
+}

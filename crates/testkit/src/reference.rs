@@ -1,0 +1,136 @@
+//! Tiny models of real architectures with logits that another program computed.
+//!
+//! A fixture holds metadata, names and shapes; weights follow from the names, so that they need not
+//! be kept. `tools/reference` makes fixtures and says how values follow.
+
+use std::path::{Path, PathBuf};
+
+use gguf::{Array, Value, Writer};
+use quant::FormatId;
+use serde_json::Value as Json;
+
+use crate::rng;
+
+/// One tiny model and what it must give.
+pub struct ReferenceModel {
+    /// Of the file: architecture, and variant where there are several.
+    pub name: String,
+    /// Token ids of one sequence.
+    pub tokens: Vec<u32>,
+    /// Positions whose logits are known.
+    pub positions: Vec<usize>,
+    /// `[positions][vocab]`.
+    pub logits: Vec<Vec<f32>>,
+    json: Json,
+}
+
+/// All fixtures that hold logits, by name.
+///
+/// # Panics
+/// When one cannot be read.
+#[must_use]
+pub fn reference_models() -> Vec<ReferenceModel> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = folder.with_file_name("model").join("tests/fixtures/architectures");
+    let entries = std::fs::read_dir(&folder).expect("the folder of fixtures");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).expect("text");
+        let json: Json = serde_json::from_str(&text).expect("JSON");
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+        json.get("logits").is_some().then(|| ReferenceModel::new(name, json))
+    };
+    paths.iter().filter_map(read).collect()
+}
+
+impl ReferenceModel {
+    fn new(name: String, json: Json) -> ReferenceModel {
+        let numbers = |value: &Json| -> Vec<f64> {
+            let values = value.as_array().expect("a list").iter();
+            values.map(|value| value.as_f64().expect("a number")).collect()
+        };
+        let logits = json["logits"].as_array().expect("rows").iter();
+        let narrow = |row: Vec<f64>| row.into_iter().map(|value| value as f32).collect();
+        ReferenceModel {
+            name,
+            tokens: numbers(&json["tokens"]).into_iter().map(|id| id as u32).collect(),
+            positions: numbers(&json["positions"]).into_iter().map(|at| at as usize).collect(),
+            logits: logits.map(|row| narrow(numbers(row))).collect(),
+            json,
+        }
+    }
+
+    /// `general.architecture`.
+    ///
+    /// # Panics
+    /// Without one.
+    #[must_use]
+    pub fn architecture(&self) -> &str {
+        self.json["metadata"]["general.architecture"].as_str().expect("an architecture")
+    }
+
+    /// The model's file: matrices in `format` where their rows are whole blocks and files have them
+    /// so, all else in F32.
+    ///
+    /// # Panics
+    /// When the fixture holds what is not known here.
+    #[must_use]
+    pub fn writer(&self, format: FormatId) -> Writer {
+        let mut writer = Writer::new();
+        for (key, value) in self.json["metadata"].as_object().expect("metadata") {
+            writer.metadata(key, metadata(value));
+        }
+        for tensor in self.json["tensors"].as_array().expect("tensors") {
+            let name = tensor["name"].as_str().expect("a name");
+            let shape = tensor["shape"].as_array().expect("a shape").iter();
+            let shape: Vec<u64> = shape.map(|len| len.as_u64().expect("a length")).collect();
+            let values = values(tensor, name, shape.iter().product());
+            let columns = usize::try_from(shape[0]).expect("a small tensor");
+            // No recipe quantises what chooses experts, nor a convolution.
+            let is_exact = ["ffn_gate_inp", "ssm_conv1d"].iter().any(|part| name.contains(part));
+            let is_matrix = shape.len() > 1 && name.ends_with(".weight") && !is_exact;
+            let whole = format.row_bytes(columns).filter(|_| is_matrix);
+            let format = whole.map_or(FormatId::F32, |_| format);
+            let row_bytes = format.row_bytes(columns).expect("F32 takes any width");
+            let mut bytes = vec![0; values.len() / columns * row_bytes];
+            format.quantize_row(&values, &mut bytes);
+            writer.tensor(name, &shape, format, bytes);
+        }
+        writer
+    }
+}
+
+fn metadata(value: &Json) -> Value {
+    match value {
+        Json::Bool(value) => Value::Bool(*value),
+        Json::String(value) => Value::String(value.clone()),
+        Json::Number(number) => match number.as_u64() {
+            Some(whole) => Value::U32(u32::try_from(whole).expect("a small number")),
+            None => Value::F32(number.as_f64().expect("a number") as f32),
+        },
+        Json::Array(values) => {
+            let truths = values.iter().map(|value| value.as_bool().expect("a truth"));
+            Value::Array(Array::Bool(truths.collect()))
+        }
+        other => panic!("metadata of another kind: {other}"),
+    }
+}
+
+/// The values that stand in the fixture, or those that follow from the name.
+fn values(tensor: &Json, name: &str, len: u64) -> Vec<f32> {
+    if let Some(values) = tensor.get("values").and_then(Json::as_array) {
+        return values.iter().map(|value| value.as_f64().expect("a number") as f32).collect();
+    }
+    let number = |key: &str| tensor[key].as_f64().expect("a number");
+    let (mean, scale) = (number("mean"), number("scale"));
+    let mut rng = rng(fnv(name));
+    (0..len).map(|_| (mean + scale * f64::from(rng.f32())) as f32).collect()
+}
+
+/// FNV-1a of 64 bits. Source: Fowler, Noll and Vo, IETF draft-eastlake-fnv.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
