@@ -285,4 +285,23 @@ pub struct PerplexityReport {
     pub chunks: usize,
     /// Tokens scored.
     pub tokens_scored: usize,
+    /// How far from another model, where one was given.
+    pub kl: Option<KlReport>,
+}
+
+/// How far a model's next-token probabilities are from those of its base.
+#[derive(Clone, Copy, Debug)]
+pub struct KlReport {
+    /// Perplexity of the base on the same tokens.
+    pub base_perplexity: f64,
+    /// Kullback-Leibler divergence from the base, mean over the tokens scored, in nats.
+    pub mean: f64,
+    /// Half of the tokens are below.
+    pub median: f64,
+    /// Of a hundred tokens one is above.
+    pub percentile_99: f64,
+    /// Of the worst token.
+    pub highest: f64,
+    /// Share of tokens whose most likely next token is the base's.
+    pub top_1: f64,
 }

@@ -201,25 +201,42 @@ impl App {
     }
 
     /// Perplexity of a text in chunks of the options' context, as llama.cpp defines it.
+    /// With a `base`, which must have the same vocabulary, also how far the model is from it.
     /// `progress(chunk, of, running perplexity)`.
     ///
     /// # Errors
     /// As [`App::load`]; a text shorter than two chunks is refused.
     pub fn perplexity(
         &self,
-        model: &ModelRef,
+        (model, base): (&ModelRef, Option<&ModelRef>),
         options: &LoadOptions,
         text: &str,
         progress: &mut dyn FnMut(usize, usize, f64),
     ) -> Result<PerplexityReport> {
-        let file = GgufFile::open(&model.path)?;
         let chunk_len = options.context_len.unwrap_or(CHUNK_LEN_DEFAULT);
         let context_len = Some(chunk_len.next_multiple_of(PAGE_LEN));
         let options = LoadOptions { context_len, sequences_max: Some(1), ..options.clone() };
-        let mut parts = loaded::load_parts(&model.name, &file, &options, &mut |_, _| {})?;
+        let load = |model: &ModelRef| {
+            let file = GgufFile::open(&model.path)?;
+            loaded::load_parts(&model.name, &file, &options, &mut |_, _| {})
+        };
+        let mut parts = load(model)?;
+        let mut base_parts = base.map(load).transpose()?;
         let tokens = parts.tokenizer.encode(text, Specials::Parse);
+        if let (Some(base), Some(other)) = (base, &base_parts) {
+            let same_vocab = other.model.spec().vocab == parts.model.spec().vocab;
+            if !same_vocab || other.tokenizer.encode(text, Specials::Parse) != tokens {
+                let message = format!(
+                    "{} and {} cut this text into different tokens: a base has the same vocabulary",
+                    model.name, base.name
+                );
+                return Err(crate::Error::new(crate::ErrorKind::BadRequest, message));
+            }
+        }
         let bos = parts.tokenizer.bos().filter(|_| parts.tokenizer.adds_bos());
-        perplexity::run(&mut parts.model, &tokens, chunk_len as usize, bos, progress)
+        let text = perplexity::Text { tokens: &tokens, chunk_len: chunk_len as usize, bos };
+        let base = base_parts.as_mut().map(|base| &mut base.model);
+        perplexity::run(&mut parts.model, base, &text, progress)
     }
 }
 

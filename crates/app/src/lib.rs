@@ -18,8 +18,8 @@ mod show;
 
 pub use api::{
     BenchCase, BenchLimit, BenchResult, ChatRequest, CompletionRequest, Config, Event, Finished,
-    LoadOptions, ModelEntry, ModelInfo, ModelRef, PerplexityReport, Prompt, TensorLine, TokenText,
-    TokenUsage,
+    KlReport, LoadOptions, ModelEntry, ModelInfo, ModelRef, PerplexityReport, Prompt, TensorLine,
+    TokenText, TokenUsage,
 };
 pub use app::App;
 pub use chat::Message;

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use app::KlReport;
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::{Context, MODEL_DEFAULT, Row};
@@ -19,6 +20,10 @@ const CHUNK_LEN_DEFAULT: u32 = 512;
 ///
 /// As llama.cpp defines it: the text is cut into chunks of -c tokens, and the second half of each
 /// is scored. Lower is better. The last line ends with the figure.
+///
+/// With --kl-base, what quantising a model cost is measured too: how far its probabilities of the
+/// next token are from those of the file it was made from (Kullback-Leibler divergence in nats; 0
+/// is the same), and how often both find the same token most likely.
 #[derive(Debug, clap::Args)]
 struct Args {
     /// A UTF-8 text; `-` is standard input
@@ -26,6 +31,9 @@ struct Args {
     /// Name, GGUF file or hub repository
     #[arg(long, short, default_value = MODEL_DEFAULT)]
     model: String,
+    /// The model to compare with, such as the same in F16: name, GGUF file or hub repository
+    #[arg(long, value_name = "MODEL")]
+    kl_base: Option<String>,
     #[command(flatten)]
     load: LoadArgs,
 }
@@ -37,9 +45,12 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     options.context_len.get_or_insert(CHUNK_LEN_DEFAULT);
     let terminal = context.terminal;
     let model = models::find_or_pull(&context.app, &args.model, terminal)?;
+    let base = args.kl_base.as_deref();
+    let base = base.map(|name| models::find_or_pull(&context.app, name, terminal)).transpose()?;
     let mut told = 0;
+    let models = (&model, base.as_ref());
     let report =
-        context.app.perplexity(&model, &options, &text, &mut |chunk, chunks, perplexity| {
+        context.app.perplexity(models, &options, &text, &mut |chunk, chunks, perplexity| {
             // A line at most every twentieth of the way.
             let step = (chunk * 20).checked_div(chunks).unwrap_or(0);
             if step > told {
@@ -50,6 +61,14 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         })?;
     let mut out = io::stdout().lock();
     writeln!(out, "chunks = {}, tokens scored = {}", report.chunks, report.tokens_scored)?;
+    if let Some(kl) = report.kl {
+        writeln!(out, "perplexity of the base = {:.4}", kl.base_perplexity)?;
+        writeln!(out, "same most likely token = {:.2} %", kl.top_1 * 100.0)?;
+        let KlReport { mean, median, percentile_99, highest, .. } = kl;
+        let spread =
+            format!("median {median:.3e}, 99 % {percentile_99:.3e}, highest {highest:.3e}");
+        writeln!(out, "KL divergence = {mean:.3e} ({spread})")?;
+    }
     writeln!(out, "standard error = {:.4}", report.error)?;
     Ok(writeln!(out, "perplexity = {:.4}", report.perplexity)?)
 }
