@@ -1,7 +1,10 @@
-//! Attention and the cache: groups, widths, page borders, several sequences, long contexts.
+//! Attention and the cache: groups, widths, page borders, several sequences, long contexts; windows,
+//! soft caps and sinks.
 //!
-//! Each case is computed in one batch and compared with the reference, then once more position by
-//! position, which must give the same bits.
+//! Each case is computed in one batch and compared with the reference, then once more row by row,
+//! which must give the same bits.
+
+use std::ops::Range;
 
 use super::cases::{Rng, Values, values};
 use super::run::{Checker, host, input, output};
@@ -24,6 +27,12 @@ struct Case {
     spans: Vec<(usize, usize)>,
     scale: f32,
     rotated: bool,
+    window: Option<usize>,
+    soft_cap: Option<f32>,
+    /// Each head's sink is between minus and plus this.
+    sinks: Option<f32>,
+    /// Earlier positions of a step when rows come one by one.
+    step: usize,
 }
 
 /// Rows of one step: `(sequence, first position, rows)`.
@@ -38,8 +47,12 @@ struct Sequence {
     pages: Vec<u32>,
 }
 
-fn cases() -> Vec<Case> {
-    let case = |(n_kv_heads, group), head_dim, spans: &[(usize, usize)]| Case {
+/// Sequences of a step, one of them without rows.
+const MIXED: [(usize, usize); 5] = [(0, 5), (20, 1), (33, 3), (0, 0), (7, 1)];
+
+/// The plain rule in pages of 16.
+fn case((n_kv_heads, group): (usize, usize), head_dim: usize, spans: &[(usize, usize)]) -> Case {
+    Case {
         n_kv_heads,
         group,
         head_dim_k: head_dim,
@@ -49,8 +62,15 @@ fn cases() -> Vec<Case> {
         spans: spans.to_vec(),
         scale: 1.0 / (head_dim as f32).sqrt(),
         rotated: false,
-    };
-    let mixed = [(0, 5), (20, 1), (33, 3), (0, 0), (7, 1)];
+        window: None,
+        soft_cap: None,
+        sinks: None,
+        step: 1,
+    }
+}
+
+fn plain_cases() -> Vec<Case> {
+    let mixed = MIXED;
     let mut cases = Vec::new();
     for head_dim in [64, 80, 128] {
         for heads in [(2, 1), (2, 2), (3, 3), (1, 8)] {
@@ -73,8 +93,51 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+fn ruled_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    // A row of the last segment sees the end of the one before, or nothing of it.
+    let far = || case((1, 2), 32, &[(498, 34), (70, 1)]);
+    for (i, window) in [1, 5, 64, 100].into_iter().enumerate() {
+        let format = [KvFormat::F32, KvFormat::F16][i % 2];
+        cases.push(Case { window: Some(window), format, step: 43, ..far() });
+        cases.push(Case { window: Some(window), format, ..case((2, 2), 64, &MIXED) });
+    }
+    cases.extend([
+        Case { window: Some(5), page_len: 5, ..case((2, 1), 64, &[(9, 13), (0, 4)]) },
+        Case { window: Some(64), page_len: 64, step: 9, ..case((1, 3), 32, &[(130, 3), (0, 90)]) },
+        Case { soft_cap: Some(50.0), ..case((2, 2), 64, &MIXED) },
+        Case { soft_cap: Some(0.5), scale: 4.0, ..case((1, 3), 64, &[(40, 4)]) },
+        Case { sinks: Some(1.0), ..case((2, 2), 64, &MIXED) },
+        Case { sinks: Some(50.0), ..case((1, 8), 64, &[(40, 4)]) },
+        Case { sinks: Some(1e30), ..case((3, 3), 64, &MIXED) },
+        Case { sinks: Some(2.0), step: 99, ..case((1, 2), 32, &[(598, 2)]) },
+    ]);
+    // As models have them, and head widths that are not a power of two.
+    let both = |case: Case| Case { format: KvFormat::F16, window: Some(20), ..case };
+    let wide = |k, v, heads| Case { head_dim_v: v, ..case(heads, k, &[(30, 2), (0, 9)]) };
+    cases.extend([
+        both(Case { sinks: Some(2.0), rotated: true, ..case((1, 8), 64, &[(33, 2), (0, 19)]) }),
+        both(Case { soft_cap: Some(50.0), ..wide(256, 256, (2, 2)) }),
+        both(Case { soft_cap: Some(2.0), sinks: Some(2.0), ..wide(96, 96, (2, 2)) }),
+        Case { sinks: Some(2.0), ..wide(80, 20, (3, 1)) },
+        Case { window: Some(7), ..wide(192, 128, (2, 1)) },
+        Case { format: KvFormat::F16, ..wide(576, 512, (1, 4)) },
+    ]);
+    cases
+}
+
 pub(super) fn run(check: &mut Checker<'_>) {
-    for (seed, case) in cases().iter().enumerate() {
+    run_cases(check, &plain_cases());
+    run_ruled(check);
+}
+
+/// Windows, soft caps and sinks.
+pub(super) fn run_ruled(check: &mut Checker<'_>) {
+    run_cases(check, &ruled_cases());
+}
+
+fn run_cases(check: &mut Checker<'_>, cases: &[Case]) {
+    for (seed, case) in cases.iter().enumerate() {
         let name = format!("{}, seed {seed}", case.name());
         let result = compare(check, case, seed as u64, &name);
         check.done("attention", &name, result);
@@ -85,9 +148,10 @@ impl Case {
     fn name(&self) -> String {
         let Case { n_kv_heads, group, head_dim_k, head_dim_v, page_len, .. } = self;
         let rotated = if self.rotated { ", rotated" } else { "" };
+        let rule = (self.window, self.soft_cap, self.sinks);
         format!(
             "{n_kv_heads} x {group} heads of {head_dim_k}/{head_dim_v}, pages of {page_len}, \
-             {:?}, spans {:?}, scale {}{rotated}",
+             {:?}, spans {:?}, scale {}{rotated}, window, cap and sinks {rule:?}",
             self.format, self.spans, self.scale
         )
     }
@@ -143,10 +207,28 @@ impl Case {
         steps
     }
 
-    /// Position by position, one row a step.
+    /// Earlier positions cut otherwise, then one row a step.
     fn alone(&self) -> Vec<Step> {
-        let spans = self.spans.iter().enumerate();
-        spans.flat_map(|(s, (e, rows))| (0..e + rows).map(move |p| vec![(s, p, 1)])).collect()
+        let mut steps = Vec::new();
+        for (s, (earlier, rows)) in self.spans.iter().enumerate() {
+            let firsts = (0..*earlier).step_by(self.step);
+            steps.extend(firsts.map(|p| vec![(s, p, self.step.min(earlier - p))]));
+            steps.extend((*earlier..earlier + rows).map(|p| vec![(s, p, 1)]));
+        }
+        steps
+    }
+
+    /// `[n_heads]`.
+    fn sinks(&self) -> Option<Vec<f32>> {
+        let size = self.sinks?;
+        let sinks = values(Values::Even, 1, self.n_heads(), &mut Rng(self.n_heads() as u64));
+        Some(sinks.into_iter().map(|sink| sink * size).collect())
+    }
+
+    /// The positions that a row at `position` sees.
+    fn seen(&self, position: usize) -> Range<usize> {
+        let end = position + 1;
+        end.saturating_sub(self.window.unwrap_or(end))..end
     }
 }
 
@@ -182,6 +264,9 @@ fn attend(
 ) -> Result<Vec<Vec<f32>>> {
     let mut kv = backend.alloc_kv(&case.layout(page_count))?;
     poison(backend, case, &mut kv)?;
+    let sinks = case.sinks().map(|sinks| input(backend, &sinks, sinks.len())).transpose()?;
+    let Case { scale, soft_cap, window, .. } = *case;
+    let rule = AttentionRule { scale, soft_cap, window, sinks: sinks.as_ref() };
     let mut outs: Vec<Vec<f32>> = sequences.iter().map(|_| Vec::new()).collect();
     for step in steps {
         let spans: Vec<Span<'_>> = step
@@ -210,7 +295,7 @@ fn attend(
         let batch = Batch { tokens: &tokens, spans: &spans };
         backend.rope_kv_write(&mut kv, 1, (&mut q, &mut k, &v), &case.rope(), &batch)?;
         let mut out = output(backend, q.rows(), out_cols)?;
-        backend.attention(&mut out, &q, (&kv, 1), &AttentionRule::causal(case.scale), &batch)?;
+        backend.attention(&mut out, &q, (&kv, 1), &rule, &batch)?;
         let values = host(backend, &out)?;
         let mut at = 0;
         for (s, _, rows) in step {
@@ -261,11 +346,12 @@ fn bounds(case: &Case, sequence: &Sequence) -> Vec<f64> {
                 // Turning a pair may move its whole length into one value, in q and in k.
                 2.0 * q.iter().zip(&k).map(|(q, k)| q * k).sum::<f64>()
             };
-            let score_highest = (0..=position).map(score).fold(0.0, f64::max);
+            let seen = case.seen(position);
             bounds.push(tolerance::attention(&tolerance::Attention {
-                positions: position + 1,
+                positions: seen.len(),
                 head_dim_k: dim_k,
-                score_highest: score_highest * f64::from(case.scale),
+                score_highest: seen.map(score).fold(0.0, f64::max) * f64::from(case.scale),
+                soft_cap: case.soft_cap.map(f64::from),
                 value_highest: f64::from(value_highest),
                 key_error: key_error(case, position),
             }));

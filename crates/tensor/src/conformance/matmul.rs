@@ -1,11 +1,11 @@
-//! Matmul and SwiGLU in every format.
+//! Matmul and gated units in every format.
 
 use quant::FormatId;
 
 use super::cases::{Matrix, ROWS, Rng, VALUES, Values, matrices, small_matrix, values};
 use super::run::{Checker, host, input, multiply, output};
-use super::tolerance::{self, Activation, Groups};
-use crate::{Backend, Result, Weight};
+use super::tolerance::{self, Groups, Precision};
+use crate::{Activation, Backend, Result, Weight};
 
 pub(super) fn run(check: &mut Checker<'_>) {
     for format in FormatId::all() {
@@ -37,15 +37,15 @@ pub(super) fn run_format(check: &mut Checker<'_>, format: FormatId) {
 }
 
 /// What the bound of this format and these values is about.
-fn activation(format: FormatId, kind: Values) -> Activation {
+pub(super) fn precision(format: FormatId, kind: Values) -> Precision {
     match kind {
-        _ if format.block_len() == 1 => Activation::Exact,
-        Values::Whole | Values::Zeros => Activation::Exact,
-        Values::Even | Values::Large | Values::Tiny | Values::Holes => Activation::Int8,
+        _ if format.block_len() == 1 => Precision::Exact,
+        Values::Whole | Values::Zeros => Precision::Exact,
+        Values::Even | Values::Large | Values::Tiny | Values::Holes => Precision::Int8,
     }
 }
 
-fn groups(matrix: &[f32], k: usize) -> Vec<Groups> {
+pub(super) fn groups(matrix: &[f32], k: usize) -> Vec<Groups> {
     matrix.chunks_exact(k).map(Groups::of).collect()
 }
 
@@ -69,10 +69,10 @@ fn shapes(check: &mut Checker<'_>, format: FormatId, (n, k): (usize, usize)) -> 
             let found = multiply(check.backend, &x, &[&weight])?;
             let expected = multiply(&check.reference, &x, &[&reference])?;
             let x = groups(&x, k);
-            let activation = activation(format, *kind);
+            let precision = precision(format, *kind);
             let case = format!("{} [{n}, {k}], {rows} rows, {kind:?}, seed {seed}", format.name());
             check.close("matmul", &case, (&found[0], &expected[0]), |i| {
-                tolerance::matmul(&x[i / n], &weights[i % n], activation)
+                tolerance::matmul(&x[i / n], &weights[i % n], precision)
             });
         }
     }
@@ -121,22 +121,30 @@ fn together(check: &mut Checker<'_>, case: &str, formats: [FormatId; 3]) -> Resu
     let x = groups(&x, k);
     for (j, matrix) in matrices.iter().enumerate() {
         let w = groups(&matrix.dequantized(), k);
-        let activation = activation(matrix.format, Values::Even);
+        let precision = precision(matrix.format, Values::Even);
         check.close("matmul", case, (&found[j], &expected[j]), |i| {
-            tolerance::matmul(&x[i / matrix.n], &w[i % matrix.n], activation)
+            tolerance::matmul(&x[i / matrix.n], &w[i % matrix.n], precision)
         });
     }
     Ok(())
 }
 
-fn gate(backend: &dyn Backend, x: &[f32], [gate, up]: [&Weight; 2]) -> Result<Vec<f32>> {
+/// All, with the numbers of gpt-oss.
+const ACTIVATIONS: [Activation; 3] =
+    [Activation::Silu, Activation::GeluTanh, Activation::ClampedSilu { alpha: 1.702, limit: 7.0 }];
+
+fn gate(
+    backend: &dyn Backend,
+    x: &[f32],
+    ([gate, up], activation): ([&Weight; 2], Activation),
+) -> Result<Vec<f32>> {
     let x = input(backend, x, gate.k)?;
     let mut out = output(backend, x.rows(), gate.n)?;
-    backend.gated(&mut out, &x, (gate, up), crate::Activation::Silu)?;
+    backend.gated(&mut out, &x, (gate, up), activation)?;
     host(backend, &out)
 }
 
-/// SwiGLU: bounds, then invariance.
+/// Gated units: bounds, then invariance.
 fn gated(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
     let (n, k) = small_matrix(format);
     let mut rng = Rng(13);
@@ -146,31 +154,44 @@ fn gated(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
     let [ref_g, ref_u] = matrices.each_ref().map(|m| check.reference.prepare(&m.source()));
     let (ref_g, ref_u) = (ref_g?, ref_u?);
     let [w_g, w_u] = matrices.each_ref().map(|matrix| groups(&matrix.dequantized(), k));
+    // What comes after the products does not know their format: one of a kind meets them all.
+    let all = [FormatId::F32, FormatId::Q8_0].contains(&format);
+    let activations = &ACTIVATIONS[..if all { 3 } else { 1 }];
     for rows in ROWS {
-        for kind in [Values::Even, Values::Whole, Values::Zeros] {
+        let kinds = [Values::Even, Values::Whole, Values::Zeros];
+        let activations = &activations[..if rows == 7 { activations.len() } else { 1 }];
+        for (kind, activation) in
+            kinds.into_iter().flat_map(|kind| activations.iter().map(move |of| (kind, *of)))
+        {
             let x = values(kind, rows, k, &mut rng);
-            let found = gate(check.backend, &x, [&g, &u])?;
-            let expected = gate(&check.reference, &x, [&ref_g, &ref_u])?;
+            let found = gate(check.backend, &x, ([&g, &u], activation))?;
+            let expected = gate(&check.reference, &x, ([&ref_g, &ref_u], activation))?;
             let products = multiply(&check.reference, &x, &[&ref_g, &ref_u])?;
             let x = groups(&x, k);
-            let activation = activation(format, kind);
-            let case = format!("{} [{n}, {k}], {rows} rows, {kind:?}, seed 13", format.name());
+            let precision = precision(format, kind);
+            let case = format!(
+                "{} [{n}, {k}], {activation:?}, {rows} rows, {kind:?}, seed 13",
+                format.name()
+            );
             check.close("gated", &case, (&found, &expected), |i| {
-                let bound = |w: &[Groups]| tolerance::matmul(&x[i / n], &w[i % n], activation);
+                let bound = |w: &[Groups]| tolerance::matmul(&x[i / n], &w[i % n], precision);
                 let value = |j: usize| f64::from(products[j][i]);
-                tolerance::swiglu((value(0), bound(&w_g)), (value(1), bound(&w_u)))
+                tolerance::gated(activation, (value(0), bound(&w_g)), (value(1), bound(&w_u)))
             });
         }
     }
     let x = values(Values::Even, 65, k, &mut rng);
-    let whole = gate(check.backend, &x, [&g, &u])?;
-    for step in [1, 7] {
-        let mut cut = Vec::new();
-        for x in x.chunks(step * k) {
-            cut.extend(gate(check.backend, x, [&g, &u])?);
+    for activation in activations.iter().copied() {
+        let whole = gate(check.backend, &x, ([&g, &u], activation))?;
+        for step in [1, 7] {
+            let mut cut = Vec::new();
+            for x in x.chunks(step * k) {
+                cut.extend(gate(check.backend, x, ([&g, &u], activation))?);
+            }
+            let case =
+                format!("{}, {activation:?}, {step} of 65 rows at a time, seed 13", format.name());
+            check.same("gated", &case, &cut, &whole);
         }
-        let case = format!("{}, {step} of 65 rows at a time, seed 13", format.name());
-        check.same("gated", &case, &cut, &whole);
     }
     Ok(())
 }

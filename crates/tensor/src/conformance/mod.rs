@@ -6,6 +6,8 @@
 mod attention;
 mod cases;
 mod delta_net;
+mod experts;
+mod heads;
 mod matmul;
 mod refusals;
 mod rope;

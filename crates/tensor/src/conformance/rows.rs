@@ -1,4 +1,4 @@
-//! What works on rows alone: buffers, embedding, norms, sums, gathering.
+//! What works on rows alone: buffers, embedding, norms, sums, factors, soft caps, gathering.
 
 use quant::FormatId;
 
@@ -23,6 +23,8 @@ pub(super) fn run(check: &mut Checker<'_>) {
         check.done("rms_norm", &case, result);
         let result = sums(check, d);
         check.done("add", &case, result);
+        let result = factors(check, d);
+        check.done("scale", &case, result);
         let result = gather(check, d);
         check.done("gather_rows", &case, result);
     }
@@ -143,6 +145,35 @@ fn sums(check: &mut Checker<'_>, d: usize) -> Result<()> {
         let expected: Vec<f32> = x.iter().enumerate().map(|(i, x)| x + bias[i % d]).collect();
         let found = host(backend, &out)?;
         check.same("add_bias", &case, &found, &expected);
+    }
+    Ok(())
+}
+
+/// A product, rounded once, is exact; soft caps from far below to far beyond.
+fn factors(check: &mut Checker<'_>, d: usize) -> Result<()> {
+    let mut rng = Rng(d as u64);
+    let backend = check.backend;
+    for rows in [0, 1, 7] {
+        for (factor, kind) in [(45.25, Values::Even), (-0.3, Values::Large), (0.0, Values::Tiny)] {
+            let x = values(kind, rows, d, &mut rng);
+            let mut out = input(backend, &x, d)?;
+            backend.scale(&mut out, factor)?;
+            let found = host(backend, &out)?;
+            let expected: Vec<f32> = x.iter().map(|x| x * factor).collect();
+            check.same("scale", &format!("{rows} rows of {d}, {factor}"), &found, &expected);
+        }
+        for (cap, kind) in [(30.0, Values::Large), (30.0, Values::Tiny), (0.5, Values::Even)] {
+            let x = values(kind, rows, d, &mut rng);
+            let mut out = input(backend, &x, d)?;
+            backend.soft_cap(&mut out, cap)?;
+            let found = host(backend, &out)?;
+            let mut out = input(&check.reference, &x, d)?;
+            check.reference.soft_cap(&mut out, cap)?;
+            let expected = host(&check.reference, &out)?;
+            let case = format!("{rows} rows of {d}, {kind:?}, cap {cap}");
+            let bound = |i: usize| tolerance::soft_cap(expected[i]);
+            check.close("soft_cap", &case, (&found, &expected), bound);
+        }
     }
     Ok(())
 }

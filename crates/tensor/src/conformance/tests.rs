@@ -3,7 +3,7 @@
 use quant::FormatId;
 
 use super::run::Checker;
-use super::{attention, delta_net, matmul, refusals, rope, rows, run};
+use super::{attention, delta_net, experts, heads, matmul, refusals, rope, rows, run};
 use crate::reference::Reference;
 use crate::{
     Activation, AttentionRule, Backend, Batch, DeltaInputs, DeltaNet, Experts, HeadColumns,
@@ -28,6 +28,18 @@ enum Bug {
     MatmulSwapped,
     /// Half the sigmoid's slope.
     SwigluSlope,
+    /// Takes every activation for SiLU.
+    ActivationSwapped,
+    /// Cuts off at the cap.
+    SoftCapCuts,
+    /// The mean of the whole row.
+    HeadNormWhole,
+    /// Heads lie side by side.
+    HeadStride,
+    /// Every expert counts 1.
+    ExpertWeight,
+    /// Experts without their biases.
+    ExpertBias,
     /// No epsilon.
     NormEps,
     /// Leaves the residual as it was.
@@ -46,6 +58,12 @@ enum Bug {
     AttentionGroups,
     /// Softmax of 1 % too small scores.
     AttentionScale,
+    /// A window of one position more.
+    AttentionWindow,
+    /// Scores as they are.
+    AttentionCap,
+    /// Softmax without sinks.
+    AttentionSink,
     /// Row `i + 1`.
     EmbedNext,
     /// Clamps what is out of range.
@@ -63,7 +81,7 @@ enum Bug {
 type Part = fn(&mut Checker<'_>);
 
 /// Bug, operation that must be named, and the part of the conformance run that finds it.
-const BUGS: [(Bug, &str, Part); 19] = [
+const BUGS: [(Bug, &str, Part); 29] = [
     (Bug::StateKept, "delta_net", delta_net::run),
     (Bug::StateShared, "delta_net", delta_net::run),
     (Bug::SigmoidFirst, "sigmoid_gate", delta_net::run),
@@ -72,6 +90,13 @@ const BUGS: [(Bug, &str, Part); 19] = [
     (Bug::MatmulSwapped, "matmul", one_format),
     (Bug::SwigluSlope, "gated", one_format),
     (Bug::PreparedBytes, "prepare", one_format),
+    (Bug::ActivationSwapped, "gated", |check| matmul::run_format(check, FormatId::Q8_0)),
+    (Bug::SoftCapCuts, "soft_cap", rows::run),
+    (Bug::HeadNormWhole, "rms_norm_heads", heads::run),
+    (Bug::HeadStride, "matmul_heads", heads::run),
+    (Bug::HeadStride, "copy_heads", heads::run),
+    (Bug::ExpertWeight, "experts", experts::run),
+    (Bug::ExpertBias, "experts", experts::run),
     (Bug::NormEps, "rms_norm", rows::run),
     (Bug::NormResidual, "add_rms_norm", rows::run),
     (Bug::EmbedNext, "embed", rows::run),
@@ -83,6 +108,9 @@ const BUGS: [(Bug, &str, Part); 19] = [
     (Bug::AttentionPages, "attention", attention::run),
     (Bug::AttentionGroups, "attention", attention::run),
     (Bug::AttentionScale, "attention", attention::run),
+    (Bug::AttentionWindow, "attention", attention::run_ruled),
+    (Bug::AttentionCap, "attention", attention::run_ruled),
+    (Bug::AttentionSink, "attention", attention::run_ruled),
 ];
 
 fn one_format(check: &mut Checker<'_>) {
@@ -186,32 +214,45 @@ impl Backend for Broken {
         Ok(())
     }
     fn rms_norm_heads(&self, x: &mut Tensor, scale: &Tensor, eps: f32) -> Result<()> {
+        if self.has(Bug::HeadNormWhole) {
+            let cols = x.cols();
+            let scales = scale.host()?.iter().copied().cycle().take(cols).collect();
+            return self.inner.rms_norm_heads(x, &Tensor::host_from(scales, cols), eps);
+        }
         self.inner.rms_norm_heads(x, scale, eps)
     }
     fn scale(&self, x: &mut Tensor, factor: f32) -> Result<()> {
         self.inner.scale(x, factor)
     }
     fn soft_cap(&self, x: &mut Tensor, cap: f32) -> Result<()> {
+        if self.has(Bug::SoftCapCuts) {
+            x.host_mut()?.iter_mut().for_each(|x| *x = x.clamp(-cap, cap));
+            return Ok(());
+        }
         self.inner.soft_cap(x, cap)
     }
     fn experts(&self, out: &mut Tensor, x: &Tensor, scores: &Tensor, of: &Experts) -> Result<()> {
+        let unweighted = self.has(Bug::ExpertWeight) && of.biases.is_none();
+        if unweighted || self.has(Bug::ExpertBias) {
+            return self.experts_by_hand(out, (x, scores), of);
+        }
         self.inner.experts(out, x, scores, of)
     }
     fn matmul_heads(
         &self,
-        out: (&mut Tensor, HeadColumns),
+        (out, to): (&mut Tensor, HeadColumns),
         x: (&Tensor, HeadColumns),
         weights: &[Weight],
     ) -> Result<()> {
-        self.inner.matmul_heads(out, x, weights)
+        self.inner.matmul_heads((out, self.strided(to)), x, weights)
     }
     fn copy_heads(
         &self,
-        out: (&mut Tensor, HeadColumns),
+        (out, to): (&mut Tensor, HeadColumns),
         x: (&Tensor, HeadColumns),
         n_heads: usize,
     ) -> Result<()> {
-        self.inner.copy_heads(out, x, n_heads)
+        self.inner.copy_heads((out, self.strided(to)), x, n_heads)
     }
     fn gated(
         &self,
@@ -220,6 +261,8 @@ impl Backend for Broken {
         gate_up: (&Weight, &Weight),
         activation: Activation,
     ) -> Result<()> {
+        let silu = self.has(Bug::ActivationSwapped);
+        let activation = if silu { Activation::Silu } else { activation };
         self.inner.gated(out, x, gate_up, activation)?;
         if self.has(Bug::SwigluSlope) {
             out.host_mut()?.iter_mut().for_each(|value| *value *= 0.9);
@@ -252,8 +295,15 @@ impl Backend for Broken {
         rule: &AttentionRule<'_>,
         batch: &Batch<'_>,
     ) -> Result<()> {
-        let scale = if self.has(Bug::AttentionScale) { rule.scale * 0.99 } else { rule.scale };
-        let rule = &AttentionRule { scale, ..*rule };
+        let mut rule = *rule;
+        if self.has(Bug::AttentionScale) {
+            rule.scale *= 0.99;
+        }
+        rule.window =
+            rule.window.map(|window| window + usize::from(self.has(Bug::AttentionWindow)));
+        rule.soft_cap = rule.soft_cap.filter(|_| !self.has(Bug::AttentionCap));
+        rule.sinks = rule.sinks.filter(|_| !self.has(Bug::AttentionSink));
+        let rule = &rule;
         let page_len = kv.0.layout.page_len;
         let ahead = usize::from(self.has(Bug::AttentionAhead));
         let pages: Vec<u32> = (0..).take(kv.0.layout.page_count).collect();
@@ -317,6 +367,38 @@ impl Backend for Broken {
 }
 
 impl Broken {
+    fn strided(&self, heads: HeadColumns) -> HeadColumns {
+        let stride = if self.has(Bug::HeadStride) { heads.len } else { heads.stride };
+        HeadColumns { stride, ..heads }
+    }
+
+    /// Row by row, without biases.
+    fn experts_by_hand(
+        &self,
+        out: &mut Tensor,
+        (x, scores): (&Tensor, &Tensor),
+        of: &Experts,
+    ) -> Result<()> {
+        let (d, count) = (x.cols(), scores.cols());
+        out.set_rows(x.rows())?;
+        out.host_mut()?.fill(0.0);
+        let rows = x.host()?.chunks_exact(d).zip(scores.host()?.chunks_exact(count));
+        for (out, (x, scores)) in out.host_mut()?.chunks_exact_mut(d).zip(rows) {
+            let x = Tensor::host_from(x.to_vec(), d);
+            for (e, weight) in of.routing.choose(scores, of.selection_bias.as_deref()) {
+                let mut gated = Tensor::host_zeros(1, of.gate[e].n);
+                self.inner.gated(&mut gated, &x, (&of.gate[e], &of.up[e]), of.activation)?;
+                let mut down = Tensor::host_zeros(1, d);
+                self.inner.matmul(&mut [&mut down], &gated, &[&of.down[e]])?;
+                let weight = if self.has(Bug::ExpertWeight) { 1.0 } else { weight as f32 };
+                for (out, value) in out.iter_mut().zip(down.host()?) {
+                    *out += weight * value;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Query head `h` reads KV head `h % n_kv_heads`: permutes the heads on the way in and out.
     fn attention_in_turns(
         &self,

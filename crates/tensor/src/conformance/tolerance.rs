@@ -1,5 +1,7 @@
 //! How far from the reference a result may be, per operation, and why. The same for all backends.
 
+use crate::Activation;
+
 /// Relative spacing of f32 numbers.
 pub(super) const F32_STEP: f64 = 1.0 / (1_u64 << 23) as f64;
 /// Results below this are nothing: a backend may flush to 0 what f32 can hardly hold.
@@ -26,9 +28,9 @@ impl Groups {
     }
 }
 
-/// Whether a backend may take x as int8.
+/// What a backend may take x as.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Activation {
+pub(super) enum Precision {
     /// It must be taken as f32, or int8 holds it exactly.
     Exact,
     /// Weights in blocks: x may be rounded to 127 steps of the largest of 32 columns.
@@ -41,22 +43,62 @@ pub(super) enum Activation {
 ///   `m * sum(x)` apart, each up to three times the largest weight, hence `3 * max|w| * sum|x|`.
 /// * where x may be int8: rounding `x / (max|x| / 127)` is off by at most half a step, which is
 ///   `max|x| / 254` for each column, times its weight.
-pub(super) fn matmul(x: &Groups, w: &Groups, activation: Activation) -> f64 {
+pub(super) fn matmul(x: &Groups, w: &Groups, precision: Precision) -> f64 {
     let roundings = (x.sum.len() + 64) as f64;
     let magnitudes: f64 = x.sum.iter().zip(&w.highest).map(|(x, w)| 3.0 * x * w).sum();
-    let steps: f64 = match activation {
-        Activation::Exact => 0.0,
-        Activation::Int8 => x.highest.iter().zip(&w.sum).map(|(x, w)| x * w / 254.0).sum(),
+    let steps: f64 = match precision {
+        Precision::Exact => 0.0,
+        Precision::Int8 => x.highest.iter().zip(&w.sum).map(|(x, w)| x * w / 254.0).sum(),
     };
     roundings * F32_STEP * magnitudes + steps + NOTHING
 }
 
-/// `silu(gate) * up`, each off by what matmul allows. The slope of silu is at most 1.1; `exp` and
-/// the division may be off by 16 steps.
-pub(super) fn swiglu((gate, gate_bound): (f64, f64), (up, up_bound): (f64, f64)) -> f64 {
-    let silu = gate / (1.0 + (-gate).exp());
-    let from_gate = 1.1 * gate_bound * (up.abs() + up_bound);
-    from_gate + silu.abs() * up_bound + 16.0 * F32_STEP * (silu * up).abs() + NOTHING
+/// A gate and an up, each off by what matmul allows. What is made of the gate has a slope of at
+/// most 1.13 (GELU; SiLU 1.1, whatever its steepness), holding a value within a limit one of 1;
+/// `exp` and the division may be off by 16 steps. An argument `p` of `exp` that is off by a step of
+/// itself turns the result by `p` steps: SiLU's is exact, a steepness makes it off by one, GELU's
+/// polynomial with its constants by 4.
+pub(super) fn gated(
+    activation: Activation,
+    (gate, gate_bound): (f64, f64),
+    (up, up_bound): (f64, f64),
+) -> f64 {
+    let made = activation.of(gate, up);
+    // How far the result goes with up, and up with the result.
+    let (of_gate, of_up, steps) = match activation {
+        Activation::Silu => (activation.of(gate, 1.0), up.abs(), 0.0),
+        Activation::GeluTanh => {
+            let power = 1.6 * (gate + 0.044_715 * gate.powi(3));
+            (activation.of(gate, 1.0), up.abs(), 4.0 * power.abs())
+        }
+        Activation::ClampedSilu { alpha, limit } => {
+            let limit = f64::from(limit);
+            let power = (f64::from(alpha) * gate.min(limit)).abs();
+            (activation.of(gate, 0.0), (up.clamp(-limit, limit) + 1.0).abs(), power)
+        }
+    };
+    let from_gate = 1.13 * gate_bound * (of_up + up_bound);
+    let from_up = of_gate.abs() * up_bound;
+    from_gate + from_up + (16.0 + steps) * F32_STEP * made.abs() + NOTHING
+}
+
+/// One addition of a bias to a product, a rounding of the sum.
+pub(super) fn biased(product: f64, bias: f64, product_bound: f64) -> f64 {
+    product_bound + F32_STEP * ((product + bias).abs() + product_bound)
+}
+
+/// The sum over a row's experts: each is off by its own bound, and one rounding after the other
+/// (weight, product, sum) is of a partial sum that is no larger than the sum of magnitudes.
+pub(super) fn experts(terms: &[(f64, f64)]) -> f64 {
+    let bounds: f64 = terms.iter().map(|(_, bound)| bound).sum();
+    let magnitudes: f64 = terms.iter().map(|(term, bound)| term.abs() + bound).sum();
+    bounds + (terms.len() + 2) as f64 * F32_STEP * magnitudes + NOTHING
+}
+
+/// `cap * tanh(x / cap)`: relative errors of `x / cap` do not grow in tanh; with it, the division
+/// and the product 8 steps.
+pub(super) fn soft_cap(expected: f32) -> f64 {
+    8.0 * F32_STEP * f64::from(expected.abs()) + NOTHING
 }
 
 /// RMS norm: an f32 sum of `d` squares is off by at most `d` roundings, of which the root leaves
@@ -85,6 +127,8 @@ pub(super) struct Attention {
     pub(super) head_dim_k: usize,
     /// Largest `scale * sum |q_i k_i|` over the positions.
     pub(super) score_highest: f64,
+    /// Of scores.
+    pub(super) soft_cap: Option<f64>,
     /// Largest |v| over the positions.
     pub(super) value_highest: f64,
     /// By how much of themselves stored keys and the query may differ: rotation, and for f16 a
@@ -95,10 +139,14 @@ pub(super) struct Attention {
 /// Attention: a score is an f32 sum of `head_dim_k` products, off by `(head_dim_k / 2 + 8)` steps
 /// and what q and k are off by; an error e of scores changes each probability by at most 2 e of
 /// itself; the weighted sum of values is an f32 sum over the positions, with 64 more steps for
-/// `exp` and rescaling.
+/// `exp` and rescaling. A soft cap's slope is at most 1, so that errors only shrink on their way
+/// through it; it adds 8 steps of the capped score of its own. A sink `z` is one more term of the
+/// sum; rounding its distance from the maximum is off by a step of `|z - max|`, which matters by
+/// `exp(-|z - max|)`: less than a step in all, and within the 64.
 pub(super) fn attention(about: &Attention) -> f64 {
     let dot = (about.head_dim_k as f64 / 2.0 + 8.0) * F32_STEP;
-    let score_error = (dot + 2.0 * about.key_error) * about.score_highest;
+    let capped = about.soft_cap.map_or(0.0, |cap| cap.min(about.score_highest));
+    let score_error = (dot + 2.0 * about.key_error) * about.score_highest + 8.0 * F32_STEP * capped;
     let sum = (about.positions + 64) as f64 * F32_STEP;
     // Beyond 1 the first-order bound means nothing, and any probabilities would do.
     (2.0 * score_error + sum).min(2.0) * about.value_highest + NOTHING

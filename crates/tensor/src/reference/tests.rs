@@ -4,8 +4,8 @@ use quant::FormatId;
 
 use super::Reference;
 use crate::{
-    Activation, AttentionRule, Backend, Batch, KvFormat, KvLayout, Rope, RopePairing, Span, Tensor,
-    Weight, WeightSource,
+    Activation, AttentionRule, Backend, Batch, ExpertBiases, Experts, Gating, HeadColumns,
+    KvFormat, KvLayout, Rope, RopePairing, Routing, Span, Tensor, Weight, WeightSource,
 };
 
 fn weight(backend: &Reference, values: &[f32], k: usize) -> Weight {
@@ -102,6 +102,124 @@ fn attention_weighs_what_came_before() {
     let v = vec![4.0, 0.0, 8.0, 4.0, 0.0, 2.0];
     let (out, _) = attend(2, &[3, 1], [q, k, v], &still);
     near(&out, &[4.0, 0.0, 7.0, 3.0, 4.0, 2.0]);
+}
+
+/// Heads of width 1 that see equal keys: each position weighs the same, so that an output is a mean.
+fn means(rule: &AttentionRule<'_>, values: Vec<f32>) -> Vec<f32> {
+    let backend = Reference::new();
+    let layout = KvLayout {
+        n_layers: 1,
+        n_kv_heads: 1,
+        head_dim_k: 1,
+        head_dim_v: 1,
+        page_len: 2,
+        page_count: 4,
+        format: KvFormat::F32,
+    };
+    let rows = values.len();
+    let mut kv = backend.alloc_kv(&layout).unwrap();
+    let rope = Rope::new(RopePairing::Halves, 1, 0, 1e4);
+    let spans = [Span { rows, first_position: 0, pages: &[2, 0, 3], state: 0 }];
+    let batch = Batch { tokens: &vec![0; rows], spans: &spans };
+    let mut q = Tensor::host_from(vec![1.0; rows], 1);
+    let mut k = Tensor::host_from(vec![1.0; rows], 1);
+    let v = Tensor::host_from(values, 1);
+    backend.rope_kv_write(&mut kv, 0, (&mut q, &mut k, &v), &rope, &batch).unwrap();
+    let mut out = Tensor::host_zeros(rows, 1);
+    backend.attention(&mut out, &q, (&kv, 0), rule, &batch).unwrap();
+    out.host().unwrap().to_vec()
+}
+
+#[test]
+fn a_window_sees_so_many_and_a_sink_takes_its_share() {
+    let causal = AttentionRule::causal(1.0);
+    let values = || vec![2.0, 4.0, 9.0, 1.0, 8.0];
+    near(&means(&causal, values()), &[2.0, 3.0, 5.0, 4.0, 4.8]);
+    let window = |window| AttentionRule { window: Some(window), ..causal };
+    near(&means(&window(1), values()), &values());
+    near(&means(&window(2), values()), &[2.0, 3.0, 6.5, 5.0, 4.5]);
+    near(&means(&window(9), values()), &[2.0, 3.0, 5.0, 4.0, 4.8]);
+    // Scores are 1: a sink of 1 is one more position with a value of 0.
+    let sink = Tensor::host_from(vec![1.0], 1);
+    let sunk = AttentionRule { sinks: Some(&sink), ..window(2) };
+    near(&means(&sunk, values()), &[1.0, 2.0, 13.0 / 3.0, 10.0 / 3.0, 3.0]);
+    // Capped at 0.5 * tanh(2), the sink weighs e^(1 - 0.482014) = 1.678644.
+    let capped = AttentionRule { soft_cap: Some(0.5), ..sunk };
+    near(&means(&capped, vec![1.0]), &[1.0 / 2.678_644]);
+}
+
+#[test]
+fn heads_are_normed_multiplied_and_copied_apart() {
+    let backend = Reference::new();
+    let mut x = Tensor::host_from(vec![3.0, 4.0, 0.0, 2.0], 4);
+    let scale = Tensor::host_from(vec![1.0, 2.0], 2);
+    backend.rms_norm_heads(&mut x, &scale, 0.5).unwrap();
+    let (a, b) = (13.0_f32.sqrt(), 2.5_f32.sqrt());
+    near(x.host().unwrap(), &[3.0 / a, 8.0 / a, 0.0, 4.0 / b]);
+
+    let heads = |first, stride, len| HeadColumns { first, stride, len };
+    let x = Tensor::host_from(vec![1.0, 2.0, 3.0, 4.0, 5.0], 5);
+    let weights = [weight(&backend, &[1.0, 10.0], 2), weight(&backend, &[1.0, -1.0], 2)];
+    let mut out = Tensor::host_from(vec![7.0; 4], 4);
+    let (to, from) = (heads(1, 2, 1), heads(0, 3, 2));
+    backend.matmul_heads((&mut out, to), (&x, from), &weights).unwrap();
+    near(out.host().unwrap(), &[7.0, 21.0, 7.0, -1.0]);
+    backend.copy_heads((&mut out, heads(0, 2, 2)), (&x, heads(1, 0, 2)), 2).unwrap();
+    near(out.host().unwrap(), &[2.0, 3.0, 2.0, 3.0]);
+}
+
+#[test]
+fn caps_and_factors() {
+    let backend = Reference::new();
+    let mut x = Tensor::host_from(vec![0.0, 3.0, -1e9], 3);
+    backend.soft_cap(&mut x, 3.0).unwrap();
+    // tanh(1) = 0.7615942
+    near(x.host().unwrap(), &[0.0, 3.0 * 0.761_594_2, -3.0]);
+    backend.scale(&mut x, -2.0).unwrap();
+    near(x.host().unwrap(), &[0.0, -6.0 * 0.761_594_2, 6.0]);
+}
+
+#[test]
+fn activations_are_those_worked_out_by_hand() {
+    // gelu(2) = 1 + tanh(0.7978846 * 2.357720) = 1.9545977
+    assert!((Activation::GeluTanh.of(2.0, 3.0) - 3.0 * 1.954_597_7).abs() < 1e-6);
+    let clamped = Activation::ClampedSilu { alpha: 2.0, limit: 1.5 };
+    // 1.5 / (1 + e^-3) = 1.4288612
+    assert!((clamped.of(9.0, 7.0) - 1.428_861_2 * 2.5).abs() < 1e-6);
+    assert!((clamped.of(9.0, -7.0) - 1.428_861_2 * -0.5).abs() < 1e-6);
+    // -9 / (1 + e^18) = -1.3707e-7
+    assert!((clamped.of(-9.0, 0.0) + 1.370_7e-7).abs() < 1e-10);
+}
+
+#[test]
+fn experts_are_weighed_and_added() {
+    let backend = Reference::new();
+    let weights = |values: [f32; 3]| values.map(|value| weight(&backend, &[value], 1)).into();
+    let experts = Experts {
+        gate: weights([1e9, 1.0, 2.0]),
+        up: weights([1.0, 2.0, 1.0]),
+        down: weights([1.0, 1.0, 3.0]),
+        biases: Some(ExpertBiases {
+            gate: Tensor::host_from(vec![0.0, 99.0, 98.0], 1),
+            up: Tensor::host_from(vec![0.0, 1.0, 0.0], 1),
+            down: Tensor::host_from(vec![0.0, 0.0, 7.0], 1),
+        }),
+        activation: Activation::Silu,
+        routing: Routing {
+            used: 2,
+            gating: Gating::Softmax,
+            normalised: true,
+            scale: 2.0,
+            groups: None,
+        },
+        selection_bias: None,
+    };
+    let (x, mut out) = (Tensor::host_from(vec![1.0], 1), Tensor::host_zeros(1, 1));
+    // Of 0, ln 1 and ln 3 the last two: weights 1/4 and 3/4 times 2.
+    let scores = Tensor::host_from(vec![-1.0, 0.0, 3.0_f32.ln()], 3);
+    backend.experts(&mut out, &x, &scores, &experts).unwrap();
+    // Gates of 100 go through SiLU as they are: 100 * 3, and 100 * 1 * 3 + 7.
+    near(out.host().unwrap(), &[0.5 * 300.0 + 1.5 * 307.0]);
 }
 
 #[test]
