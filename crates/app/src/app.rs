@@ -12,7 +12,8 @@ use tokenizer::{Specials, Tokenizer};
 use crate::loaded::{self, LoadedModel, PAGE_LEN};
 use crate::{
     BenchCase, BenchLimit, BenchResult, Config, LoadOptions, ModelEntry, ModelInfo, ModelRef,
-    PerplexityReport, PullEvent, Result, bench, clock, perplexity, show,
+    PerplexityReport, PullEvent, QuantizeOptions, QuantizeReport, Result, bench, clock, perplexity,
+    quantize, show,
 };
 
 /// Chunk of a perplexity where none is given: llama.cpp's.
@@ -198,6 +199,21 @@ impl App {
         cases: &[BenchCase],
     ) -> Result<Vec<BenchLimit>> {
         bench::limits(&GgufFile::open(&model.path)?, options, cases)
+    }
+
+    /// Makes a smaller file of a model; `progress(done, total)` bytes of the source.
+    ///
+    /// # Errors
+    /// `BadRequest` when the type cannot be made, the source is quantised already or the target is
+    /// there; `Cancelled` when that was set; the disk's error.
+    pub fn quantize(
+        &self,
+        source: &ModelRef,
+        options: &QuantizeOptions,
+        cancelled: &AtomicBool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<QuantizeReport> {
+        quantize::run(&source.path, options, cancelled, progress)
     }
 
     /// Perplexity of a text in chunks of the options' context, as llama.cpp defines it.

@@ -14,6 +14,7 @@ mod loaded;
 mod memory;
 mod perplexity;
 pub mod planning;
+mod quantize;
 mod show;
 
 pub use api::{
@@ -28,4 +29,5 @@ pub use engine::sampling::{Dry, Mirostat, SamplingParams};
 pub use error::{Error, ErrorKind, Result};
 pub use loaded::{Generation, LoadedModel};
 pub use planner;
+pub use quantize::{QuantizeOptions, QuantizeReport};
 pub use store::PullEvent;

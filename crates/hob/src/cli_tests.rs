@@ -44,6 +44,7 @@ fn lines_from_the_issue() {
         "serve --listen 127.0.0.1:0 --model m.gguf --parallel 2 --context 4096 --queue 8",
         "bench -m FILE -p 512 -n 128 -d 0,4096 -t 2 -r 5",
         "perplexity -m MODEL -c 512 TEXTFILE",
+        "quantize MODEL Q4_K_M -o FILE",
         "tokenize -m MODEL --ids some text",
         "show m --tensors --template --metadata --json",
         "import m.gguf --name x",
@@ -115,6 +116,7 @@ fn help_is_for_people() {
       bench       Measure a model's speed, as llama-bench defines it
       perplexity  Measure how well a model foresees a text
       tokenize    Show how a model cuts a text into tokens
+      quantize    Make a smaller file of a model
 
     Options:
           --offline  Nothing leaves this machine: no downloads

@@ -11,6 +11,7 @@ mod list;
 mod machines;
 mod perplexity;
 mod pull;
+mod quantize;
 mod rm;
 mod run;
 mod serve;
@@ -51,6 +52,7 @@ pub(crate) static COMMANDS: &[Row] = &[
     machines::ROW,
     perplexity::ROW,
     pull::ROW,
+    quantize::ROW,
     rm::ROW,
     run::ROW,
     serve::ROW,

@@ -1,7 +1,8 @@
 //! llama.cpp's file types: the names that people know, and the type that most tensors then have.
 
-use super::Importance;
 use super::names::normalised;
+use super::{Importance, Place, Recipe, Shape, tensor_types};
+use crate::facts::TensorGroup;
 use crate::types::TensorType;
 
 struct Row {
@@ -102,6 +103,16 @@ impl FileType {
     #[must_use]
     pub fn default_type(self) -> TensorType {
         self.row().default_type
+    }
+
+    /// The type of each tensor, in the order given: each tensor of a layer is a group of its own,
+    /// and a model without [`Role::Output`] among them uses the embedding as its head.
+    ///
+    /// [`Role::Output`]: crate::Role::Output
+    #[must_use]
+    pub fn types(self, model: &Shape, groups: &[TensorGroup]) -> Vec<TensorType> {
+        let places: Vec<Place> = groups.iter().map(Place::from).collect();
+        tensor_types(Recipe::from(self), model, &places)
     }
 
     /// How such files are made unless their maker says otherwise.

@@ -2,7 +2,7 @@
 //! file's name, in any case and with any punctuation.
 
 use super::published::{PUBLISHED, Published};
-use super::{FileType, Place, Recipe, Shape, tensor_types};
+use super::{FileType, Shape};
 use crate::facts::TensorGroup;
 
 /// How the weights of a model are stored.
@@ -65,8 +65,7 @@ impl Quantisation {
     pub fn bytes(self, model: &Shape, groups: &[TensorGroup]) -> Vec<u64> {
         match self {
             Quantisation::Recipe(file_type) => {
-                let places: Vec<Place> = groups.iter().map(Place::from).collect();
-                let types = tensor_types(Recipe::from(file_type), model, &places);
+                let types = file_type.types(model, groups);
                 let each = types.iter().zip(groups);
                 each.map(|(found, group)| found.bytes(group.columns, group.rows)).collect()
             }
