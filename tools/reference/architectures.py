@@ -9,7 +9,7 @@ proved on the way stands in README.md beside this file. With --peer nothing is w
 itself (the Python package llama_cpp) runs the models and is compared with the committed figures.
 
 Needs: pip install torch==2.11.0 transformers==4.57.6 gguf==0.19.0 numpy==2.2.6
-sentencepiece==0.2.3 protobuf==4.25.9; for nomic_bert, transformers==5.23.0 instead.
+sentencepiece==0.2.3 protobuf==4.25.9; for nomic_bert and qwen35, transformers==5.23.0 instead.
 """
 
 import json

@@ -40,6 +40,29 @@ pub(crate) const FINE_ROWS: usize = 4;
 /// Fewer rows than this are prepared on the calling thread.
 const PARALLEL_ROWS_MIN: usize = 4;
 
+/// Rows `[k]` to prepare.
+pub(crate) struct Rows<'a> {
+    pub(crate) k: usize,
+    /// Those that are multiplied with the same weights; each run begins where the last one ended.
+    pub(crate) runs: &'a [Range<usize>],
+    /// Where each is.
+    pub(crate) row: &'a (dyn Fn(usize) -> &'a [f32] + Sync),
+}
+
+impl Rows<'_> {
+    fn count(&self) -> usize {
+        self.runs.last().map_or(0, |run| run.end)
+    }
+
+    /// `(first row, rows)` of what is prepared at a time: up to `step` rows of a run.
+    fn parts(&self, step: usize) -> impl Iterator<Item = (usize, usize)> {
+        self.runs.iter().flat_map(move |run| {
+            let firsts = run.clone().step_by(step);
+            firsts.map(move |first| (first, step.min(run.end - first)))
+        })
+    }
+}
+
 /// `(first row, rows)` of the tiles of `rows`.
 pub(crate) fn tiles(rows: Range<usize>, tile_rows: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut first = rows.start;
@@ -114,60 +137,75 @@ impl Activation {
         &self.floats[row * row_len..][..len * row_len]
     }
 
-    /// Quantises `x [rows, k]` for integer weights whose codes are offset by `2^shift`; every group
-    /// is fine when `precise`.
+    /// Quantises `rows` for integer weights whose codes are offset by `2^shift`; every group is
+    /// fine when `precise`.
     pub(crate) fn quantise(
         &mut self,
         (isa, pool): (Isa, &Pool),
-        (x, k): (&[f32], usize),
+        rows: &Rows<'_>,
         (shift, precise): (u32, bool),
     ) {
         self.shift = shift;
-        let (rows, groups) = (x.len() / k, k / GROUP);
-        self.codes.resize((rows * groups * GROUP_DWORDS).div_ceil(LANES), Line::zeroed());
-        self.lows.resize((rows * groups * OPERANDS).div_ceil(LANES), Line::zeroed());
-        self.fine.resize(rows * groups, 0);
+        let (count, groups) = (rows.count(), rows.k / GROUP);
+        self.codes.resize((count * groups * GROUP_DWORDS).div_ceil(LANES), Line::zeroed());
+        self.lows.resize((count * groups * OPERANDS).div_ceil(LANES), Line::zeroed());
+        self.fine.resize(count * groups, 0);
         let step = isa.integer_tile_rows();
-        let mut parts: Vec<Part<'_>> = x
-            .chunks(step * k)
-            .zip(bytemuck::cast_slice_mut(&mut self.codes).chunks_mut(step * groups * GROUP_DWORDS))
-            .zip(bytemuck::cast_slice_mut(&mut self.lows).chunks_mut(step * groups * OPERANDS))
-            .zip(self.fine.chunks_mut(step * groups))
-            .map(|(((x, codes), lows), fine)| Part { x, codes, lows, fine })
-            .collect();
+        let mut codes: &mut [i32] = bytemuck::cast_slice_mut(&mut self.codes);
+        let mut lows: &mut [i32] = bytemuck::cast_slice_mut(&mut self.lows);
+        let mut fine = &mut self.fine[..];
+        let part = |(first, len): (usize, usize)| Part {
+            first,
+            len,
+            codes: first_of(&mut codes, len * groups * GROUP_DWORDS),
+            lows: first_of(&mut lows, len * groups * OPERANDS),
+            fine: first_of(&mut fine, len * groups),
+        };
+        let mut parts: Vec<Part<'_>> = rows.parts(step).map(part).collect();
         let fine_from = if precise { 0.0 } else { FINE_FROM };
         let work = |_: usize, parts: &mut [Part<'_>]| {
             for part in parts {
-                for tile in tiles(0..part.x.len() / k, step) {
-                    isa.run(Quantise { part, k, tile, fine_from, shift });
+                for tile in tiles(0..part.len, step) {
+                    isa.run(Quantise { part, rows, tile, fine_from, shift });
                 }
             }
         };
-        if rows < PARALLEL_ROWS_MIN {
+        if count < PARALLEL_ROWS_MIN {
             work(0, &mut parts);
         } else {
             pool.run_parts(&mut parts, 1, work);
         }
     }
 
-    /// Interleaves `x [rows, k]` for float weights.
-    pub(crate) fn interleave(&mut self, (isa, pool): (Isa, &Pool), x: &[f32], k: usize) {
-        let (rows, row_len) = (x.len() / k, k.next_multiple_of(2));
+    /// Interleaves `rows` for float weights.
+    pub(crate) fn interleave(&mut self, (isa, pool): (Isa, &Pool), rows: &Rows<'_>) {
+        let (count, row_len) = (rows.count(), rows.k.next_multiple_of(2));
         self.floats.clear();
-        self.floats.resize(rows * row_len, 0.0);
-        let tile_rows = isa.float_tile_rows();
-        pool.run_parts(&mut self.floats, tile_rows * row_len, |index, out| {
-            for (first, len) in tiles(0..out.len() / row_len, tile_rows) {
-                let x = &x[(index * tile_rows + first) * k..][..len * k];
-                let out = &mut out[first * row_len..][..len * row_len];
-                for (r, x) in x.chunks_exact(k).enumerate() {
-                    for (i, x) in x.iter().enumerate() {
-                        out[i * len + r] = *x;
+        self.floats.resize(count * row_len, 0.0);
+        let (step, mut floats) = (isa.float_tile_rows(), &mut self.floats[..]);
+        let parts = rows.parts(step);
+        let mut parts: Vec<(usize, &mut [f32])> =
+            parts.map(|(first, len)| (first, first_of(&mut floats, len * row_len))).collect();
+        pool.run_parts(&mut parts, 1, |_, parts| {
+            for (row, out) in parts {
+                for (first, len) in tiles(0..out.len() / row_len, step) {
+                    let out = &mut out[first * row_len..][..len * row_len];
+                    for r in 0..len {
+                        for (i, x) in (rows.row)(*row + first + r).iter().enumerate() {
+                            out[i * len + r] = *x;
+                        }
                     }
                 }
             }
         });
     }
+}
+
+/// The first `len` values, which leave `rest`.
+fn first_of<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+    let (first, left) = std::mem::take(rest).split_at_mut(len);
+    *rest = left;
+    first
 }
 
 fn dwords(lines: &[Line]) -> &[i32] {
@@ -176,15 +214,16 @@ fn dwords(lines: &[Line]) -> &[i32] {
 
 /// Some rows and where their codes go.
 struct Part<'a> {
-    x: &'a [f32],
+    first: usize,
+    len: usize,
     codes: &'a mut [i32],
     lows: &'a mut [i32],
     fine: &'a mut [u8],
 }
 
-struct Quantise<'a, 'b> {
+struct Quantise<'a, 'b, 'r> {
     part: &'a mut Part<'b>,
-    k: usize,
+    rows: &'a Rows<'r>,
     /// First row in the part, and rows.
     tile: (usize, usize),
     fine_from: f32,
@@ -200,29 +239,30 @@ struct Place<'a> {
     shift: u32,
 }
 
-impl Kernel for Quantise<'_, '_> {
+impl Kernel for Quantise<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let ((first, rows), groups) = (self.tile, self.k / GROUP);
-        let x = &self.part.x[first * self.k..][..rows * self.k];
+        let ((first, rows), groups) = (self.tile, self.rows.k / GROUP);
+        let x = |r: usize| (self.rows.row)(self.part.first + first + r);
         let highs = &mut self.part.codes[first * groups * GROUP_DWORDS..];
         let lows = &mut self.part.lows[first * groups * OPERANDS..];
         let fine = &mut self.part.fine[first * groups..][..groups];
         let mut largest = vec![0.0; rows * groups];
         let mut limits = [f32::INFINITY; WIDE_ROWS];
         fine.fill(0);
-        for (r, x) in x.chunks_exact(self.k).enumerate() {
+        for r in 0..rows {
             let largest = &mut largest[r * groups..][..groups];
-            let mean = survey(s, x, largest);
+            let mean = survey(s, x(r), largest);
             limits[r] = self.fine_from * mean;
             for (fine, largest) in fine.iter_mut().zip(largest) {
                 let is_fine = *largest * *largest >= limits[r] && *largest > 0.0;
                 *fine |= u8::from(is_fine) << (r / FINE_ROWS);
             }
         }
-        for (r, x) in x.chunks_exact(self.k).enumerate() {
+        for r in 0..rows {
+            let x = x(r);
             let spoil = spoil(s, x);
             for (g, x) in x.as_chunks::<GROUP>().0.iter().enumerate() {
                 let largest = largest[r * groups + g];

@@ -1,5 +1,6 @@
 //! The operations of [`Backend`]: shapes are checked here, kernels are called from here.
 
+use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quant::FormatId;
@@ -8,15 +9,15 @@ use tensor::{
     KvLayout, Result, Rope, StateCache, StateLayout, Tensor, Weight, WeightSource,
 };
 
-use crate::activation::Activation;
+use crate::activation::{Activation, Rows};
 use crate::attention::{Heads, attention};
 use crate::formats::{is_quantised, offset_shift};
 use crate::isa::{Isa, Variant, variants};
 use crate::kv::{self, Geometry, Kv};
-use crate::matmul::{self, Matrix};
+use crate::matmul::{self, Matrix, Place, Product, Unit};
 use crate::packed::{Packed, packed_bytes};
 use crate::rope::Angles;
-use crate::threads::Pool;
+use crate::threads::{Parts, Pool};
 use crate::{delta_net, experts, gate, heads, norm, rope};
 
 /// This machine's CPU.
@@ -29,9 +30,11 @@ pub struct CpuBackend {
 
 /// What operations need for a moment and the next can use again.
 #[derive(Default)]
-struct Scratch {
-    activation: Activation,
+pub(crate) struct Scratch {
+    pub(crate) activation: Activation,
     angles: Angles,
+    /// Of experts: gated values, and ups where they are not multiplied with their gates.
+    pub(crate) hidden: [Vec<f32>; 2],
     /// After a delta net's convolution.
     mixed: Vec<f32>,
 }
@@ -72,7 +75,7 @@ impl CpuBackend {
         (self.isa, &self.pool)
     }
 
-    fn scratch(&self) -> MutexGuard<'_, Scratch> {
+    pub(crate) fn scratch(&self) -> MutexGuard<'_, Scratch> {
         // Every use overwrites what it reads, so a panic in between leaves nothing bad; but angles
         // may be half made.
         self.scratch.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
@@ -83,55 +86,53 @@ impl CpuBackend {
         })
     }
 
-    /// `outs[j] = x * weights[j]^T`, those together that want `x` prepared alike.
-    fn multiply(
+    /// All products of `x`, those together that want it prepared alike.
+    pub(crate) fn multiply(
         &self,
         activation: &mut Activation,
-        x: &Tensor,
-        mut left: Vec<(&mut [f32], Matrix<'_>)>,
-    ) -> Result<()> {
+        x: &Rows<'_>,
+        mut left: Vec<Product<'_>>,
+    ) {
         while !left.is_empty() {
-            let shift = left.iter().find_map(|(_, weight)| offset_shift(weight.format));
-            let fits = |weight: &Matrix<'_>| {
-                offset_shift(weight.format).is_none_or(|wanted| Some(wanted) == shift)
+            let shift = left.iter().find_map(|product| offset_shift(product.weight.format));
+            let fits = |product: &Product<'_>| {
+                offset_shift(product.weight.format).is_none_or(|wanted| Some(wanted) == shift)
             };
-            let (now, later): (Vec<_>, _) = left.into_iter().partition(|(_, weight)| fits(weight));
-            let (mut outs, weights): (Vec<_>, Vec<_>) = now.into_iter().unzip();
-            self.prepare_activation(activation, x, &weights)?;
-            matmul::matmul(self.on(), &mut outs, (activation, x.rows()), &weights);
+            let (now, later): (Vec<_>, _) = left.into_iter().partition(fits);
+            let weights: Vec<_> = now.iter().map(|product| product.weight).collect();
+            self.prepare_activation(activation, x, &weights);
+            matmul::products(self.on(), activation, &now);
             left = later;
         }
-        Ok(())
     }
 
     /// Prepares `x` for weights whose codes have one offset.
-    fn prepare_activation(
+    pub(crate) fn prepare_activation(
         &self,
         activation: &mut Activation,
-        x: &Tensor,
+        x: &Rows<'_>,
         weights: &[Matrix<'_>],
-    ) -> Result<()> {
+    ) {
         if weights.iter().any(|weight| is_quantised(weight.format)) {
             let precise = weights.iter().any(|weight| weight.packed.precise);
             let shift = weights.iter().find_map(|weight| offset_shift(weight.format));
-            let x = (x.host()?, x.cols());
             activation.quantise(self.on(), x, (shift.unwrap_or(0), precise));
         }
         if weights.iter().any(|weight| !is_quantised(weight.format)) {
-            activation.interleave(self.on(), x.host()?, x.cols());
+            activation.interleave(self.on(), x);
         }
-        Ok(())
     }
 }
 
-fn matrix<'w>(weight: &'w Weight, x: &Tensor) -> Result<Matrix<'w>> {
+/// `weight` for rows of `cols`.
+pub(crate) fn matrix(weight: &Weight, cols: usize) -> Result<Matrix<'_>> {
     let Weight { format, n, k, .. } = *weight;
-    fit(k == x.cols(), || format!("x has {} columns, weight [{n}, {k}]", x.cols()))?;
+    fit(k == cols, || format!("x has {cols} columns, weight [{n}, {k}]"))?;
     Ok(Matrix { packed: Packed::of(weight)?, format, n, k })
 }
 
 /// Whether both multiply the same preparation of an activation.
-fn alike(a: FormatId, b: FormatId) -> bool {
+pub(crate) fn alike(a: FormatId, b: FormatId) -> bool {
     let shifts = offset_shift(a).zip(offset_shift(b));
     is_quantised(a) == is_quantised(b) && shifts.is_none_or(|(a, b)| a == b)
 }
@@ -283,14 +284,25 @@ impl Backend for CpuBackend {
         fit(outs.len() == weights.len(), || {
             format!("{} outputs of {} weights", outs.len(), weights.len())
         })?;
-        let mut products = Vec::with_capacity(weights.len());
         for (out, weight) in outs.iter_mut().zip(weights) {
             out.set_rows(x.rows())?;
             let (cols, n) = (out.cols(), weight.n);
             fit(cols == n, || format!("out has {cols} columns, the weight {n} rows"))?;
-            products.push((out.host_mut()?, matrix(weight, x)?));
         }
-        self.multiply(&mut self.scratch().activation, x, products)
+        let (rows, k, values) = (0..x.rows(), x.cols(), x.host()?);
+        let mut parts = Vec::with_capacity(outs.len());
+        for out in outs.iter_mut() {
+            parts.push(Parts::new(out.host_mut()?));
+        }
+        let mut products = Vec::with_capacity(weights.len());
+        for (out, weight) in parts.iter().zip(weights) {
+            let (weight, place) = (matrix(weight, k)?, Place { out, first: 0, stride: weight.n });
+            products.push(Product { weight, rows: rows.clone(), bias: None, place });
+        }
+        let row = |i: usize| &values[i * k..][..k];
+        let x = Rows { k, runs: slice::from_ref(&rows), row: &row };
+        self.multiply(&mut self.scratch().activation, &x, products);
+        Ok(())
     }
 
     fn gated(
@@ -305,14 +317,26 @@ impl Backend for CpuBackend {
             format!("gate has {n} rows, up {}, out {} columns", up.n, out.cols())
         })?;
         out.set_rows(x.rows())?;
+        let (k, rows, values) = (x.cols(), 0..x.rows(), x.host()?);
+        let (gate, up) = (matrix(gate, k)?, matrix(up, k)?);
+        let row = |i: usize| &values[i * k..][..k];
+        let x = Rows { k, runs: slice::from_ref(&rows), row: &row };
         let prepared = &mut self.scratch().activation;
-        let (out, gate, up) = (out.host_mut()?, matrix(gate, x)?, matrix(up, x)?);
+        let out = out.host_mut()?;
         if alike(gate.format, up.format) {
-            self.prepare_activation(prepared, x, &[gate, up])?;
-            matmul::gated(self.on(), out, (prepared, x.rows()), ([gate, up], activation));
+            self.prepare_activation(prepared, &x, &[gate, up]);
+            let place = Place { out: &Parts::new(out), first: 0, stride: n };
+            let unit = Unit { gate, up, rows: rows.clone(), biases: None, place };
+            matmul::gated(self.on(), prepared, (&[unit], activation));
         } else {
             let mut ups = vec![0.0; out.len()];
-            self.multiply(prepared, x, vec![(&mut *out, gate), (&mut ups, up)])?;
+            let parts = [Parts::new(out), Parts::new(&mut ups)];
+            let product = |(weight, out)| {
+                let place = Place { out, first: 0, stride: n };
+                Product { weight, rows: rows.clone(), bias: None, place }
+            };
+            let products = [gate, up].into_iter().zip(&parts).map(product).collect();
+            self.multiply(prepared, &x, products);
             gate::gate(self.on(), out, &ups, activation);
         }
         Ok(())

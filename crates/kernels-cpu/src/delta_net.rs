@@ -58,7 +58,8 @@ struct Step<'a> {
     /// `[rows][channels]`, after the convolution.
     mixed: &'a [f32],
     gate: &'a [f32],
-    rates: &'a [f32],
+    intake: &'a [f32],
+    steps: &'a [f32],
     decay: &'a [f32],
     bias: &'a [f32],
     norm: &'a [f32],
@@ -90,7 +91,8 @@ pub(crate) fn delta_net(
         net,
         mixed,
         gate: inputs.gate.host()?,
-        rates: inputs.rates.host()?,
+        intake: inputs.intake.host()?,
+        steps: inputs.step.host()?,
         decay: net.decay.host()?,
         bias: net.step_bias.host()?,
         norm: net.norm.host()?,
@@ -193,10 +195,9 @@ impl Kernel for Head<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Step { net, mixed, gate, rates, decay, bias, norm } = self.step;
+        let Step { net, mixed, gate, intake, steps, decay, bias, norm } = self.step;
         let (dim_k, dim_v, heads) = (net.head_dim_k, net.head_dim_v, net.n_v_heads);
-        let each = heads / net.n_k_heads;
-        let (group, within) = (self.head / each, self.head % each);
+        let group = net.key_head(self.head);
         let keys = net.n_k_heads * dim_k;
         let mut q = vec![0.0; dim_k];
         let mut k = vec![0.0; dim_k];
@@ -207,10 +208,9 @@ impl Kernel for Head<'_> {
             of_length(&mut q, &mixed[group * dim_k..], 1.0 / (dim_k as f32).sqrt());
             of_length(&mut k, &mixed[keys + group * dim_k..], 1.0);
             let v = &mixed[2 * keys + self.head * dim_v..][..dim_v];
-            let rates = &rates[row * 2 * heads + group * 2 * each..][..2 * each];
-            let intake = 1.0 / (1.0 + (-rates[within]).exp());
-            let forget =
-                (decay[self.head] * softplus(rates[each + within] + bias[self.head])).exp();
+            let of_row = row * heads + self.head;
+            let intake = 1.0 / (1.0 + (-intake[of_row]).exp());
+            let forget = (decay[self.head] * softplus(steps[of_row] + bias[self.head])).exp();
             change.fill(0.0);
             for (state, k) in self.state.chunks_exact(dim_v).zip(&k) {
                 add_scaled(&mut change, state, forget * k);

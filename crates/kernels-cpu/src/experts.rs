@@ -1,9 +1,30 @@
-//! A mixture of experts: rows are grouped by expert.
+//! A mixture of experts: rows are grouped by expert, and what each expert has to do is cut into
+//! pieces that all threads share. In three steps, whatever the count of experts: gates and ups,
+//! the preparation of what they give, and the weighted sum of downs.
+//!
+//! **Invariant:** a row's sum goes by rising expert, so that its bits do not depend on neighbours.
 
-use tensor::{Backend, Experts, Result, Tensor, Weight};
+use std::ops::Range;
+use std::slice;
 
-use crate::CpuBackend;
-use crate::backend::{fit, shape};
+use tensor::{Error, ExpertBiases, Experts, Result, Tensor, Weight};
+
+use crate::activation::Rows;
+use crate::backend::{Scratch, alike, fit, matrix, shape};
+use crate::matmul::{self, Place, Product, Term, Unit};
+use crate::threads::{Parts, Pool};
+use crate::{CpuBackend, gate};
+
+/// Rows whose experts a thread chooses at a time.
+const PART_ROWS: usize = 16;
+
+/// Which rows go through which expert.
+struct Plan {
+    /// Experts that have rows, and their part of `slots`; by rising expert.
+    parts: Vec<(usize, Range<usize>)>,
+    /// Row and weight.
+    slots: Vec<(usize, f32)>,
+}
 
 /// `out[r] = sum of weight * down_e(activation(gate_e(x[r]), up_e(x[r])))`.
 pub(crate) fn experts(
@@ -14,59 +35,140 @@ pub(crate) fn experts(
 ) -> Result<()> {
     check(out, (x, scores), experts)?;
     out.set_rows(x.rows())?;
-    let (d, count) = (x.cols(), experts.gate.len());
+    if x.rows() == 0 {
+        return Ok(());
+    }
+    let plan = Plan::new(cpu.pool(), scores.host()?, experts);
+    let scratch = &mut *cpu.scratch();
+    gate_and_up(cpu, scratch, x, (experts, &plan))?;
     let ffn = experts.gate[0].n;
-    out.host_mut()?.fill(0.0);
-    let chosen: Vec<Vec<(usize, f64)>> = scores
-        .host()?
-        .chunks_exact(count)
-        .map(|scores| experts.routing.choose(scores, experts.selection_bias.as_deref()))
-        .collect();
-    for e in 0..count {
-        let rows: Vec<(usize, f32)> = chosen
-            .iter()
-            .enumerate()
-            .flat_map(|(row, chosen)| {
-                chosen.iter().filter(|c| c.0 == e).map(move |c| (row, c.1 as f32))
-            })
-            .collect();
-        if rows.is_empty() {
+    let mut terms = Vec::with_capacity(plan.parts.len());
+    for (e, slots) in &plan.parts {
+        let bias = bias_of(experts, *e, |biases| &biases.down)?;
+        let (weight, to) = (matrix(&experts.down[*e], ffn)?, &plan.slots[slots.clone()]);
+        terms.push(Term { weight, rows: slots.clone(), bias, to });
+    }
+    let hidden = &scratch.hidden[0];
+    let row = |slot: usize| &hidden[slot * ffn..][..ffn];
+    let rows = Rows { k: ffn, runs: &plan.runs(), row: &row };
+    // The first stands for all, so that a row's bits do not depend on which others are chosen.
+    let weights = [matrix(&experts.down[0], ffn)?];
+    cpu.prepare_activation(&mut scratch.activation, &rows, &weights);
+    matmul::sum(cpu.on(), out.host_mut()?, &scratch.activation, &terms);
+    Ok(())
+}
+
+/// `hidden[slot] = activation(gate_e(x), up_e(x))` of every slot.
+fn gate_and_up(
+    cpu: &CpuBackend,
+    scratch: &mut Scratch,
+    x: &Tensor,
+    (experts, plan): (&Experts, &Plan),
+) -> Result<()> {
+    let (d, ffn, values) = (x.cols(), experts.gate[0].n, x.host()?);
+    // One row is prepared once for all its experts, many once for each.
+    let alone = x.rows() == 1;
+    let (one, many) = (0..1, plan.runs());
+    let runs = if alone { slice::from_ref(&one) } else { &many };
+    let row = |slot: usize| &values[plan.slots[slot].0 * d..][..d];
+    let rows = Rows { k: d, runs, row: &row };
+    let Scratch { activation: prepared, hidden: [gates, ups], .. } = scratch;
+    let together = alike(experts.gate[0].format, experts.up[0].format);
+    gates.resize(plan.slots.len() * ffn, 0.0);
+    if !together {
+        ups.resize(plan.slots.len() * ffn, 0.0);
+    }
+    let outs = [Parts::new(gates), Parts::new(ups)];
+    let (mut units, mut products) = (Vec::new(), Vec::new());
+    for (e, slots) in &plan.parts {
+        let (gate, up) = (matrix(&experts.gate[*e], d)?, matrix(&experts.up[*e], d)?);
+        let biases = [
+            bias_of(experts, *e, |biases| &biases.gate)?,
+            bias_of(experts, *e, |biases| &biases.up)?,
+        ];
+        let rows = if alone { one.clone() } else { slots.clone() };
+        let places =
+            outs.each_ref().map(|out| Place { out, first: slots.start * ffn, stride: ffn });
+        if together {
+            let biases = biases[0].zip(biases[1]).map(|(gate, up)| [gate, up]);
+            units.push(Unit { gate, up, rows, biases, place: places[0] });
             continue;
         }
-        let index: Vec<u32> = rows.iter().map(|row| row.0 as u32).collect();
-        let mut gathered = Tensor::host_zeros(rows.len(), d);
-        cpu.gather_rows(&mut gathered, x, &index)?;
-        let (mut gate, mut up) =
-            (Tensor::host_zeros(rows.len(), ffn), Tensor::host_zeros(rows.len(), ffn));
-        cpu.matmul(&mut [&mut gate], &gathered, &[&experts.gate[e]])?;
-        cpu.matmul(&mut [&mut up], &gathered, &[&experts.up[e]])?;
-        if let Some(biases) = &experts.biases {
-            for (x, bias) in [(&mut gate, &biases.gate), (&mut up, &biases.up)] {
-                let bias = Tensor::host_from(bias.host()?[e * ffn..][..ffn].to_vec(), ffn);
-                cpu.add_bias(x, &bias)?;
-            }
-        }
-        crate::gate::gate(cpu.on(), gate.host_mut()?, up.host()?, experts.activation);
-        let mut down = Tensor::host_zeros(rows.len(), d);
-        cpu.matmul(&mut [&mut down], &gate, &[&experts.down[e]])?;
-        if let Some(biases) = &experts.biases {
-            let bias = Tensor::host_from(biases.down.host()?[e * d..][..d].to_vec(), d);
-            cpu.add_bias(&mut down, &bias)?;
-        }
-        let out = out.host_mut()?;
-        for ((row, weight), values) in rows.iter().zip(down.host()?.chunks_exact(d)) {
-            for (out, value) in out[row * d..][..d].iter_mut().zip(values) {
-                *out += weight * value;
-            }
+        for (weight, (bias, place)) in [gate, up].into_iter().zip(biases.into_iter().zip(places)) {
+            products.push(Product { weight, rows: rows.clone(), bias, place });
         }
     }
+    if together {
+        let weights = [matrix(&experts.gate[0], d)?, matrix(&experts.up[0], d)?];
+        cpu.prepare_activation(prepared, &rows, &weights);
+        matmul::gated(cpu.on(), prepared, (&units, experts.activation));
+    } else {
+        cpu.multiply(prepared, &rows, products);
+        gate::gate(cpu.on(), gates, ups, experts.activation);
+    }
     Ok(())
+}
+
+/// `[n]` of one expert.
+fn bias_of(
+    experts: &Experts,
+    e: usize,
+    of: fn(&ExpertBiases) -> &Tensor,
+) -> Result<Option<&[f32]>> {
+    let Some(biases) = &experts.biases else { return Ok(None) };
+    let cols = of(biases).cols();
+    Ok(Some(&of(biases).host()?[e * cols..][..cols]))
+}
+
+impl Plan {
+    fn new(pool: &Pool, scores: &[f32], experts: &Experts) -> Plan {
+        let count = experts.gate.len();
+        let bias = experts.selection_bias.as_deref();
+        let mut chosen = vec![Vec::new(); scores.len() / count];
+        pool.run_parts(&mut chosen, PART_ROWS, |part, chosen| {
+            let scores = scores[part * PART_ROWS * count..].chunks_exact(count);
+            for (chosen, scores) in chosen.iter_mut().zip(scores) {
+                *chosen = experts.routing.choose(scores, bias);
+            }
+        });
+        let mut ends = vec![0; count];
+        for (e, _) in chosen.iter().flatten() {
+            ends[*e] += 1;
+        }
+        let mut parts = Vec::new();
+        let mut next = 0;
+        for (e, end) in ends.iter_mut().enumerate().filter(|(_, end)| **end > 0) {
+            parts.push((e, next..next + *end));
+            // From here on, where the expert's next row goes.
+            (*end, next) = (next, next + *end);
+        }
+        let mut slots = vec![(0, 0.0); next];
+        for (row, chosen) in chosen.iter().enumerate() {
+            for (e, weight) in chosen {
+                slots[ends[*e]] = (row, *weight as f32);
+                ends[*e] += 1;
+            }
+        }
+        Plan { parts, slots }
+    }
+
+    fn runs(&self) -> Vec<Range<usize>> {
+        self.parts.iter().map(|(_, slots)| slots.clone()).collect()
+    }
 }
 
 fn check(out: &Tensor, (x, scores): (&Tensor, &Tensor), experts: &Experts) -> Result<()> {
     let (d, count) = (x.cols(), experts.gate.len());
     let ffn = experts.gate.first().map_or(0, |gate| gate.n);
     let routing = &experts.routing;
+    for weights in [&experts.gate, &experts.up, &experts.down] {
+        let mut formats = weights.iter().map(|weight| weight.format);
+        let first = formats.next();
+        if let Some(other) = formats.find(|format| Some(*format) != first) {
+            let other = other.name();
+            return Err(Error::Unsupported(format!("experts of one layer, some of them {other}")));
+        }
+    }
     let all = |weights: &[Weight], (n, k)| {
         weights.len() == count && weights.iter().all(|weight| (weight.n, weight.k) == (n, k))
     };

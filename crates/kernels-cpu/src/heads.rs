@@ -1,11 +1,15 @@
 //! What works on the columns of each head apart.
 
-use tensor::{Backend, HeadColumns, Result, Tensor, Weight};
+use std::ops::Range;
+
+use tensor::{HeadColumns, Result, Tensor, Weight};
 
 use crate::CpuBackend;
-use crate::backend::{fit, shape};
+use crate::activation::Rows;
+use crate::backend::{fit, matrix, shape};
+use crate::matmul::{Place, Product};
 use crate::norm::part_len;
-use crate::threads::Pool;
+use crate::threads::{Parts, Pool};
 
 /// `out` of head `h` `= x` of head `h * weights[h]^T`.
 pub(crate) fn matmul_heads(
@@ -17,19 +21,23 @@ pub(crate) fn matmul_heads(
     check((out, to), (x, from), weights.len())?;
     let fits = weights.iter().all(|weight| (weight.n, weight.k) == (to.len, from.len));
     fit(fits, || format!("weights of heads are not [{}, {}]", to.len, from.len))?;
-    let rows = x.rows();
-    let (out_cols, x_cols) = (out.cols(), x.cols());
-    let (out, x) = (out.host_mut()?, x.host()?);
-    for (h, weight) in weights.iter().enumerate() {
-        let part = |x: &[f32]| x[from.first + h * from.stride..][..from.len].to_vec();
-        let part = Tensor::host_from(x.chunks_exact(x_cols).flat_map(part).collect(), from.len);
-        let mut product = Tensor::host_zeros(rows, to.len);
-        cpu.matmul(&mut [&mut product], &part, &[weight])?;
-        let products = product.host()?.chunks_exact(to.len);
-        for (out, product) in out.chunks_exact_mut(out_cols).zip(products) {
-            out[to.first + h * to.stride..][..to.len].copy_from_slice(product);
-        }
+    let apart = weights.len() < 2 || to.stride >= to.len;
+    fit(apart, || format!("heads of {} columns every {} overlap", to.len, to.stride))?;
+    let (rows, out_cols, cols) = (x.rows(), out.cols(), x.cols());
+    if rows == 0 {
+        return Ok(());
     }
+    let (out, x) = (Parts::new(out.host_mut()?), x.host()?);
+    let runs: Vec<Range<usize>> = (0..weights.len()).map(|h| h * rows..(h + 1) * rows).collect();
+    let row = |i: usize| &x[i % rows * cols + from.first + i / rows * from.stride..][..from.len];
+    let x = Rows { k: from.len, runs: &runs, row: &row };
+    let mut products = Vec::with_capacity(weights.len());
+    for (h, (weight, rows)) in weights.iter().zip(&runs).enumerate() {
+        let (weight, first) = (matrix(weight, from.len)?, to.first + h * to.stride);
+        let place = Place { out: &out, first, stride: out_cols };
+        products.push(Product { weight, rows: rows.clone(), bias: None, place });
+    }
+    cpu.multiply(&mut cpu.scratch().activation, &x, products);
     Ok(())
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Entry point: [`CpuBackend::detect`]. Weights are repacked once at load (`packed`, `codes`,
 //! `scales`, `formats`); kernels are generic over an instruction set (`simd`) and chosen at run
-//! time (`isa`). Few rows go by packed weights (`matmul`), many by weights unpacked once for all
-//! (`blocked`). One pool of threads (`threads`) shares each operation's work.
+//! time (`isa`). What is multiplied where is decided once (`matmul`): few rows go by packed weights
+//! (`integers`, `floats`), many by weights unpacked once for all (`blocked`). One pool of threads
+//! (`threads`) shares each operation's work.
 //!
 //! **Invariant:** a row's result depends neither on its neighbours nor on the count of threads.
 //! **Invariant:** nothing here knows a model, a file or a request; no clock, no environment.
@@ -19,6 +20,7 @@ mod floats;
 mod formats;
 mod gate;
 mod heads;
+mod integers;
 mod isa;
 mod kv;
 pub mod limits;

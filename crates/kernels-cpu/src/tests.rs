@@ -1,14 +1,17 @@
 //! Every variant against sums in f64, against each other, and against itself in other batches.
 
+mod attention;
+
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quant::FormatId;
 use tensor::{
-    Activation, AttentionRule, Backend, Batch, KvCache, KvFormat, KvLayout, Rope, RopePairing,
-    Span, Tensor, Weight, WeightSource,
+    Activation, Backend, Experts, Gating, KvFormat, Routing, Tensor, Weight, WeightSource,
 };
 
+use self::attention::{Case, check};
 use crate::{CpuBackend, Pool, Variant, variants};
 
 const QUANTISED: [FormatId; 14] = [
@@ -303,123 +306,100 @@ fn not_a_number_is_not_hidden() {
 }
 
 #[test]
-fn swiglu_is_the_formula() {
+fn gates_are_the_formula() {
     let (n, k, rows) = (40, 256, 21);
     let x = Random(SEED + 3).values(rows * k);
     let kinds = [FormatId::F32, FormatId::Q4_1, FormatId::Q6K];
+    let oss = Activation::ClampedSilu { alpha: 1.702, limit: 7.0 };
     for (cpu, kind) in backends().iter().flat_map(|cpu| kinds.map(|kind| (cpu, kind))) {
         let gate = prepared(cpu, FormatId::Q8_0, n, k);
         let up = prepared(cpu, kind, n, k);
-        let mut out = Tensor::host_zeros(rows, n);
-        let input = Tensor::host_from(x.clone(), k);
-        cpu.gated(&mut out, &input, (&gate, &up), Activation::Silu).unwrap();
         let (gates, ups) = (product(cpu, &gate, &x), product(cpu, &up, &x));
-        for ((got, gate), up) in out.host().unwrap().iter().zip(gates).zip(ups) {
-            let want = f64::from(gate) / (1.0 + (-f64::from(gate)).exp()) * f64::from(up);
-            assert!((f64::from(*got) - want).abs() <= 1e-6 * want.abs().max(1.0), "{got} {want}");
-        }
-    }
-}
-
-struct Case {
-    head_dim: usize,
-    page_len: usize,
-    format: KvFormat,
-    tolerance: f64,
-}
-
-const N_HEADS: usize = 6;
-const N_KV_HEADS: usize = 2;
-const LEN: usize = 600;
-
-/// Rotated q and k, and the output of attention, for positions `from..to`.
-fn attend(
-    cpu: &CpuBackend,
-    (kv, case): (&mut KvCache, &Case),
-    values: &[Vec<f32>; 3],
-    (from, to): (usize, usize),
-) -> [Vec<f32>; 3] {
-    let pages: Vec<u32> = (0..kv.layout.page_count as u32).rev().collect();
-    let spans = [Span { rows: to - from, first_position: from, pages: &pages, state: 0 }];
-    let tokens = vec![0; to - from];
-    let batch = Batch { tokens: &tokens, spans: &spans };
-    let rows = |values: &[f32], heads: usize| {
-        let cols = heads * case.head_dim;
-        Tensor::host_from(values[from * cols..to * cols].to_vec(), cols)
-    };
-    let rope = Rope::new(RopePairing::Halves, case.head_dim, case.head_dim, 1e4);
-    let (mut q, mut k) = (rows(&values[0], N_HEADS), rows(&values[1], N_KV_HEADS));
-    let v = rows(&values[2], N_KV_HEADS);
-    cpu.rope_kv_write(kv, 1, (&mut q, &mut k, &v), &rope, &batch).unwrap();
-    let mut out = Tensor::host_zeros(to - from, N_HEADS * case.head_dim);
-    cpu.attention(&mut out, &q, (kv, 1), &AttentionRule::causal(0.3), &batch).unwrap();
-    [&q, &k, &out].map(|tensor| tensor.host().unwrap().to_vec())
-}
-
-/// Softmax attention of one row and head in f64.
-fn attend_f64(case: &Case, [q, k, v]: [&[f32]; 3], (row, head): (usize, usize)) -> Vec<f64> {
-    let dim = case.head_dim;
-    let at = |rows: &[f32], row: usize, heads: usize, head: usize| -> Vec<f64> {
-        rows[(row * heads + head) * dim..][..dim].iter().map(|x| f64::from(*x)).collect()
-    };
-    let (q, kv_head) = (at(q, row, N_HEADS, head), head / (N_HEADS / N_KV_HEADS));
-    let score = |j| -> f64 {
-        let k = at(k, j, N_KV_HEADS, kv_head);
-        q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>() * 0.3
-    };
-    let weights: Vec<f64> = (0..=row).map(|j| score(j).exp()).collect();
-    let total: f64 = weights.iter().sum();
-    let mut out = vec![0.0; dim];
-    for (j, weight) in weights.iter().enumerate() {
-        for (out, v) in out.iter_mut().zip(at(v, j, N_KV_HEADS, kv_head)) {
-            *out += weight * v / total;
-        }
-    }
-    out
-}
-
-fn check_attention(case: &Case) {
-    let mut random = Random(SEED + 4);
-    let values = [N_HEADS, N_KV_HEADS, N_KV_HEADS].map(|n| random.values(LEN * n * case.head_dim));
-    for cpu in backends() {
-        let layout = KvLayout {
-            n_layers: 2,
-            n_kv_heads: N_KV_HEADS,
-            head_dim_k: case.head_dim,
-            head_dim_v: case.head_dim,
-            page_len: case.page_len,
-            page_count: LEN.div_ceil(case.page_len) + 2,
-            format: case.format,
-        };
-        let mut kv = cpu.alloc_kv(&layout).unwrap();
-        let [q, k, all] = attend(&cpu, (&mut kv, case), &values, (0, LEN));
-        for row in [0, 1, 15, 16, 63, 64, 300, 511, 512, 599] {
-            for head in 0..N_HEADS {
-                let want = attend_f64(case, [&q, &k, &values[2]], (row, head));
-                let got = &all[(row * N_HEADS + head) * case.head_dim..];
-                for (want, got) in want.iter().zip(got) {
-                    let error = (want - f64::from(*got)).abs();
-                    assert!(error < case.tolerance, "row {row} head {head}: {error}");
-                }
+        for activation in [Activation::Silu, Activation::GeluTanh, oss] {
+            let mut out = Tensor::host_zeros(rows, n);
+            let input = Tensor::host_from(x.clone(), k);
+            cpu.gated(&mut out, &input, (&gate, &up), activation).unwrap();
+            for ((got, gate), up) in out.host().unwrap().iter().zip(&gates).zip(&ups) {
+                let want = activation.of(f64::from(*gate), f64::from(*up));
+                let error = (f64::from(*got) - want).abs();
+                assert!(error <= 2e-6 * want.abs().max(1.0), "{activation:?} {got} {want}");
             }
         }
-        let mut kv = cpu.alloc_kv(&layout).unwrap();
-        let mut from = 0;
-        for to in [1, 2, 3, 10, 17, 300, 301, 555, 598, 599, 600] {
-            let [_, _, part] = attend(&cpu, (&mut kv, case), &values, (from, to));
-            let same = &all[from * N_HEADS * case.head_dim..][..part.len()];
-            assert_eq!(bits(&part), bits(same), "chunk {from}..{to}");
-            from = to;
+    }
+}
+
+#[test]
+fn tanh_is_within_four_steps() {
+    let small = (1..2000).map(|i| i as f32 * 5e-4);
+    let large = (0..600).map(|i| 1.0 + i as f32 * 0.05);
+    let tiny = (0..30).map(|i| 10.0_f32.powi(-i));
+    let x: Vec<f32> = small.chain(large).chain(tiny).flat_map(|x| [x, -x]).collect();
+    for cpu in backends() {
+        let mut out = Tensor::host_from(x.clone(), 1);
+        cpu.soft_cap(&mut out, 1.0).unwrap();
+        for (x, got) in x.iter().zip(out.host().unwrap()) {
+            let want = f64::from(*x).tanh();
+            let error = (f64::from(*got) - want).abs() / want.abs();
+            assert!(error <= 4.0 / f64::from(1 << 24), "{x}: {got} {want}");
+        }
+        let mut odd = Tensor::host_from(vec![0.0, f32::INFINITY, f32::NAN], 3);
+        cpu.soft_cap(&mut odd, 2.0).unwrap();
+        let odd = odd.host().unwrap();
+        assert!(odd[0] == 0.0 && odd[1] == 2.0 && odd[2].is_nan(), "{odd:?}");
+    }
+}
+
+#[test]
+fn a_row_of_experts_never_sees_its_neighbours_or_the_threads() {
+    // Enough rows for blocks, and one expert with few.
+    let (d, ffn, rows, count) = (128, 96, 70, 3);
+    let x = Random(SEED + 9).values(rows * d);
+    let mut scores = Random(SEED + 10).values(rows * count);
+    scores.iter_mut().skip(2).step_by(count).for_each(|score| *score -= 1.2);
+    for (variant, format) in variants()
+        .into_iter()
+        .flat_map(|variant| [FormatId::Q8_0, FormatId::F16].map(|f| (variant, f)))
+    {
+        let run = |threads: usize, rows: Range<usize>| {
+            let cpu = with(variant, threads);
+            let weights = |n, k| (0..count).map(|_| prepared(&cpu, format, n, k)).collect();
+            let experts = Experts {
+                gate: weights(ffn, d),
+                up: weights(ffn, d),
+                down: weights(d, ffn),
+                biases: None,
+                activation: Activation::Silu,
+                routing: Routing {
+                    used: 2,
+                    gating: Gating::Softmax,
+                    normalised: true,
+                    scale: 1.0,
+                    groups: None,
+                },
+                selection_bias: None,
+            };
+            let input = Tensor::host_from(x[rows.start * d..rows.end * d].to_vec(), d);
+            let scores = scores[rows.start * count..rows.end * count].to_vec();
+            let mut out = Tensor::host_zeros(rows.len(), d);
+            let scores = Tensor::host_from(scores, count);
+            cpu.experts(&mut out, &input, &scores, &experts).unwrap();
+            bits(out.host().unwrap())
+        };
+        let all = run(4, 0..rows);
+        assert_eq!(all, run(1, 0..rows), "{variant:?} {format:?}");
+        for row in [0, 1, 33, 69] {
+            let alone = run(3, row..row + 1);
+            assert_eq!(alone, all[row * d..][..d], "{variant:?} {format:?} {row}");
         }
     }
 }
 
 #[test]
 fn attention_is_softmax_whatever_the_chunks() {
-    check_attention(&Case { head_dim: 64, page_len: 64, format: KvFormat::F32, tolerance: 5e-6 });
-    check_attention(&Case { head_dim: 20, page_len: 5, format: KvFormat::F32, tolerance: 5e-6 });
+    check(&Case { head_dim: 64, page_len: 64, format: KvFormat::F32, tolerance: 5e-6 });
+    check(&Case { head_dim: 20, page_len: 5, format: KvFormat::F32, tolerance: 5e-6 });
     // f16 keeps 11 bits of keys and values below 1.
-    check_attention(&Case { head_dim: 64, page_len: 32, format: KvFormat::F16, tolerance: 2e-3 });
+    check(&Case { head_dim: 64, page_len: 32, format: KvFormat::F16, tolerance: 2e-3 });
 }
 
 #[test]

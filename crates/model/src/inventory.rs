@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Stack { count: usize, n: usize, k: usize },
     /// Matrices of `k` columns and so many rows each, one below the other.
     Fused { n: Vec<usize>, k: usize },
+    /// `parts` matrices of `k` columns that take turns of `each` rows.
+    Turns { parts: usize, each: usize, turns: usize, k: usize },
     /// `[len]`.
     Vector { len: usize },
     /// One row `[1, k]` to multiply with, which files write as a vector.
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Matrix { n, k } => &[*k, *n],
             Kind::Stack { count, n, k } => &[*k, *n, *count],
             Kind::Fused { n, k } => &[*k, n.iter().sum()],
+            Kind::Turns { parts, each, turns, k } => &[*k, parts * each * turns],
             Kind::Vector { len } | Kind::Row { k: len } => &[*len],
             Kind::Table { rows, cols } => &[*cols, *rows],
         };
@@ -58,6 +61,7 @@ impl Kind {
             Kind::Row { k } => (vec![1], *k),
             Kind::Stack { count, n, k } => (vec![*n; *count], *k),
             Kind::Fused { n, k } => (n.clone(), *k),
+            Kind::Turns { parts, each, turns, k } => (vec![each * turns; *parts], *k),
             Kind::Vector { .. } | Kind::Table { .. } => (Vec::new(), 0),
         }
     }
@@ -67,7 +71,11 @@ impl Kind {
         match self {
             Kind::Vector { len } => *len,
             Kind::Table { rows, cols } => rows * cols,
-            Kind::Matrix { .. } | Kind::Stack { .. } | Kind::Fused { .. } | Kind::Row { .. } => 0,
+            Kind::Matrix { .. }
+            | Kind::Stack { .. }
+            | Kind::Fused { .. }
+            | Kind::Turns { .. }
+            | Kind::Row { .. } => 0,
         }
     }
 }
@@ -89,7 +97,11 @@ pub(crate) fn check<'a>(
     }
     let mut known: HashSet<&str> = items.iter().map(|item| &*item.tensor.name).collect();
     known.extend(ROPE_FACTORS);
-    match file.tensors().iter().find(|tensor| !known.contains(&*tensor.name)) {
+    let unused = (0..spec.unused_layers).map(|layer| format!("blk.{}.", spec.layers.len() + layer));
+    let unused: Vec<String> = unused.collect();
+    let is_known =
+        |name: &str| known.contains(name) || unused.iter().any(|prefix| name.starts_with(prefix));
+    match file.tensors().iter().find(|tensor| !is_known(&tensor.name)) {
         None => Ok(items),
         Some(tensor) => Err(Error::TensorUnknown {
             name: tensor.name.clone(),
@@ -194,7 +206,13 @@ fn of_delta_net(d: usize, of: &DeltaNetSpec, add: &mut impl FnMut(Role, Kind)) {
     let (channels, values) = (of.channels(), of.n_v_heads * of.head_dim_v);
     add(Role::QueryKeyValue, Kind::Matrix { n: channels, k: d });
     add(Role::StateGate, Kind::Matrix { n: values, k: d });
-    add(Role::StateRates, Kind::Matrix { n: 2 * of.n_v_heads, k: d });
+    if of.rates_in_turns {
+        let each = of.n_v_heads / of.n_k_heads;
+        add(Role::StateRates, Kind::Turns { parts: 2, each, turns: of.n_k_heads, k: d });
+    } else {
+        add(Role::StateIntake, Kind::Matrix { n: of.n_v_heads, k: d });
+        add(Role::StateStep, Kind::Matrix { n: of.n_v_heads, k: d });
+    }
     add(Role::StateConv, Kind::Table { rows: channels, cols: of.kernel });
     add(Role::StateStepBias, Kind::Vector { len: of.n_v_heads });
     add(Role::StateDecay, Kind::Vector { len: of.n_v_heads });

@@ -1,7 +1,7 @@
 //! What a model is, as data: read from a file's headers alone.
 
 use gguf::GgufFile;
-use tensor::{Activation, Rope, Routing};
+use tensor::{Activation, HeadOrder, Rope, Routing};
 
 use crate::arch;
 use crate::inventory;
@@ -32,6 +32,8 @@ pub struct ModelSpec {
     pub tied: bool,
     /// What each layer is made of.
     pub layers: Vec<LayerSpec>,
+    /// Layers of the file after these, for predicting several tokens: they are not loaded.
+    pub unused_layers: usize,
 }
 
 /// Factors that a family puts on its activations.
@@ -97,6 +99,10 @@ pub struct DeltaNetSpec {
     pub head_dim_v: usize,
     /// Rows that its convolution looks at.
     pub kernel: usize,
+    /// Which key head a value head reads.
+    pub order: HeadOrder,
+    /// Whether the file keeps what makes intakes and steps in one matrix, in turns by key head.
+    pub rates_in_turns: bool,
 }
 
 impl DeltaNetSpec {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use gguf::GgufFile;
-use tensor::{Backend, Tensor, Weight};
+use tensor::{Backend, Tensor, Weight, WeightSource};
 
 use crate::arch::{Architecture, Role};
 use crate::blocks::{FeedForwardWeights, MixerWeights};
@@ -114,8 +114,21 @@ impl<'a> Loader<'a> {
     pub(crate) fn matrices(&mut self, role: Role, layer: usize) -> Result<Vec<Weight>> {
         let item = self.item(role, layer)?;
         let (rows, _) = item.kind.matrices();
-        let prepare = |i| Ok(self.backend.prepare(&source(self.file, item, i))?);
-        let matrices: Result<Vec<Weight>> = (0..rows.len()).map(prepare).collect();
+        let mut gathered = Vec::new();
+        let mut prepare = |i| {
+            let source = source(self.file, item, i);
+            let Kind::Turns { parts, each, .. } = item.kind else {
+                return Ok(self.backend.prepare(&source)?);
+            };
+            let turn = self.file.bytes(item.tensor).len() / (source.n / each);
+            gathered.clear();
+            for rows in self.file.bytes(item.tensor).chunks_exact(turn) {
+                let part = turn / parts;
+                gathered.extend_from_slice(&rows[i * part..][..part]);
+            }
+            Ok(self.backend.prepare(&WeightSource { bytes: &gathered, ..source })?)
+        };
+        let matrices: Result<Vec<Weight>> = (0..rows.len()).map(&mut prepare).collect();
         self.done(item);
         matrices
     }
@@ -133,6 +146,7 @@ impl<'a> Loader<'a> {
             Kind::Matrix { .. }
             | Kind::Stack { .. }
             | Kind::Fused { .. }
+            | Kind::Turns { .. }
             | Kind::Row { .. }
             | Kind::Vector { .. } => return Err(self.missing(role, layer)),
         };

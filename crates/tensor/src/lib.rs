@@ -32,5 +32,5 @@ pub use heads::HeadColumns;
 pub use kv::{KvCache, KvFormat, KvLayout, KvStore};
 pub use rope::{Rope, RopePairing};
 pub use rule::AttentionRule;
-pub use state::{DeltaInputs, DeltaNet, StateCache, StateLayout};
+pub use state::{DeltaInputs, DeltaNet, HeadOrder, StateCache, StateLayout};
 pub use weight::{Weight, WeightSource, WeightStore};

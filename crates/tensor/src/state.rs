@@ -32,14 +32,24 @@ pub struct StateCache {
     pub store: Box<dyn KvStore>,
 }
 
-/// The inner part of a gated delta net: shapes and small weights of one layer. Value head `h` reads
-/// key head `h / (n_v_heads / n_k_heads)`.
+/// Which key head a value head reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadOrder {
+    /// Value head `h` reads key head `h / (n_v_heads / n_k_heads)`.
+    Grouped,
+    /// Value head `h` reads key head `h % n_k_heads`.
+    Tiled,
+}
+
+/// The inner part of a gated delta net: shapes and small weights of one layer.
 /// Source: Yang, Kautz and Hatamizadeh 2024, arXiv 2412.06464, equation 10.
 pub struct DeltaNet {
     /// Heads of queries and of keys.
     pub n_k_heads: usize,
     /// Heads of values; a multiple.
     pub n_v_heads: usize,
+    /// Which of them go together.
+    pub order: HeadOrder,
     /// Width of a query and key head.
     pub head_dim_k: usize,
     /// Width of a value head.
@@ -63,9 +73,10 @@ pub struct DeltaInputs<'a> {
     pub qkv: &'a Tensor,
     /// `[rows, n_v_heads * head_dim_v]`.
     pub gate: &'a Tensor,
-    /// `[rows, 2 * n_v_heads]`: for each key head how much its value heads take in, then by how
-    /// much they step.
-    pub rates: &'a Tensor,
+    /// How much each value head takes in, `[rows, n_v_heads]`.
+    pub intake: &'a Tensor,
+    /// By how much it steps, `[rows, n_v_heads]`.
+    pub step: &'a Tensor,
 }
 
 impl DeltaNet {
@@ -73,6 +84,15 @@ impl DeltaNet {
     #[must_use]
     pub fn channels(&self) -> usize {
         2 * self.n_k_heads * self.head_dim_k + self.n_v_heads * self.head_dim_v
+    }
+
+    /// The key head that value head `head` reads.
+    #[must_use]
+    pub fn key_head(&self, head: usize) -> usize {
+        match self.order {
+            HeadOrder::Grouped => head / (self.n_v_heads / self.n_k_heads),
+            HeadOrder::Tiled => head % self.n_k_heads,
+        }
     }
 
     /// Rows that the convolution looks at, the current one included.
@@ -100,11 +120,11 @@ impl DeltaNet {
             && shape(&self.norm) == (1, self.head_dim_v)
             && inputs.qkv.cols() == channels
             && shape(inputs.gate) == (rows, values)
-            && shape(inputs.rates) == (rows, 2 * heads)
+            && [inputs.intake, inputs.step].map(shape) == [(rows, heads); 2]
             && out.cols() == values
             && state.conv_values == (self.kernel() - 1) * channels
             && state.recurrent_values == values * self.head_dim_k;
-        let shapes = || [inputs.qkv, inputs.gate, inputs.rates, out].map(shape);
+        let shapes = || [inputs.qkv, inputs.gate, inputs.intake, inputs.step, out].map(shape);
         (!fits).then(|| format!("a delta net of {channels} channels with {:?}", shapes()))
     }
 }

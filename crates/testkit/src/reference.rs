@@ -109,6 +109,10 @@ fn metadata(value: &Json) -> Value {
             Some(whole) => Value::U32(u32::try_from(whole).expect("a small number")),
             None => Value::F32(number.as_f64().expect("a number") as f32),
         },
+        Json::Array(values) if values.iter().all(Json::is_number) => {
+            let numbers = values.iter().map(|value| value.as_i64().expect("a whole number"));
+            Value::Array(Array::I32(numbers.map(|number| number as i32).collect()))
+        }
         Json::Array(values) => {
             let truths = values.iter().map(|value| value.as_bool().expect("a truth"));
             Value::Array(Array::Bool(truths.collect()))

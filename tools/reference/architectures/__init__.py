@@ -7,8 +7,8 @@ if transformers.__version__.startswith("4."):
 
     FAMILIES = [bert, deepseek, experts, gemma, llama, olmo, phi, qwen, qwen3next]
 else:
-    from . import nomic  # The only one that an older version lacks.
+    from . import nomic, qwen35  # Those that an older version lacks.
 
-    FAMILIES = [nomic]
+    FAMILIES = [nomic, qwen35]
 
 CASES = [case for family in FAMILIES for case in family.CASES]

@@ -44,7 +44,7 @@ class Case:
     def build(self, config, weights):
         """The model with the generator's weights in it."""
         config = copy.deepcopy(config)
-        config._attn_implementation = "eager"
+        config._attn_implementation = config._experts_implementation = "eager"
         model = self.model(config).eval()
         state = {}
         for name, tensor in self.mapping(weights, config):

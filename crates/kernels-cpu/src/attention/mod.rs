@@ -339,17 +339,7 @@ impl<'a, E: Element> Segment<'a, E> {
             if let Some(cap) = self.heads.soft_cap {
                 soft_cap(s, scores, cap);
             }
-            let seen = self.heads.seen(self.task.position + row / group);
-            for (scores, (position, count)) in scores.iter_mut().zip(block.tiles) {
-                let end = seen.end.saturating_sub(position).min(count);
-                if end < LANES {
-                    scores[end..].fill(f32::NEG_INFINITY);
-                }
-                let start = seen.start.saturating_sub(position).min(LANES);
-                if start > 0 {
-                    scores[..start].fill(f32::NEG_INFINITY);
-                }
-            }
+            mask(scores, &block.tiles, self.heads.seen(self.task.position + row / group));
             let out = &mut work.part.out[row * width..][..width];
             softmax(s, scores, (&mut work.part.max[row], &mut work.sums[row]), out);
         }
@@ -371,6 +361,28 @@ impl<'a, E: Element> Segment<'a, E> {
                 tile += 1;
             }
         }
+    }
+}
+
+/// Leaves the scores of the positions `seen`.
+#[inline(always)]
+fn mask(
+    scores: &mut [[f32; LANES]; BLOCK_TILES],
+    tiles: &[(usize, usize); BLOCK_TILES],
+    seen: Range<usize>,
+) {
+    for (scores, (position, count)) in scores.iter_mut().zip(*tiles) {
+        let end = seen.end.saturating_sub(position).min(count);
+        if end < LANES {
+            scores[end..].fill(f32::NEG_INFINITY);
+        }
+    }
+    if tiles[0].0 >= seen.start {
+        return;
+    }
+    for (scores, (position, _)) in scores.iter_mut().zip(*tiles) {
+        let hidden = seen.start.saturating_sub(position).min(LANES);
+        scores[..hidden].fill(f32::NEG_INFINITY);
     }
 }
 

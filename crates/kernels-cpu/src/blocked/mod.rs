@@ -15,8 +15,9 @@ use quant::FormatId;
 use crate::activation::{self, Activation};
 use crate::codes::{Codes, GROUP, OPERANDS, U8};
 use crate::formats::{Format, is_quantised, with_format};
+use crate::integers::Integers;
 use crate::isa::Isa;
-use crate::matmul::{Integers, Matrix};
+use crate::matmul::Matrix;
 use crate::scales::Scales;
 use crate::simd::{Kernel, LANES, Line, Simd};
 
@@ -50,17 +51,17 @@ pub(crate) fn rows(isa: Isa, format: FormatId, rows: usize) -> usize {
     if rows >= least * tile_rows { rows / tile_rows * tile_rows } else { 0 }
 }
 
-/// Gives `each` the products of `tiles` of weights with the first `rows` of `x`, some rows at a
-/// time: the first of them, then a slice for each tile.
+/// Gives `each` the products of `tiles` of weights with `rows` of `x`, some rows at a time: the
+/// first of them, then a slice for each tile.
 pub(crate) fn multiply(
     isa: Isa,
     tiles: &[(&Matrix<'_>, usize)],
-    (x, rows): (&Activation, usize),
+    (x, rows): (&Activation, Range<usize>),
     mut each: impl FnMut(usize, &mut [&mut [[f32; LANES]]]),
 ) {
     SCRATCH.with_borrow_mut(|scratch| {
-        for first in (0..rows).step_by(ROWS) {
-            let block = first..(first + ROWS).min(rows);
+        for first in rows.clone().step_by(ROWS) {
+            let block = first..(first + ROWS).min(rows.end);
             if tiles.first().is_some_and(|(weight, _)| is_quantised(weight.format)) {
                 scratch.multiply(isa, tiles, (x, &block));
             } else {

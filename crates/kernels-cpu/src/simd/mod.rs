@@ -156,7 +156,8 @@ const EXP_MAX: f32 = 88.0;
 /// `e^x`, within 2 ULP for `-87 < x < 88`, exactly 1 at 0; 0 below; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
-    // exp(x) = 2^n * exp(r) with r = x - n ln 2, |r| <= ln 2 / 2; the polynomial is the Taylor series to degree 7, whose error there is below 2^-26.
+    // exp(x) = 2^n * exp(r) with r = x - n ln 2, |r| <= ln 2 / 2; the polynomial is the Taylor
+    // series to degree 7, whose error there is below 2^-26.
     let clamped = s.min(s.splat(EXP_MAX), s.max(s.splat(EXP_MIN), x));
     let (n, r) = without_ln2(s, clamped);
     let mut p = s.splat(1.0 / 5040.0);
@@ -166,7 +167,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     s.zero_below(s.scale2(p, n), x, EXP_MIN)
 }
 
-/// `(n, r)` of `x = n ln 2 + r` with whole `n` and `|r| <= ln 2 / 2`, in two steps (Cody and Waite).
+/// `(n, r)` of `x = n ln 2 + r`, whole `n` and `|r| <= ln 2 / 2`, in two steps (Cody and Waite).
 #[inline(always)]
 fn without_ln2<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     let n = s.round(s.mul(x, s.splat(std::f32::consts::LOG2_E)));

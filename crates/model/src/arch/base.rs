@@ -16,7 +16,10 @@ use crate::{ModelSpec, Result};
 pub(super) struct Base<'a> {
     pub(super) file: &'a GgufFile,
     pub(super) keys: Keys<'a>,
+    /// Without those for predicting several tokens.
     pub(super) n_layers: usize,
+    /// Those.
+    pub(super) unused_layers: usize,
     pub(super) d: usize,
     pub(super) n_heads: usize,
 }
@@ -24,8 +27,14 @@ pub(super) struct Base<'a> {
 impl<'a> Base<'a> {
     pub(super) fn read(file: &'a GgufFile) -> Result<Base<'a>> {
         let keys = Keys::of(file)?;
+        let all_layers = keys.count_required("block_count", LAYERS_MAX)?;
+        let unused_layers = match keys.whole("nextn_predict_layers")? {
+            None | Some(0) => 0,
+            Some(_) => keys.count_required("nextn_predict_layers", all_layers - 1)?,
+        };
         Ok(Base {
-            n_layers: keys.count_required("block_count", LAYERS_MAX)?,
+            n_layers: all_layers - unused_layers,
+            unused_layers,
             d: keys.count_required("embedding_length", WIDTH_MAX)?,
             n_heads: keys.count_required("attention.head_count", HEADS_MAX)?,
             file,
@@ -140,6 +149,7 @@ impl<'a> Base<'a> {
             long_ropes: None,
             tied: tensor(Role::Output).is_none(),
             layers,
+            unused_layers: self.unused_layers,
         })
     }
 

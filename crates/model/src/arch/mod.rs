@@ -109,8 +109,12 @@ pub enum Role {
     ValueUp,
     /// `[n_v_heads * head_dim_v, d]` of a delta net.
     StateGate,
-    /// `[2 * n_v_heads, d]`.
+    /// The two below, in turns by key head.
     StateRates,
+    /// `[n_v_heads, d]`.
+    StateIntake,
+    /// `[n_v_heads, d]`.
+    StateStep,
     /// `[channels, kernel]`.
     StateConv,
     /// `[n_v_heads]`.
@@ -228,6 +232,8 @@ fn default_name(role: Role, layer: usize) -> String {
         Role::ValueUp => "attn_v_b.weight",
         Role::StateGate => "attn_gate.weight",
         Role::StateRates => "ssm_ba.weight",
+        Role::StateIntake => "ssm_beta.weight",
+        Role::StateStep => "ssm_alpha.weight",
         Role::StateConv => "ssm_conv1d.weight",
         Role::StateStepBias => "ssm_dt.bias",
         Role::StateDecay => "ssm_a",

@@ -1,12 +1,12 @@
-//! Qwen 3 Next: three layers of gated delta nets, then one of gated attention, all with experts
-//! and a shared block that each row weighs.
+//! Qwen 3 Next and 3.5: three layers of gated delta nets, then one of gated attention; dense, or
+//! with experts and a shared block that each row weighs.
 
 use gguf::GgufFile;
-use tensor::{Activation, RopePairing};
+use tensor::{Activation, HeadOrder, RopePairing};
 
 use super::base::Base;
 use super::{Architecture, Role, default_name};
-use crate::limits::{CONV_KERNEL_MAX, EXPERTS_MAX, HEAD_DIM_MAX, HEADS_MAX, LAYERS_MAX, WIDTH_MAX};
+use crate::limits::{CONV_KERNEL_MAX, HEAD_DIM_MAX, HEADS_MAX, LAYERS_MAX, WIDTH_MAX};
 use crate::spec::{
     AttentionSpec, DeltaNetSpec, ExpertsSpec, FeedForward, LayerSpec, Mixer, Norms, QueryKeyNorms,
 };
@@ -19,7 +19,7 @@ pub(super) struct Qwen3Next;
 
 impl Architecture for Qwen3Next {
     fn names(&self) -> &'static [&'static str] {
-        &["qwen3next"]
+        &["qwen35", "qwen35moe", "qwen3next"]
     }
 
     fn spec(&self, file: &GgufFile) -> Result<ModelSpec> {
@@ -27,16 +27,20 @@ impl Architecture for Qwen3Next {
         let query_key_norms = QueryKeyNorms::EachHead;
         let attention = AttentionSpec { query_key_norms, gated: true, ..base.attention()? };
         let net = delta_net(&base)?;
-        let count = base.keys.count_required("expert_count", EXPERTS_MAX)?;
-        let shared = base.keys.count_required("expert_shared_feed_forward_length", WIDTH_MAX)?;
-        let feed_forward = FeedForward::Experts(ExpertsSpec {
-            shared_ffn: Some(shared),
-            shared_gate: true,
-            activation: Activation::Silu,
-            ..base.experts(count)?
-        });
+        let feed_forward = match base.expert_count()? {
+            None => base.dense(Activation::Silu)?,
+            Some(count) => {
+                let key = "expert_shared_feed_forward_length";
+                FeedForward::Experts(ExpertsSpec {
+                    shared_ffn: Some(base.keys.count_required(key, WIDTH_MAX)?),
+                    shared_gate: true,
+                    ..base.experts(count)?
+                })
+            }
+        };
         let period = base.keys.count("full_attention_interval", LAYERS_MAX)?.unwrap_or(PERIOD);
-        let recurrent = base.keys.truths("attention.recurrent_layers", base.n_layers)?;
+        let all_layers = base.n_layers + base.unused_layers;
+        let recurrent = base.keys.truths("attention.recurrent_layers", all_layers)?;
         let layer = |layer: usize| {
             let usual = (layer + 1).is_multiple_of(period);
             let attends = recurrent.map_or(usual, |recurrent| !recurrent[layer]);
@@ -62,6 +66,8 @@ fn delta_net(base: &Base<'_>) -> Result<DeltaNetSpec> {
     let n_k_heads = keys.count_required("ssm.group_count", HEADS_MAX)?;
     let n_v_heads = keys.count_required("ssm.time_step_rank", HEADS_MAX)?;
     keys.divides(("ssm.group_count", n_k_heads), ("ssm.time_step_rank", n_v_heads))?;
+    // The files of 3.5 have value heads in another order, and intakes and steps apart.
+    let is_next = keys.architecture() == "qwen3next";
     let width = keys.count_required("ssm.inner_size", WIDTH_MAX)?;
     keys.divides(("ssm.time_step_rank", n_v_heads), ("ssm.inner_size", width))?;
     Ok(DeltaNetSpec {
@@ -70,5 +76,7 @@ fn delta_net(base: &Base<'_>) -> Result<DeltaNetSpec> {
         head_dim_k: keys.count_required("ssm.state_size", HEAD_DIM_MAX)?,
         head_dim_v: width / n_v_heads,
         kernel: keys.count_required("ssm.conv_kernel", CONV_KERNEL_MAX)?,
+        order: if is_next { HeadOrder::Grouped } else { HeadOrder::Tiled },
+        rates_in_turns: is_next,
     })
 }

@@ -17,7 +17,8 @@ const NORM_EPS: f32 = 1e-6;
 pub(crate) struct GatedDeltaNet {
     qkv: Weight,
     gate: Weight,
-    rates: Weight,
+    intake: Weight,
+    step: Weight,
     net: DeltaNet,
     output: Weight,
 }
@@ -28,8 +29,10 @@ pub(crate) struct DeltaWork {
     qkv: Tensor,
     /// `[rows, n_v_heads * head_dim_v]`.
     gate: Tensor,
-    /// `[rows, 2 * n_v_heads]`.
-    rates: Tensor,
+    /// `[rows, n_v_heads]`.
+    intake: Tensor,
+    /// `[rows, n_v_heads]`.
+    step: Tensor,
     /// `[rows, n_v_heads * head_dim_v]`.
     out: Tensor,
 }
@@ -44,7 +47,8 @@ impl DeltaWork {
         Ok(DeltaWork {
             qkv: alloc(rows, spec.channels())?,
             gate: alloc(rows, values)?,
-            rates: alloc(rows, 2 * spec.n_v_heads)?,
+            intake: alloc(rows, spec.n_v_heads)?,
+            step: alloc(rows, spec.n_v_heads)?,
             out: alloc(rows, values)?,
         })
     }
@@ -56,14 +60,23 @@ impl GatedDeltaNet {
         spec: DeltaNetSpec,
         layer: usize,
     ) -> Result<GatedDeltaNet> {
-        let DeltaNetSpec { n_k_heads, n_v_heads, head_dim_k, head_dim_v, .. } = spec;
+        let DeltaNetSpec { n_k_heads, n_v_heads, head_dim_k, head_dim_v, order, .. } = spec;
+        let rates = if spec.rates_in_turns {
+            loader.matrices(Role::StateRates, layer)?
+        } else {
+            let roles = [Role::StateIntake, Role::StateStep];
+            roles.into_iter().map(|role| loader.matrix(role, layer)).collect::<Result<_>>()?
+        };
+        let [intake, step] = <[Weight; 2]>::try_from(rates).ok().expect("the inventory has two");
         Ok(GatedDeltaNet {
             qkv: loader.matrix(Role::QueryKeyValue, layer)?,
             gate: loader.matrix(Role::StateGate, layer)?,
-            rates: loader.matrix(Role::StateRates, layer)?,
+            intake,
+            step,
             net: DeltaNet {
                 n_k_heads,
                 n_v_heads,
+                order,
                 head_dim_k,
                 head_dim_v,
                 conv: loader.table(Role::StateConv, layer)?,
@@ -85,12 +98,14 @@ impl GatedDeltaNet {
         let backend = context.backend;
         let own = work.delta_net.as_mut().expect("allocated for the layers there are");
         let states = kept.states.expect("allocated for the layers there are");
-        let outs = &mut [&mut own.qkv, &mut own.gate, &mut own.rates];
-        backend.matmul(outs, &work.normed, &[&self.qkv, &self.gate, &self.rates])?;
-        let inputs = DeltaInputs { qkv: &own.qkv, gate: &own.gate, rates: &own.rates };
+        let outs = &mut [&mut own.qkv, &mut own.gate, &mut own.intake, &mut own.step];
+        let weights = [&self.qkv, &self.gate, &self.intake, &self.step];
+        backend.matmul(outs, &work.normed, &weights)?;
+        let DeltaWork { qkv, gate, intake, step, out } = own;
+        let inputs = DeltaInputs { qkv, gate, intake, step };
         let state = (states, kept.layer);
-        backend.delta_net(&mut own.out, inputs, state, &self.net, context.batch)?;
-        backend.matmul(&mut [&mut work.delta], &own.out, &[&self.output])?;
+        backend.delta_net(out, inputs, state, &self.net, context.batch)?;
+        backend.matmul(&mut [&mut work.delta], out, &[&self.output])?;
         Ok(())
     }
 }

@@ -40,7 +40,6 @@ pub(crate) struct Kept<'a> {
 }
 
 /// Weights of a layer's mixer.
-#[expect(clippy::large_enum_variant, reason = "one for each layer, and none is ever moved")]
 pub(crate) enum MixerWeights {
     Attention(Attention),
     DeltaNet(GatedDeltaNet),

@@ -1,5 +1,5 @@
-//! Attention and the cache: groups, widths, page borders, several sequences, long contexts; windows,
-//! soft caps and sinks.
+//! Attention and the cache: groups, widths, page borders, several sequences, long contexts;
+//! windows, soft caps and sinks.
 //!
 //! Each case is computed in one batch and compared with the reference, then once more row by row,
 //! which must give the same bits.

@@ -3,7 +3,7 @@
 use super::cases::{ROWS, Rng, Values, values};
 use super::run::{Checker, host, input, output};
 use super::tolerance;
-use crate::{Backend, Batch, DeltaInputs, DeltaNet, Result, Span, StateLayout};
+use crate::{Backend, Batch, DeltaInputs, DeltaNet, HeadOrder, Result, Span, StateLayout};
 
 /// Slots of every case: more than are used.
 const SLOTS: usize = 3;
@@ -14,6 +14,7 @@ struct Case {
     n_k_heads: usize,
     /// Value heads of a key head.
     each: usize,
+    order: HeadOrder,
     head_dim_k: usize,
     head_dim_v: usize,
     kernel: usize,
@@ -23,20 +24,24 @@ struct Case {
 struct Sequence {
     qkv: Vec<f32>,
     gate: Vec<f32>,
-    rates: Vec<f32>,
+    intake: Vec<f32>,
+    step: Vec<f32>,
 }
 
 pub(super) fn run(check: &mut Checker<'_>) {
-    for (n_k_heads, each, head_dim_k, head_dim_v, kernel) in [
-        (1, 1, 16, 16, 4),
-        (2, 2, 32, 32, 4),
-        (1, 3, 24, 40, 2),
-        (2, 1, 128, 128, 4),
-        (1, 1, 8, 5, 1),
+    use HeadOrder::{Grouped, Tiled};
+    for (n_k_heads, each, order, (head_dim_k, head_dim_v), kernel) in [
+        (1, 1, Grouped, (16, 16), 4),
+        (2, 2, Grouped, (32, 32), 4),
+        (2, 2, Tiled, (32, 32), 4),
+        (1, 3, Grouped, (24, 40), 2),
+        (2, 1, Grouped, (128, 128), 4),
+        (1, 1, Grouped, (8, 5), 1),
     ] {
-        let case = Case { n_k_heads, each, head_dim_k, head_dim_v, kernel };
-        let name =
-            format!("{n_k_heads} x {each} heads of {head_dim_k}/{head_dim_v}, kernel {kernel}");
+        let case = Case { n_k_heads, each, order, head_dim_k, head_dim_v, kernel };
+        let name = format!(
+            "{n_k_heads} x {each} heads of {head_dim_k}/{head_dim_v}, {order:?}, kernel {kernel}"
+        );
         let result = compare(check, &case, &name);
         check.done("delta_net", &name, result);
     }
@@ -52,6 +57,7 @@ impl Case {
         let mut net = DeltaNet {
             n_k_heads: self.n_k_heads,
             n_v_heads: heads,
+            order: self.order,
             head_dim_k: self.head_dim_k,
             head_dim_v: self.head_dim_v,
             conv: backend.alloc(1, 1)?,
@@ -78,7 +84,8 @@ impl Case {
         let sequence = |len| Sequence {
             qkv: values(Values::Even, len, channels, rng),
             gate: values(Values::Even, len, wide, rng),
-            rates: values(Values::Even, len, 2 * heads, rng),
+            intake: values(Values::Even, len, heads, rng),
+            step: values(Values::Even, len, heads, rng),
         };
         LENS.map(sequence).into()
     }
@@ -154,7 +161,8 @@ fn steps(
         };
         let qkv = input(backend, &rows(|s| &s.qkv, channels), channels)?;
         let gate = input(backend, &rows(|s| &s.gate, wide), wide)?;
-        let rates = input(backend, &rows(|s| &s.rates, 2 * heads), 2 * heads)?;
+        let intake = input(backend, &rows(|s| &s.intake, heads), heads)?;
+        let step_of = input(backend, &rows(|s| &s.step, heads), heads)?;
         let span = |(_, first, rows, slot): &(usize, usize, usize, usize)| Span {
             rows: *rows,
             first_position: *first,
@@ -165,7 +173,7 @@ fn steps(
         let tokens = vec![0; qkv.rows()];
         let batch = Batch { tokens: &tokens, spans: &spans };
         let mut out = output(backend, qkv.rows(), wide)?;
-        let inputs = DeltaInputs { qkv: &qkv, gate: &gate, rates: &rates };
+        let inputs = DeltaInputs { qkv: &qkv, gate: &gate, intake: &intake, step: &step_of };
         backend.delta_net(&mut out, inputs, (&mut states, 1), &net, &batch)?;
         let found = host(backend, &out)?;
         let mut at = 0;

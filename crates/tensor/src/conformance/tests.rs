@@ -7,8 +7,8 @@ use super::{attention, delta_net, experts, heads, matmul, refusals, rope, rows, 
 use crate::reference::Reference;
 use crate::{
     Activation, AttentionRule, Backend, Batch, DeltaInputs, DeltaNet, Experts, HeadColumns,
-    KvCache, KvLayout, Result, Rope, RopePairing, Span, StateCache, StateLayout, Tensor, Weight,
-    WeightSource,
+    HeadOrder, HostBuffer, KvCache, KvLayout, Result, Rope, RopePairing, Span, StateCache,
+    StateLayout, Tensor, Weight, WeightSource,
 };
 
 #[test]
@@ -74,6 +74,8 @@ enum Bug {
     StateKept,
     /// Mistakes another sequence's state for its own in steps of one row.
     StateShared,
+    /// Takes tiled heads for grouped ones.
+    StateOrder,
     /// Gates by the row's first gate.
     SigmoidFirst,
 }
@@ -81,7 +83,8 @@ enum Bug {
 type Part = fn(&mut Checker<'_>);
 
 /// Bug, operation that must be named, and the part of the conformance run that finds it.
-const BUGS: [(Bug, &str, Part); 29] = [
+const BUGS: [(Bug, &str, Part); 30] = [
+    (Bug::StateOrder, "delta_net", delta_net::run),
     (Bug::StateKept, "delta_net", delta_net::run),
     (Bug::StateShared, "delta_net", delta_net::run),
     (Bug::SigmoidFirst, "sigmoid_gate", delta_net::run),
@@ -354,6 +357,20 @@ impl Backend for Broken {
         }
         let shared = spans.iter().filter(|span| span.rows > 0 && span.state == 0).count() > 1;
         let batch = if shared { *batch } else { Batch { spans: &spans, ..*batch } };
+        if self.has(Bug::StateOrder) && net.order == HeadOrder::Tiled {
+            let grouped = |tensor: &Tensor| -> Result<Tensor> {
+                Ok(Tensor::new(
+                    tensor.rows(),
+                    tensor.cols(),
+                    Box::new(HostBuffer(tensor.host()?.to_vec())),
+                ))
+            };
+            let [conv, decay, step_bias, norm] =
+                [&net.conv, &net.decay, &net.step_bias, &net.norm].map(grouped);
+            let (conv, decay, step_bias, norm) = (conv?, decay?, step_bias?, norm?);
+            let net = &DeltaNet { conv, decay, step_bias, norm, order: HeadOrder::Grouped, ..*net };
+            return self.inner.delta_net(out, inputs, (state, layer), net, &batch);
+        }
         self.inner.delta_net(out, inputs, (state, layer), net, &batch)
     }
     fn gather_rows(&self, out: &mut Tensor, x: &Tensor, rows: &[u32]) -> Result<()> {

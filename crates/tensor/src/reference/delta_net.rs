@@ -31,7 +31,7 @@ pub(super) fn alloc(layout: &StateLayout) -> Result<StateCache> {
     Ok(StateCache { layout: layout.clone(), store: Box::new(States(layers?)) })
 }
 
-/// `out [rows, n_v_heads * head_dim_v]`, see [`Row::step`]. A span that begins at position 0
+/// `out [rows, n_v_heads * head_dim_v]`, see [`Row::advance`]. A span that begins at position 0
 /// begins with a state of zeros.
 pub(super) fn delta_net(
     out: &mut Tensor,
@@ -63,9 +63,10 @@ pub(super) fn delta_net(
                 net,
                 qkv: &inputs.qkv.host()?[row * channels..][..channels],
                 gate: &inputs.gate.host()?[row * width..][..width],
-                rates: &inputs.rates.host()?[row * 2 * heads..][..2 * heads],
+                intake: &inputs.intake.host()?[row * heads..][..heads],
+                step: &inputs.step.host()?[row * heads..][..heads],
             };
-            of.step(&mut out.host_mut()?[row * width..][..width], conv, recurrent)?;
+            of.advance(&mut out.host_mut()?[row * width..][..width], conv, recurrent)?;
             row += 1;
         }
     }
@@ -77,29 +78,28 @@ struct Row<'a> {
     net: &'a DeltaNet,
     qkv: &'a [f32],
     gate: &'a [f32],
-    rates: &'a [f32],
+    intake: &'a [f32],
+    step: &'a [f32],
 }
 
 impl Row<'_> {
     /// With `q`, `k`, `v` of the convolution, `q` and `k` of length 1, `q` over the root of its
     /// width: `S = exp(decay * softplus(step + bias)) * S`, `S += k (x) intake * (v - S^T k)`,
     /// `out = rms_norm(S^T q) * silu(gate)`, for each value head.
-    fn step(&self, out: &mut [f32], conv: &mut [f32], recurrent: &mut [f32]) -> Result<()> {
+    fn advance(&self, out: &mut [f32], conv: &mut [f32], recurrent: &mut [f32]) -> Result<()> {
         let net = self.net;
         let (dim_k, dim_v) = (net.head_dim_k, net.head_dim_v);
         let mixed = self.convolve(conv)?;
-        let (keys, each) = (net.n_k_heads * dim_k, net.n_v_heads / net.n_k_heads);
+        let keys = net.n_k_heads * dim_k;
         let [decay, bias, norm] = [net.decay.host()?, net.step_bias.host()?, net.norm.host()?];
         let heads = recurrent.chunks_exact_mut(dim_k * dim_v).zip(out.chunks_exact_mut(dim_v));
         for (h, (state, out)) in heads.enumerate() {
-            let group = h / each;
+            let group = net.key_head(h);
             let q = of_length_1(&mixed[group * dim_k..][..dim_k]);
             let k = of_length_1(&mixed[keys + group * dim_k..][..dim_k]);
             let v = &mixed[2 * keys + h * dim_v..][..dim_v];
-            // The rates of a group: intakes of its heads, then steps.
-            let rates = &self.rates[group * 2 * each..][..2 * each];
-            let intake = sigmoid(f64::from(rates[h % each]));
-            let step = f64::from(rates[each + h % each]) + f64::from(bias[h]);
+            let intake = sigmoid(f64::from(self.intake[h]));
+            let step = f64::from(self.step[h]) + f64::from(bias[h]);
             let forget = (f64::from(decay[h]) * softplus(step)).exp();
             let mut known = vec![0.0; dim_v];
             for (state, k) in state.chunks_exact(dim_v).zip(&k) {

@@ -104,7 +104,7 @@ fn attention_weighs_what_came_before() {
     near(&out, &[4.0, 0.0, 7.0, 3.0, 4.0, 2.0]);
 }
 
-/// Heads of width 1 that see equal keys: each position weighs the same, so that an output is a mean.
+/// Heads of width 1 that see equal keys: positions weigh the same, so that an output is a mean.
 fn means(rule: &AttentionRule<'_>, values: Vec<f32>) -> Vec<f32> {
     let backend = Reference::new();
     let layout = KvLayout {
