@@ -1,0 +1,6 @@
+//! Recorded machines, with figures worked out by hand beside them.
+
+mod damage;
+mod machine;
+mod power;
+mod rest;
