@@ -86,8 +86,8 @@ impl Meter {
     }
 
     /// What the machine says now. `elapsed` is the time since [`Meter::find`]; where it has not
-    /// grown, the reading before comes back. Counters of processors start anew after 10 minutes to
-    /// hours under load, so read at least once in five minutes.
+    /// grown, the reading before comes back. Counters of processors start anew after 65 kJ or more,
+    /// which is two minutes at 500 W, so read at least once a minute.
     pub fn read(&mut self, elapsed: Duration) -> Reading {
         let before = self.last.as_ref().map_or(Duration::ZERO, |last| last.at);
         let time = elapsed.saturating_sub(before);

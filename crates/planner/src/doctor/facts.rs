@@ -153,6 +153,8 @@ pub struct System {
     pub on_mains: Option<bool>,
     /// A battery is being emptied.
     pub is_discharging: bool,
+    /// Counters of the processor's energy.
+    pub energy: Vec<Node>,
     /// Devices' accesses to memory are translated.
     pub has_iommu: bool,
 }

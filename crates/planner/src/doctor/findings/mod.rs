@@ -39,6 +39,7 @@ pub static FINDINGS: &[&Finding] = &[
     &disk::READ_AHEAD,
     &disk::ROTATIONAL,
     &disk::SLOW,
+    &system::ENERGY,
     &graphics::DRIVER,
     &graphics::LANES,
     &graphics::PERMISSION,

@@ -31,6 +31,31 @@ fn battery(facts: &Facts) -> Checked {
     })
 }
 
+pub(super) static ENERGY: Finding =
+    Finding { id: "energy-closed", title: "counters of energy", check: energy };
+
+fn energy(facts: &Facts) -> Checked {
+    let counters = &facts.system.energy;
+    only_if(!counters.is_empty())?;
+    if facts.user.uid.is_none() {
+        return Err(Skip::Unread("/proc/self/status"));
+    }
+    let is_closed = counters.iter().any(|node| !facts.user.may(node, 4));
+    report_if(is_closed, || Report {
+        severity: Severity::Hint,
+        what: "the processor counts its energy, and this user may not read it".to_owned(),
+        why: "Linux lets only root read it, as it can give away what others compute; hob's watts \
+              are then modelled, or of the cards alone"
+            .to_owned(),
+        loss: None,
+        fix:
+            "on a machine of your own: sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj; \
+              to keep it, a line in /etc/udev/rules.d/60-energy.rules: SUBSYSTEM==\"powercap\", \
+              ACTION==\"add\", RUN+=\"/bin/chmod a+r /sys%p/energy_uj\""
+                .to_owned(),
+    })
+}
+
 pub(super) static PROFILE: Finding =
     Finding { id: "power-profile", title: "power profile of the firmware", check: profile };
 

@@ -1,7 +1,7 @@
 //! Kernel, firmware and power.
 
 use super::Files;
-use crate::doctor::facts::System;
+use crate::doctor::facts::{Node, System};
 
 pub(super) fn read(files: &Files<'_>) -> System {
     let version = files.text("/proc/version").unwrap_or_default();
@@ -26,6 +26,7 @@ pub(super) fn read(files: &Files<'_>) -> System {
         profiles: profiles.split_whitespace().map(str::to_owned).collect(),
         on_mains: supplies.on_mains,
         is_discharging: supplies.is_discharging,
+        energy: energy(files),
         has_iommu: !files.source.names("/sys/class/iommu").is_empty(),
     }
 }
@@ -33,6 +34,16 @@ pub(super) fn read(files: &Files<'_>) -> System {
 /// x86 tells its guests by a flag.
 fn is_virtual(line: &str) -> bool {
     line.starts_with("flags") && line.split_whitespace().any(|flag| flag == "hypervisor")
+}
+
+/// Of packages, their memory and the platform; those of cores are parts of them.
+fn energy(files: &Files<'_>) -> Vec<Node> {
+    let counts = |zone: &String| {
+        let name = files.text(&format!("{zone}/name")).unwrap_or_default();
+        name.starts_with("package") || name == "dram" || name == "psys"
+    };
+    let zones = files.paths("/sys/class/powercap", "intel-rapl:").into_iter().filter(counts);
+    zones.filter_map(|zone| files.source.node(&format!("{zone}/energy_uj"))).collect()
 }
 
 #[derive(Default)]
