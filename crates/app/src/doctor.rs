@@ -1,5 +1,7 @@
-//! Why it is slow, or not running: reads this machine's files and what hob knows of itself, and
-//! leaves the judgement to `planner::doctor`.
+//! Why it is slow, or not running: reads this machine's files, asks NVIDIA's library, adds what hob
+//! knows of itself, and leaves the judgement to `planner::doctor`.
+
+mod nvidia;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -53,7 +55,11 @@ impl App {
     /// `Cancelled` when that was set while models were compared.
     pub fn doctor(&self, options: DoctorOptions, cancelled: &AtomicBool) -> Result<Diagnosis> {
         let house = self.house(options, cancelled)?;
-        Ok(doctor::diagnose(&Facts::gather(&Root::new("/"), house)))
+        let mut facts = Facts::gather(&Root::new("/"), house);
+        if let Some(gpus) = meter::Nvml::open() {
+            nvidia::fill(&mut facts, gpus.as_ref());
+        }
+        Ok(doctor::diagnose(&facts))
     }
 
     fn house(&self, options: DoctorOptions, cancelled: &AtomicBool) -> Result<House> {

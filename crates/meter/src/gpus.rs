@@ -64,8 +64,6 @@ pub struct GpuDetails {
     pub bar1_bytes: Option<u64>,
     /// Errors of memory since start that could not be corrected.
     pub ecc_uncorrected: Option<u64>,
-    /// Its state is kept while nobody uses it.
-    pub is_persistent: Option<bool>,
     /// Programs that have its memory.
     pub processes: Vec<GpuProcess>,
 }

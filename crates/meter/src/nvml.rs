@@ -46,15 +46,16 @@ impl Nvml {
     fn devices(&self) -> Vec<Result<Device<'_>, NvmlError>> {
         let Ok(library) = &self.library else { return Vec::new() };
         let count = library.device_count().unwrap_or(0);
-        (0..count).take(GPUS_MAX).map(|place| library.device_by_index(place)).collect()
+        let devices = (0..count).take(GPUS_MAX).map(|place| library.device_by_index(place));
+        // The library counts also cards that a container may not use.
+        devices.filter(|device| !matches!(device, Err(NvmlError::NoPermission))).collect()
     }
 
     fn process(&self, process: &ProcessInfo) -> Option<GpuProcess> {
         let UsedGpuMemory::Used(memory_bytes) = process.used_gpu_memory else { return None };
         let library = self.library.as_ref().ok()?;
-        // Programs of other users have no name where processes are hidden.
-        let name = library.sys_process_name(process.pid, NAME_BYTES_MAX).unwrap_or_default();
-        Some(GpuProcess { pid: process.pid, name, memory_bytes })
+        let line = library.sys_process_name(process.pid, NAME_BYTES_MAX).unwrap_or_default();
+        Some(GpuProcess { pid: process.pid, name: program(&line), memory_bytes })
     }
 }
 
@@ -132,7 +133,6 @@ fn facts(device: &Device<'_>) -> GpuDetails {
         ecc_uncorrected: device
             .total_ecc_errors(MemoryError::Uncorrected, EccCounter::Volatile)
             .ok(),
-        is_persistent: device.is_in_persistent_mode().ok(),
         processes: Vec::new(),
     }
 }
@@ -161,6 +161,12 @@ fn words(reasons: ThrottleReasons) -> Vec<String> {
     held.map(|(_, name)| (*name).to_owned()).collect()
 }
 
+/// The library may tell what a program was called with, which is nobody's business; it tells
+/// nothing where other users' processes are hidden.
+fn program(line: &str) -> String {
+    line.split_whitespace().next().unwrap_or("unknown").to_owned()
+}
+
 /// 13000 is 13.0.
 fn cuda(version: i32) -> String {
     format!("{}.{}", version / 1000, version % 1000 / 10)
@@ -182,7 +188,7 @@ fn watts(milliwatts: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Nvml, address, cuda, in_words, is_absent, words};
+    use super::{Nvml, address, cuda, in_words, is_absent, program, words};
     use crate::gpus::Gpus;
     use nvml_wrapper::bitmasks::device::ThrottleReasons;
     use nvml_wrapper::error::NvmlError;
@@ -206,6 +212,12 @@ mod tests {
         assert_eq!(address("0000000F:01:00.0"), "000f:01:00.0");
         assert_eq!(address("00010000:0A:00.0"), "10000:0a:00.0");
         assert_eq!(address("?"), "?");
+    }
+
+    #[test]
+    fn programs_without_what_they_were_called_with() {
+        assert_eq!(program("/usr/bin/hob serve --key secret"), "/usr/bin/hob");
+        assert_eq!(program(""), "unknown");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::doctor::report::{
     Checked, Finding, Loss, Report, Severity, Skip, Work, gib, only_if, read, report_if,
 };
 
-const NVML: &str = "NVIDIA's management library (NVML), which hob does not ask yet";
+const NVML: &str = "NVIDIA's management library (libnvidia-ml.so.1)";
 
 pub(super) static DRIVER_OLD: Finding =
     Finding { id: "nvidia-driver-old", title: "age of NVIDIA's driver", check: driver_old };
@@ -221,11 +221,13 @@ fn not_read(facts: &Facts) -> Checked {
     only_if(is_driven(facts))?;
     report_if(facts.nvidia.nvml.is_none(), || Report {
         severity: Severity::Hint,
-        what: "power limit, clocks, heat and memory of NVIDIA's graphics are not read yet"
-            .to_owned(),
-        why: "only NVIDIA's management library tells them, and this hob does not ask it".to_owned(),
+        what: "power limit, clocks, heat and memory of NVIDIA's graphics cannot be read".to_owned(),
+        why:
+            "only NVIDIA's management library (libnvidia-ml.so.1) tells them, and it was not found"
+                .to_owned(),
         loss: None,
-        fix: "look yourself while a model answers: nvidia-smi -q -d POWER,CLOCK,PERFORMANCE"
+        fix: "install the library of the driver's version (Ubuntu: libnvidia-compute-580); in a \
+              container NVIDIA_DRIVER_CAPABILITIES=compute,utility"
             .to_owned(),
     })
 }
