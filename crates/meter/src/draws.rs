@@ -73,6 +73,9 @@ impl Tally {
 impl Probe {
     fn sample(&self, files: &Files, gpus: &[Gpu]) -> Sample {
         match self {
+            Probe::Energy { path, .. } | Probe::Power { path } if files.sleeps(path) => {
+                Sample::default()
+            }
             Probe::Energy { path, .. } => {
                 Sample { energy_uj: files.number(path), ..Sample::default() }
             }

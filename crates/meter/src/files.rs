@@ -60,6 +60,13 @@ impl Files {
         names.map(|name| format!("{folder}/{name}")).collect()
     }
 
+    /// Whether the device of a sensor's file sleeps: reading it would wake it.
+    pub(crate) fn sleeps(&self, path: &str) -> bool {
+        let Some((folder, _)) = path.rsplit_once('/') else { return false };
+        let status = self.text(&format!("{folder}/device/power/runtime_status"));
+        status.is_some_and(|status| status == "suspended")
+    }
+
     /// Last part of where a link leads: a device's address.
     pub(crate) fn link_name(&self, path: &str) -> Option<String> {
         let target = std::fs::read_link(self.place(path)).ok()?;

@@ -93,6 +93,9 @@ fn of_library(gpu: &Gpu) -> Device {
 /// Millidegrees, hertz and microwatts; what a driver does not show is left out.
 fn of_chip(files: &Files, path: &str) -> Device {
     let number = |name: &str| files.number::<u64>(&format!("{path}/{name}"));
+    if files.sleeps(&format!("{path}/name")) {
+        return Device::default();
+    }
     let busy = files.number::<u32>(&format!("{path}/device/gpu_busy_percent"));
     Device {
         power_limit_w: number("power1_cap").map(|microwatts| microwatts as f64 / 1e6),

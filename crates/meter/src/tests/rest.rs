@@ -153,6 +153,25 @@ fn what_cards_do() {
     assert_eq!(reading.devices, [gb10, amd]);
 }
 
+/// Asking a card that sleeps would wake it, and cost what is to be measured.
+#[test]
+fn cards_that_sleep_are_left_alone() {
+    let machine = Machine::new(
+        "sys/class/hwmon/hwmon3/name = amdgpu
+        sys/class/hwmon/hwmon3/power1_average = 30000000
+        sys/class/hwmon/hwmon3/temp1_input = 40000
+        sys/class/hwmon/hwmon3/device/power/runtime_status = suspended",
+    );
+    let mut meter = machine.meter();
+    let reading = meter.read(seconds(1));
+    assert_eq!((reading.devices[0].temperature_c, reading.power.watts), (None, None));
+    machine.put("sys/class/hwmon/hwmon3/device/power/runtime_status = active");
+    assert_eq!(meter.read(seconds(2)).devices[0].temperature_c, Some(40.0));
+    let counted = "AMD graphics at hwmon3";
+    let expected = format!("30 W, 30 J, sensor of parts | {counted}");
+    assert_eq!(told(&meter.read(seconds(3)).power), expected);
+}
+
 #[cfg(unix)]
 #[test]
 fn cards_are_named_by_their_address() {
