@@ -25,24 +25,31 @@ const END_TEXTS: &[&str] = &[
     "<|im_end|>",
     "<|repo_name|>",
     "<|return|>",
+    "<|tool_response>",
     "<｜end▁of▁sentence｜>",
     "[EOS]",
     "[EOT]",
+    "[e~[",
+    "_<EOT>",
 ];
 
 /// Where a vocabulary has all of one list, `<|end|>` ends a message and the answer goes on.
 const MESSAGE_ENDS: &[&[&str]] = &[&["<|call|>", "<|return|>"], &["<|calls|>", "<|flush|>"]];
+
+/// A vocabulary that has one of these has `</s>` as the tag of web pages.
+const TAG_FAMILIES: &[&str] = &["<|plamo:eos|>", "<|tool_response>"];
 
 /// Ids that end an answer: those that the metadata names, and those known by their texts. A text
 /// that cannot be meant as letters becomes a control token, whatever the file says of it: else a
 /// person could write it, or read it.
 pub(crate) fn ends(vocabulary: &mut Vocabulary, named: &[Option<u32>]) -> Vec<u32> {
     let mut ends: Vec<u32> = named.iter().flatten().copied().collect();
-    let has = |text: &&str| vocabulary.ids.contains_key(*text);
+    let has = |text: &&str| vocabulary.id_of(text.as_bytes()).is_some();
     let goes_on = MESSAGE_ENDS.iter().any(|texts| texts.iter().all(has));
+    let tag = TAG_FAMILIES.iter().any(has);
     for text in END_TEXTS {
-        let Some(id) = vocabulary.ids.get(*text).copied() else { continue };
-        if goes_on && *text == "<|end|>" {
+        let Some(id) = vocabulary.id_of(text.as_bytes()) else { continue };
+        if (goes_on && *text == "<|end|>") || (tag && *text == "</s>") {
             continue;
         }
         let kind = &mut vocabulary.kinds[id as usize];
@@ -78,6 +85,11 @@ mod tests {
         let (found, kinds) = check(&["a", "<|im_end|>", "</s>"], Kind::Normal);
         assert_eq!(found, [0, 1]);
         assert_eq!(kinds, [Kind::Normal, Kind::Control, Kind::Normal]);
+    }
+
+    #[test]
+    fn a_tag_is_no_end_where_a_family_has_other_ends() {
+        assert_eq!(check(&["x", "</s>", "<|tool_response>"], Kind::Control).0, [0, 2]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ pub enum Error {
     Metadata(#[from] gguf::Error),
     /// Another kind of tokenizer.
     #[error(
-        "tokenizer kind `{0}` is not supported: `gpt2` (byte-level BPE) and `llama` \
-             (SentencePiece) are"
+        "tokenizer kind `{0}` is not supported: `bert` (WordPiece), `gemma4`, `gpt2` (byte-level \
+             BPE), `llama` (SentencePiece BPE), `t5` (unigram) and `whitespace` are"
     )]
     Kind(String),
     /// A pre-tokeniser that is not in the list.
@@ -20,6 +20,9 @@ pub enum Error {
         /// Those that are.
         known: String,
     },
+    /// A `tokenizer.json` that is damaged, or wants what hob does not know.
+    #[error("tokenizer.json: {0}")]
+    Json(String),
     /// The parts contradict each other.
     #[error("the vocabulary is damaged: {0}")]
     Vocabulary(String),

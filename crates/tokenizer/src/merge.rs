@@ -1,106 +1,158 @@
-//! Joining neighbours, best pair first: what both kinds of tokenizer do with a word.
+//! Joining neighbours, best pair first: what every kind of BPE does with a word.
 //!
-//! A heap of candidate pairs over a linked list: n log n in the word's length, so that a text of a
-//! megabyte without a space is no attack.
+//! Short words by looking at all pairs, which fit a cache line or two. Long ones by a heap of
+//! candidates over a linked list: n log n in the word's length, so that a text of a megabyte
+//! without a space is no attack.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A pair that may be joined. Less is better: `order` first, then the leftmost.
-pub(crate) struct Candidate<O> {
-    order: O,
-    left: u32,
-    /// Symbols as they were when the pair was found: a stale candidate is known by them.
-    pair: (u32, u32),
-    joined: u32,
+/// A part of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Symbol {
+    pub(crate) id: u32,
+    /// Place in the word, in bytes.
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
-impl<O: Ord> Ord for Candidate<O> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (&self.order, self.left).cmp(&(&other.order, other.left))
-    }
+/// Working memory.
+#[derive(Default)]
+pub(crate) struct Merger {
+    /// The word's parts, before and after.
+    pub(crate) symbols: Vec<Symbol>,
+    /// Order of each pair of neighbours, and what it becomes.
+    pairs: Vec<(u32, u32)>,
+    /// Before and after of each symbol.
+    links: Vec<(u32, u32)>,
+    /// `(order, left)` in one number, then both ids as they were when the pair was found, which
+    /// tell a stale candidate, and what the pair becomes.
+    heap: BinaryHeap<Reverse<(u64, u32, u32, u32)>>,
 }
 
-impl<O: Ord> PartialOrd for Candidate<O> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<O: Ord> PartialEq for Candidate<O> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<O: Ord> Eq for Candidate<O> {}
-
+/// No order: the pair does not join.
 const NONE: u32 = u32::MAX;
+/// Symbols of a word that is looked at as a whole.
+const SHORT_MAX: usize = 24;
 
-struct Node {
-    symbol: u32,
-    before: u32,
-    after: u32,
-    alive: bool,
+/// A symbol's place in the word as a number.
+pub(crate) fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("a text that fits memory twice is shorter than 2^32 bytes")
 }
 
-/// Joins neighbouring symbols as long as `join` has an answer for a pair; the pair with the least
-/// order is joined first.
-pub(crate) fn merge<O: Ord>(
-    symbols: &[u32],
-    join: impl Fn(u32, u32) -> Option<(O, u32)>,
-) -> Vec<u32> {
-    let last = symbols.len().saturating_sub(1);
-    let index = |i: usize| u32::try_from(i).expect("texts are far shorter than 2^32 symbols");
-    let mut nodes: Vec<Node> = symbols
-        .iter()
-        .enumerate()
-        .map(|(i, symbol)| Node {
-            symbol: *symbol,
-            before: if i == 0 { NONE } else { index(i - 1) },
-            after: if i == last { NONE } else { index(i + 1) },
-            alive: true,
-        })
-        .collect();
-    let mut heap = BinaryHeap::new();
-    let offer = |heap: &mut BinaryHeap<Reverse<Candidate<O>>>, nodes: &[Node], left: u32| {
-        let pair = (nodes[left as usize].symbol, nodes[nodes[left as usize].after as usize].symbol);
+impl Merger {
+    /// Joins neighbouring symbols as long as `join` has an order and an id for a pair; the pair
+    /// with the least order is joined first, and of equals the leftmost.
+    pub(crate) fn merge(&mut self, join: impl Fn(Symbol, Symbol) -> Option<(u32, u32)>) {
+        if self.symbols.len() <= SHORT_MAX {
+            self.merge_short(join);
+        } else {
+            self.merge_long(join);
+        }
+    }
+
+    fn merge_short(&mut self, join: impl Fn(Symbol, Symbol) -> Option<(u32, u32)>) {
+        let pair = |left: Symbol, right: Symbol| join(left, right).unwrap_or((NONE, 0));
+        let symbols = &mut self.symbols;
+        self.pairs.clear();
+        self.pairs.extend(symbols.windows(2).map(|two| pair(two[0], two[1])));
+        loop {
+            let (mut best, mut at) = (NONE, 0);
+            for (i, (order, _)) in self.pairs.iter().enumerate() {
+                if *order < best {
+                    (best, at) = (*order, i);
+                }
+            }
+            if best == NONE {
+                return;
+            }
+            symbols[at].id = self.pairs[at].1;
+            symbols[at].end = symbols[at + 1].end;
+            symbols.remove(at + 1);
+            self.pairs.remove(at);
+            if at > 0 {
+                self.pairs[at - 1] = pair(symbols[at - 1], symbols[at]);
+            }
+            if at < self.pairs.len() {
+                self.pairs[at] = pair(symbols[at], symbols[at + 1]);
+            }
+        }
+    }
+
+    fn merge_long(&mut self, join: impl Fn(Symbol, Symbol) -> Option<(u32, u32)>) {
+        let count = place(self.symbols.len());
+        self.links.clear();
+        self.links.extend((0..count).map(|i| {
+            let after = if i + 1 == count { NONE } else { i + 1 };
+            (i.wrapping_sub(1), after)
+        }));
+        self.heap.clear();
+        for left in 0..count - 1 {
+            self.offer(left, left + 1, &join);
+        }
+        while let Some(Reverse((key, left_id, right_id, joined))) = self.heap.pop() {
+            let left = key as u32;
+            let (before, right) = self.links[left as usize];
+            let stale = self.symbols[left as usize].id != left_id
+                || right == NONE
+                || self.symbols[right as usize].id != right_id;
+            if stale {
+                continue;
+            }
+            let after = self.links[right as usize].1;
+            let gone = &mut self.symbols[right as usize];
+            // An id that no pair has: candidates of the symbol that is gone are stale.
+            gone.id = NONE;
+            let end = gone.end;
+            let symbol = &mut self.symbols[left as usize];
+            (symbol.id, symbol.end) = (joined, end);
+            self.links[left as usize].1 = after;
+            if after != NONE {
+                self.links[after as usize].0 = left;
+                self.offer(left, after, &join);
+            }
+            if before != NONE {
+                self.offer(before, left, &join);
+            }
+        }
+        self.symbols.retain(|symbol| symbol.id != NONE);
+    }
+
+    fn offer(
+        &mut self,
+        left: u32,
+        right: u32,
+        join: &impl Fn(Symbol, Symbol) -> Option<(u32, u32)>,
+    ) {
+        let pair = (self.symbols[left as usize], self.symbols[right as usize]);
         if let Some((order, joined)) = join(pair.0, pair.1) {
-            heap.push(Reverse(Candidate { order, left, pair, joined }));
-        }
-    };
-    for left in 0..last {
-        offer(&mut heap, &nodes, index(left));
-    }
-    while let Some(Reverse(best)) = heap.pop() {
-        let left = best.left as usize;
-        let right = nodes[left].after;
-        let stale = !nodes[left].alive
-            || right == NONE
-            || (nodes[left].symbol, nodes[right as usize].symbol) != best.pair;
-        if stale {
-            continue;
-        }
-        let after = nodes[right as usize].after;
-        nodes[right as usize].alive = false;
-        nodes[left].symbol = best.joined;
-        nodes[left].after = after;
-        if after != NONE {
-            nodes[after as usize].before = best.left;
-            offer(&mut heap, &nodes, best.left);
-        }
-        if nodes[left].before != NONE {
-            offer(&mut heap, &nodes, nodes[left].before);
+            let key = u64::from(order) << 32 | u64::from(left);
+            self.heap.push(Reverse((key, pair.0.id, pair.1.id, joined)));
         }
     }
-    nodes.iter().filter(|node| node.alive).map(|node| node.symbol).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
 
-    use super::merge;
+    use super::{Merger, Symbol, place};
+
+    fn merged(ids: &[u32], join: impl Fn(u32, u32) -> Option<(u32, u32)>) -> Vec<u32> {
+        let symbol =
+            |(i, id): (usize, &u32)| Symbol { id: *id, start: place(i), end: place(i + 1) };
+        let symbols: Vec<Symbol> = ids.iter().enumerate().map(symbol).collect();
+        let join = |left: Symbol, right: Symbol| join(left.id, right.id);
+        let mut short = Merger { symbols: symbols.clone(), ..Merger::default() };
+        short.merge_short(join);
+        let mut long = Merger { symbols, ..Merger::default() };
+        if !long.symbols.is_empty() {
+            long.merge_long(join);
+        }
+        assert_eq!(short.symbols, long.symbols, "both ways are one");
+        assert!(short.symbols.windows(2).all(|two| two[0].end == two[1].start));
+        short.symbols.iter().map(|symbol| symbol.id).collect()
+    }
 
     #[test]
     fn the_best_pair_goes_first_and_ties_go_left() {
@@ -110,24 +162,39 @@ mod tests {
             (2, 1) => Some((0, 4)),
             _ => None,
         };
-        assert_eq!(merge(&[1, 2, 1, 2], join), [1, 4, 2]);
-        assert_eq!(merge(&[1, 2], join), [3]);
-        assert_eq!(merge(&[], join), [0_u32; 0]);
-        assert_eq!(merge(&[5], join), [5]);
+        assert_eq!(merged(&[1, 2, 1, 2], join), [1, 4, 2]);
+        assert_eq!(merged(&[1, 2], join), [3]);
+        assert_eq!(merged(&[], join), [0_u32; 0]);
+        assert_eq!(merged(&[5], join), [5]);
+        // Chains of every length, where each joined symbol joins again.
+        for len in 1..80 {
+            let ids: Vec<u32> = (0..len).map(|i| i * i % 3).collect();
+            let join = |a: u32, b: u32| ((a + b) % 5 != 4).then_some(((a * 7 + b) % 11, a + b));
+            let sum = ids.iter().sum::<u32>();
+            assert_eq!(merged(&ids, join).iter().sum::<u32>(), sum);
+        }
     }
 
     #[test]
     fn work_grows_with_the_length_and_not_its_square() {
         let work = |n: usize| {
             let calls = Cell::new(0_usize);
+            let mut merger = Merger::default();
+            merger.symbols.extend((0..n).map(|i| Symbol {
+                id: 0,
+                start: place(i),
+                end: place(i + 1),
+            }));
             // Every pair of equal symbols joins into the next one: the deepest merging there is.
-            let joined = merge(&vec![0; n], |a, b| {
+            merger.merge(|a, b| {
                 calls.set(calls.get() + 1);
-                (a == b).then_some((a, a + 1))
+                (a.id == b.id).then_some((a.id, a.id + 1))
             });
-            assert_eq!(joined.iter().map(|s| 1_usize << s).sum::<usize>(), n);
+            let joined = merger.symbols.iter().map(|symbol| 1_usize << symbol.id);
+            assert_eq!(joined.sum::<usize>(), n);
             calls.get()
         };
         assert!(work(1 << 17) <= 5 << 17, "{}", work(1 << 17));
+        assert!(work(1 << 20) <= 5 << 20, "{}", work(1 << 20));
     }
 }

@@ -1,141 +1,151 @@
 //! The tokenizer of a model.
 
-use gguf::Metadata;
+use std::sync::Mutex;
 
+use crate::Result;
 use crate::bpe::Bpe;
-use crate::ends::ends;
+use crate::ids::SpecialIds;
+use crate::limits::SCRATCH_MAX;
+use crate::merge::Merger;
+use crate::normal::{Normal, apply};
+use crate::pre::{Step, cut};
+use crate::sentence::Sentence;
 use crate::specials::{Part, SpecialTokens};
-use crate::spm::SentencePiece;
-use crate::vocabulary::{Kind, Vocabulary, Writing};
-use crate::{Error, Result};
+use crate::unigram::{Best, Unigram};
+use crate::vocabulary::{Kind, Vocabulary};
+use crate::wordpiece::WordPiece;
+use crate::words::Words;
 
 /// Whether control tokens that are spelled in a text are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Specials {
     /// `<|im_start|>` is the token: for rendered templates.
     Parse,
-    /// It is eleven letters: for text as it stands.
+    /// It is twelve letters: for text as it stands.
     Plain,
 }
 
 /// Text to ids and back.
 pub struct Tokenizer {
-    vocabulary: Vocabulary,
-    specials: SpecialTokens,
-    method: Method,
-    bos: Option<u32>,
-    eos: Option<u32>,
-    adds_bos: bool,
-    adds_eos: bool,
-    ends: Vec<u32>,
+    pub(crate) kind: &'static str,
+    pub(crate) vocabulary: Vocabulary,
+    /// Found in the text as it is.
+    pub(crate) specials: SpecialTokens,
+    /// Found after the normaliser's steps.
+    pub(crate) later_specials: SpecialTokens,
+    pub(crate) normal: Vec<Normal>,
+    pub(crate) steps: Vec<Step>,
+    /// Whether a text begins anew after a special token.
+    pub(crate) starts_anew: bool,
+    pub(crate) model: Model,
+    /// Whether a text that is decoded loses one space at its start.
+    pub(crate) strips_space: bool,
+    pub(crate) ids: SpecialIds,
+    pub(crate) adds_bos: bool,
+    pub(crate) adds_eos: bool,
+    pub(crate) ends: Vec<u32>,
+    pub(crate) spare: Spare,
 }
 
-enum Method {
+/// How words become ids.
+pub(crate) enum Model {
     Bpe(Box<Bpe>),
-    SentencePiece(SentencePiece),
+    Sentence(Box<Sentence>),
+    Unigram(Box<Unigram>),
+    WordPiece(Box<WordPiece>),
 }
 
 impl Tokenizer {
-    /// The tokenizer that a model's file describes.
-    ///
-    /// # Errors
-    /// When the description is damaged, or of a kind that hob does not know.
-    pub fn from_metadata(metadata: &Metadata) -> Result<Tokenizer> {
-        let kind = metadata.str_required("tokenizer.ggml.model")?;
-        let (mut vocabulary, method, adds_bos) = match kind {
-            "gpt2" => {
-                let vocabulary = Vocabulary::read(metadata, Writing::ByteLetters)?;
-                let bpe = Bpe::read(metadata, &vocabulary)?;
-                let adds_bos = bpe.adds_bos();
-                (vocabulary, Method::Bpe(Box::new(bpe)), adds_bos)
-            }
-            "llama" => {
-                let vocabulary = Vocabulary::read(metadata, Writing::Sentence)?;
-                let sentence = SentencePiece::read(metadata, &vocabulary)?;
-                (vocabulary, Method::SentencePiece(sentence), true)
-            }
-            other => return Err(Error::Kind(other.to_owned())),
-        };
-        // SentencePiece's own numbers, where a file is silent; byte-level files have no such
-        // custom.
-        let usual = |id: u32| {
-            let spm = matches!(method, Method::SentencePiece(_));
-            (spm && vocabulary.kinds.get(id as usize) == Some(&Kind::Control)).then_some(id)
-        };
-        let id =
-            |name: &str| vocabulary.id_of_key(metadata, &format!("tokenizer.ggml.{name}_token_id"));
-        let (bos, eos) = (id("bos")?.or_else(|| usual(1)), id("eos")?.or_else(|| usual(2)));
-        let named = [eos, id("eot")?, id("eom")?];
-        let ends = ends(&mut vocabulary, &named);
-        // GGUF does not carry that Phi-3's control tokens take the white space after them.
-        let name = metadata.str("general.name")?.unwrap_or("").to_lowercase();
-        let strips_after = name.contains("phi-3") || name.contains("phi3");
-        let flag = |name: &str| metadata.bool(&format!("tokenizer.ggml.add_{name}_token"));
-        Ok(Tokenizer {
-            specials: SpecialTokens::new(&vocabulary, strips_after),
-            adds_bos: flag("bos")?.unwrap_or(adds_bos),
-            adds_eos: flag("eos")?.unwrap_or(false),
-            vocabulary,
-            method,
-            bos,
-            eos,
-            ends,
-        })
-    }
-
     /// Ids of a text, without start or end tokens.
     #[must_use]
     pub fn encode(&self, text: &str, specials: Specials) -> Vec<u32> {
-        let mut ids = Vec::new();
-        let mut first = true;
-        for part in self.specials.cut(text, specials == Specials::Parse) {
-            match part {
-                Part::Special(id) => {
-                    ids.push(id);
-                    first = true;
-                }
-                Part::Text(text) => {
-                    match &self.method {
-                        Method::Bpe(bpe) => bpe.encode(text, &mut ids),
-                        Method::SentencePiece(sentence) => {
-                            sentence.encode(&self.vocabulary, text, first, &mut ids);
-                        }
-                    }
-                    first = false;
-                }
+        let mut ids = Vec::with_capacity(text.len() / 4);
+        let mut scratch = self.spare.take();
+        let parse = specials == Specials::Parse;
+        let mut start = true;
+        self.specials.cut(text, parse, &mut |part| match part {
+            Part::Special(id) => {
+                ids.push(id);
+                start = self.starts_anew;
             }
-        }
+            Part::Text(text) => {
+                self.encode_text(text, Place { start, parse }, &mut scratch, &mut ids);
+                start = false;
+            }
+        });
+        self.spare.give_back(scratch);
         ids
     }
 
+    /// Appends the ids of a text between special tokens.
+    fn encode_text(
+        &self,
+        text: &str,
+        Place { start, parse }: Place,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) {
+        let Scratch { words, parts, normal: (out, spare) } = scratch;
+        let mut encode = |text: &str, start: bool, ids: &mut Vec<u32>| {
+            cut(&self.steps, text, start, &mut |word| {
+                words.ids(word, ids, |word, ids| self.word(word, parts, ids));
+            });
+        };
+        if self.normal.is_empty() && self.later_specials.is_empty() {
+            encode(text, start, ids);
+            return;
+        }
+        let text = apply(&self.normal, text, start, out, spare);
+        let mut start = start;
+        self.later_specials.cut(text, parse, &mut |part| {
+            match part {
+                Part::Special(id) => ids.push(id),
+                Part::Text(text) => encode(text, start, ids),
+            }
+            start = false;
+        });
+    }
+
+    fn word(&self, word: &str, parts: &mut Parts, ids: &mut Vec<u32>) {
+        let vocabulary = &self.vocabulary;
+        match &self.model {
+            Model::Bpe(bpe) => bpe.word(vocabulary, word, &mut parts.merger, ids),
+            Model::Sentence(model) => model.word(vocabulary, word, &mut parts.merger, ids),
+            Model::Unigram(model) => model.word(vocabulary, word, &mut parts.best, ids),
+            Model::WordPiece(model) => model.word(word, ids),
+        }
+    }
+
     /// Text of ids; bytes that are no text become U+FFFD. Ids outside the vocabulary are skipped.
+    ///
+    /// The space that a tokenizer put before the first word is taken away again.
     #[must_use]
     pub fn decode(&self, ids: &[u32]) -> String {
-        let bytes: Vec<u8> = ids
-            .iter()
-            .filter_map(|id| self.vocabulary.bytes.get(*id as usize))
-            .flatten()
-            .copied()
-            .collect();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        match &self.method {
-            Method::SentencePiece(sentence) if sentence.adds_space => {
-                text.strip_prefix(' ').map_or(text.clone(), str::to_owned)
-            }
-            _ => text,
+        let bytes: Vec<u8> =
+            ids.iter().flat_map(|id| self.vocabulary.bytes(*id)).copied().collect();
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        if self.strips_space && text.starts_with(' ') {
+            text.remove(0);
         }
+        text
     }
 
     /// The bytes a token stands for; empty outside the vocabulary.
     #[must_use]
     pub fn token_bytes(&self, id: u32) -> &[u8] {
-        self.vocabulary.bytes.get(id as usize).map_or(&[], Vec::as_slice)
+        self.vocabulary.bytes(id)
     }
 
     /// A token as the vocabulary writes it; empty outside.
     #[must_use]
     pub fn token_text(&self, id: u32) -> &str {
-        self.vocabulary.texts.get(id as usize).map_or("", String::as_str)
+        self.vocabulary.text(id)
+    }
+
+    /// Id of a token as the vocabulary writes it.
+    #[must_use]
+    pub fn token_id(&self, text: &str) -> Option<u32> {
+        self.vocabulary.id_of(text.as_bytes())
     }
 
     /// Whether a token steers and is no text.
@@ -150,16 +160,22 @@ impl Tokenizer {
         self.vocabulary.len()
     }
 
+    /// Tokens that have a role.
+    #[must_use]
+    pub fn special_ids(&self) -> &SpecialIds {
+        &self.ids
+    }
+
     /// The start token.
     #[must_use]
     pub fn bos(&self) -> Option<u32> {
-        self.bos
+        self.ids.bos
     }
 
     /// The end token.
     #[must_use]
     pub fn eos(&self) -> Option<u32> {
-        self.eos
+        self.ids.eos
     }
 
     /// Whether a prompt begins with the start token.
@@ -180,12 +196,88 @@ impl Tokenizer {
         self.ends.contains(&id)
     }
 
-    /// Kind, as the file names it.
+    /// Tells start and end tokens that stand beside a `tokenizer.json`, in the model's
+    /// configuration. The first end is the end token; all of them end an answer.
+    ///
+    /// # Errors
+    /// When an id is outside the vocabulary.
+    pub fn name_ends(&mut self, bos: Option<u32>, ends: &[u32]) -> Result<()> {
+        let len = self.vocab_len();
+        if let Some(id) = bos.iter().chain(ends).find(|id| **id as usize >= len) {
+            let what = format!("the configuration names token {id} and there are {len}");
+            return Err(crate::Error::Vocabulary(what));
+        }
+        self.ids.bos = bos.or(self.ids.bos);
+        self.ids.eos = ends.first().copied().or(self.ids.eos);
+        self.ends.extend(ends);
+        self.ends.sort_unstable();
+        self.ends.dedup();
+        Ok(())
+    }
+
+    /// Kind: as a GGUF file names it, or the model's type in a `tokenizer.json`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match self.method {
-            Method::Bpe(_) => "gpt2",
-            Method::SentencePiece(_) => "llama",
+        self.kind
+    }
+}
+
+/// Where a text stands, and whether control tokens in it are meant.
+#[derive(Clone, Copy)]
+struct Place {
+    start: bool,
+    parse: bool,
+}
+
+/// Working memory for one text.
+pub(crate) struct Scratch {
+    words: Words,
+    parts: Parts,
+    /// The text after each step of the normaliser.
+    normal: (String, String),
+}
+
+#[derive(Default)]
+struct Parts {
+    merger: Merger,
+    best: Vec<Best>,
+}
+
+/// Working memories that wait for the next text, so that words seen before are still known.
+#[derive(Default)]
+pub(crate) struct Spare(Mutex<Vec<Scratch>>);
+
+impl Spare {
+    fn take(&self) -> Scratch {
+        // A thread that panicked cannot leave one behind half done: they are taken out for use.
+        let mut spare = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        spare.pop().unwrap_or_else(|| Scratch {
+            words: Words::new(),
+            parts: Parts::default(),
+            normal: Default::default(),
+        })
+    }
+
+    fn give_back(&self, mut scratch: Scratch) {
+        scratch.trim();
+        let mut spare = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if spare.len() < SCRATCH_MAX {
+            spare.push(scratch);
+        }
+    }
+}
+
+impl Scratch {
+    /// Lets go of what only a huge text needed.
+    fn trim(&mut self) {
+        const KEPT_BYTES: usize = 1 << 20;
+        if self.normal.0.capacity() > KEPT_BYTES {
+            self.normal = Default::default();
+        }
+        if self.parts.merger.symbols.capacity() * 12 > KEPT_BYTES
+            || self.parts.best.capacity() * 16 > KEPT_BYTES
+        {
+            self.parts = Parts::default();
         }
     }
 }

@@ -1,0 +1,172 @@
+//! `tokenizer.json` against ids and texts by the `tokenizers` package; how the fixtures are made
+//! says `tools/reference/tokenizers.py`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokenizer::{Specials, Tokenizer};
+
+fn fixture(name: &str) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("a fixture");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn load(spec: &Value) -> Result<Tokenizer, tokenizer::Error> {
+    Tokenizer::from_json(spec.to_string().as_bytes())
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    serde_json::from_value(value.clone()).expect("ids")
+}
+
+fn check(name: &str, kind: &str) {
+    let fixture = fixture(name);
+    let tokenizer = load(&fixture["tokenizer"]).expect("a tokenizer");
+    assert_eq!(tokenizer.kind(), kind);
+    let cases = fixture["cases"].as_array().expect("cases");
+    assert_eq!(cases.len(), 31);
+    let mut wrong = Vec::new();
+    for case in cases {
+        let text = case[0].as_str().expect("a text");
+        let found = tokenizer.encode(text, Specials::Parse);
+        if found != ids(&case[1]) {
+            wrong.push(format!("{text:?}: {found:?} and not {}", case[1]));
+            continue;
+        }
+        let mut whole = found.clone();
+        if tokenizer.adds_bos() {
+            whole.insert(0, tokenizer.bos().expect("a start token"));
+        }
+        if tokenizer.adds_eos() {
+            whole.push(tokenizer.eos().expect("an end token"));
+        }
+        assert_eq!(whole, ids(&case[2]), "{text:?}");
+        let back = tokenizer.decode(&found);
+        if Some(back.as_str()) != case[3].as_str() {
+            wrong.push(format!("{text:?} decodes to {back:?} and not {}", case[3]));
+        }
+    }
+    assert!(wrong.is_empty(), "{name}, {} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn byte_level_bpe() {
+    check("byte_level", "BPE");
+}
+
+#[test]
+fn byte_level_bpe_with_a_pattern_and_whole_words() {
+    check("llama3", "BPE");
+}
+
+#[test]
+fn bpe_over_characters_with_bytes_for_the_rest() {
+    check("llama2", "BPE");
+}
+
+#[test]
+fn bpe_over_words_with_marked_spaces() {
+    check("metaspace", "BPE");
+}
+
+#[test]
+fn steps_that_few_files_have() {
+    check("steps", "BPE");
+}
+
+#[test]
+fn unigram() {
+    check("unigram", "Unigram");
+}
+
+#[test]
+fn wordpiece() {
+    check("wordpiece", "WordPiece");
+}
+
+/// A `tokenizer.json` of three words, changed.
+fn changed(change: impl FnOnce(&mut Value)) -> Result<Tokenizer, tokenizer::Error> {
+    let mut spec = json!({
+        "added_tokens": [{"id": 3, "content": "<s>", "special": true, "normalized": false}],
+        "normalizer": null,
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "post_processor": null,
+        "decoder": null,
+        "model": {
+            "type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]
+        }
+    });
+    change(&mut spec);
+    load(&spec)
+}
+
+#[test]
+fn what_is_damaged_or_not_known_is_refused_by_name() {
+    assert!(changed(|_| {}).is_ok());
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let error = changed(change).map(|_| ()).expect_err("refused").to_string();
+        assert!(error.lines().count() == 1 && error.len() < 300, "{error}");
+        error
+    };
+    let deep = (0..9).fold(
+        json!({"type": "NFC"}),
+        |inner, _| json!({"type": "Sequence", "normalizers": [inner]}),
+    );
+    let many = json!({"type": "Sequence", "normalizers": vec![json!({"type": "NFC"}); 40]});
+    let template = json!({"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>"}}, {"SpecialToken": {"id": "<s>"}}],
+        "special_tokens": {"<s>": {"ids": [3]}}});
+    for (part, value, words) in [
+        ("normalizer", json!({"type": "Nmt"}), "normalizer `Nmt` is not supported"),
+        ("normalizer", json!({"type": "Strip", "strip_left": 3}), "strip_left` must be true"),
+        ("normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "*"}), "base64"),
+        ("normalizer", deep, "nested more than 4 deep"),
+        ("normalizer", many, "more than 32 steps"),
+        ("pre_tokenizer", json!({"type": "UnicodeScripts"}), "pre_tokenizer `UnicodeScripts`"),
+        (
+            "pre_tokenizer",
+            json!({"type": "Split", "pattern": {"Regex": "(?=a)"}}),
+            "pattern `(?=a)",
+        ),
+        ("pre_tokenizer", json!({"type": "Metaspace", "replacement": "ab"}), "one character"),
+        ("decoder", json!({"type": "CTC"}), "decoder `CTC`"),
+        ("decoder", json!({"type": "WordPiece", "prefix": "@@"}), "must be `##`"),
+        ("post_processor", template, "more than one token on a side"),
+        (
+            "post_processor",
+            json!({"type": "BertProcessing", "sep": ["x", 9], "cls": ["y", 9]}),
+            "9",
+        ),
+        ("added_tokens", json!([{"id": 0, "content": "z"}]), "two tokens 0: `a` and `z`"),
+        ("added_tokens", json!([{"id": 1 << 30, "content": "z"}]), "token 1073741824"),
+        ("model", json!({"type": "WordLevel", "vocab": {}}), "model `WordLevel`"),
+        ("model", json!({"type": "BPE", "vocab": {"a": -1}, "merges": []}), "no number at `a`"),
+        ("model", json!({"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "x"]]}), "merge 0"),
+        ("model", json!({"type": "BPE", "vocab": {"a": 0}, "merges": ["a"]}), "merge 0"),
+        ("model", json!({"type": "Unigram", "vocab": [["a"]], "unk_id": 0}), "entry 0"),
+        ("model", json!({"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": 7}), "no token"),
+        ("model", json!({"type": "Unigram", "vocab": [["a", 0.0]]}), "unk_id"),
+        ("model", json!({"type": "WordPiece", "vocab": {"a": 0}}), "unk_token"),
+    ] {
+        let error = refused(&|spec: &mut Value| spec[part] = value.clone());
+        assert!(error.contains(words), "{part}: {error}");
+    }
+    for (key, value) in [("dropout", json!(0.1)), ("end_of_word_suffix", json!("</w>"))] {
+        let error = refused(&|spec: &mut Value| spec["model"][key] = value.clone());
+        assert!(error.contains(key) && error.contains("not supported"), "{error}");
+    }
+    let error = Tokenizer::from_json(b"{\"a\":").map(|_| ()).expect_err("cut off").to_string();
+    assert!(error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn ends_come_from_the_configuration_beside_the_file() {
+    let mut tokenizer = changed(|_| {}).expect("a tokenizer");
+    assert!(!tokenizer.is_end_of_generation(3));
+    tokenizer.name_ends(Some(0), &[3, 1]).expect("inside");
+    assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(0), Some(3)));
+    assert!(tokenizer.is_end_of_generation(3) && tokenizer.is_end_of_generation(1));
+    let error = tokenizer.name_ends(None, &[4]).expect_err("outside").to_string();
+    assert!(error.contains("token 4"), "{error}");
+}
