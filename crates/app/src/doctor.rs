@@ -178,12 +178,12 @@ fn nearest(path: &Path) -> Option<&Path> {
 }
 
 /// A machine's files below a folder; this machine's below `/`.
-struct Root {
+pub(crate) struct Root {
     folder: PathBuf,
 }
 
 impl Root {
-    fn new(folder: impl Into<PathBuf>) -> Root {
+    pub(crate) fn new(folder: impl Into<PathBuf>) -> Root {
         Root { folder: folder.into() }
     }
 

@@ -1,31 +1,22 @@
 //! Whether a model fits, said before it is loaded.
 
-use std::path::Path;
+use planner::doctor::room;
 
+use crate::doctor::Root;
 use crate::{Error, ErrorKind, Result};
 
 /// Left to the rest of the machine; the planner promises the same.
 const RESERVE_BYTES: u64 = planner::RESERVE_BYTES;
 
-/// Bytes this process may still take: what the kernel calls available, within the cgroup's limit.
-/// None where the system does not say.
+/// Bytes this process may still take: what the kernel calls available, within the limits of its
+/// control groups. None where the system does not say.
 pub(crate) fn available_bytes() -> Option<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let system = parse_meminfo(&meminfo)?;
-    let limit = read_number(Path::new("/sys/fs/cgroup/memory.max"));
-    let used = read_number(Path::new("/sys/fs/cgroup/memory.current"));
-    Some(match (limit, used) {
-        (Some(limit), Some(used)) => system.min(limit.saturating_sub(used)),
-        _ => system,
-    })
+    room(&Root::new("/")).available_bytes
 }
 
-/// Bytes of the machine, or of the cgroup where it has fewer.
+/// Bytes of the machine, or of the control group that allows least.
 pub(crate) fn total_bytes() -> Option<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let system = field(&meminfo, "MemTotal:")?;
-    let limit = read_number(Path::new("/sys/fs/cgroup/memory.max"));
-    Some(limit.map_or(system, |limit| system.min(limit)))
+    room(&Root::new("/")).total_bytes
 }
 
 /// Memory that this process holds of its own; what it maps of files can go at any time.
@@ -60,29 +51,43 @@ fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-fn parse_meminfo(text: &str) -> Option<u64> {
-    field(text, "MemAvailable:")
-}
-
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
 
-fn read_number(path: &Path) -> Option<u64> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{check, parse_meminfo};
+    use planner::doctor::room;
+
+    use super::check;
+    use crate::doctor::Root;
 
     #[test]
-    fn meminfo_is_read_in_bytes() {
-        let text = "MemTotal:       24683520 kB\nMemAvailable:   20000 kB\n";
-        assert_eq!(parse_meminfo(text), Some(20_480_000));
-        assert_eq!(parse_meminfo("MemTotal: 1 kB\n"), None);
+    fn limits_of_the_groups_above_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let found = || {
+            let room = room(&Root::new(folder.path()));
+            (room.total_bytes, room.available_bytes)
+        };
+        assert_eq!(found(), (None, None));
+        write("proc/meminfo", "MemTotal: 24683520 kB\nMemAvailable: 20000 kB\n");
+        assert_eq!(found(), (Some(25_275_924_480), Some(20_480_000)));
+        write("proc/self/cgroup", "0::/machine/hob\n");
+        write("sys/fs/cgroup/machine/hob/memory.max", "max\n");
+        write("sys/fs/cgroup/machine/memory.max", "10000\n");
+        assert_eq!(found(), (Some(10_000), Some(10_000)));
+        write("sys/fs/cgroup/machine/memory.current", "9000\n");
+        write("sys/fs/cgroup/machine/memory.stat", "anon 4000\ninactive_file 5000\n");
+        assert_eq!(found(), (Some(10_000), Some(6_000)), "files can be dropped");
+        write("sys/fs/cgroup/machine/memory.current", "16000\n");
+        assert_eq!(found(), (Some(10_000), Some(0)));
     }
 
     #[test]

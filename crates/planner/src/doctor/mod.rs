@@ -17,6 +17,7 @@ pub use facts::{
 pub use findings::FINDINGS;
 pub use gather::Source;
 pub use gather::dmi::MemoryDevice;
+pub use gather::memory::{Room, room};
 pub use report::{Checked, Finding, Loss, Report, Severity, Skip, Work};
 
 /// What a machine's facts come to.

@@ -1,17 +1,39 @@
 //! Main memory, swap, and limits.
 
-use super::{Files, dmi, field, pressure};
+use super::{Files, Source, dmi, field, pressure};
 use crate::doctor::facts::Memory;
 
 /// A limit that is none, in the first version of control groups: near 2^63.
 const UNLIMITED: u64 = 1 << 60;
 
+/// What programs of a machine may have of its memory, limits of control groups kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of the machine, or of the control group that allows least.
+    pub total_bytes: Option<u64>,
+    /// What of it this process may still take; none where the system does not say.
+    pub available_bytes: Option<u64>,
+}
+
+/// Reads what there is room for: what the kernel calls available, and of each control group of
+/// this process and those above it the limit less what is in use.
+#[must_use]
+pub fn room(source: &dyn Source) -> Room {
+    let files = Files { source };
+    let meminfo = files.text("/proc/meminfo").unwrap_or_default();
+    let groups = groups(&files);
+    let least = |of_system: Option<u64>, of_group: fn(&Group) -> u64| {
+        of_system.map(|bytes| groups.iter().map(of_group).fold(bytes, u64::min))
+    };
+    Room {
+        total_bytes: least(kib(&meminfo, "MemTotal"), |group| group.limit_bytes),
+        available_bytes: least(kib(&meminfo, "MemAvailable"), Group::available_bytes),
+    }
+}
+
 pub(super) fn read(files: &Files<'_>) -> Memory {
     let meminfo = files.text("/proc/meminfo").unwrap_or_default();
-    let kib = |name: &str| -> Option<u64> {
-        let value = field(&meminfo, name)?.strip_suffix("kB")?;
-        value.trim().parse::<u64>().ok()?.checked_mul(1024)
-    };
+    let kib = |name: &str| kib(&meminfo, name);
     let count = |name: &str| field(&meminfo, name)?.parse::<u64>().ok();
     let size = kib("Hugepagesize");
     let huge = |name: &str| count(name)?.checked_mul(size?);
@@ -33,7 +55,7 @@ pub(super) fn read(files: &Files<'_>) -> Memory {
         huge_bytes: huge("HugePages_Total").zip(huge("HugePages_Free")),
         transparent: transparent.as_deref().and_then(chosen),
         pressure_percent: pressure(&waited, "full", "avg10"),
-        limit_bytes: limit(files),
+        limit_bytes: groups(files).iter().map(|group| group.limit_bytes).min(),
         devices: files
             .source
             .bytes("/sys/firmware/dmi/tables/DMI")
@@ -48,15 +70,49 @@ fn chosen(text: &str) -> Option<String> {
     Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())
 }
 
-/// The least that this process's control group and those above it allow.
-fn limit(files: &Files<'_>) -> Option<u64> {
-    let groups = files.text("/proc/self/cgroup")?;
-    let second = group_folders(&groups, None);
-    let second = second.into_iter().map(|folder| format!("{folder}/memory.max"));
-    let first = group_folders(&groups, Some("memory"));
-    let first = first.into_iter().map(|folder| format!("{folder}/memory.limit_in_bytes"));
-    let limits = second.chain(first).filter_map(|path| files.number(&path));
-    limits.filter(|limit| *limit < UNLIMITED).min()
+/// Bytes of a line of `/proc/meminfo`.
+fn kib(meminfo: &str, name: &str) -> Option<u64> {
+    let value = field(meminfo, name)?.strip_suffix("kB")?;
+    value.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// A control group with a limit.
+#[derive(Clone, Copy)]
+struct Group {
+    limit_bytes: u64,
+    /// What its processes have, files that could be dropped at once left out.
+    used_bytes: u64,
+}
+
+impl Group {
+    fn available_bytes(&self) -> u64 {
+        self.limit_bytes.saturating_sub(self.used_bytes)
+    }
+}
+
+/// This process's control group and those above it, as far as they have limits.
+fn groups(files: &Files<'_>) -> Vec<Group> {
+    let Some(groups) = files.text("/proc/self/cgroup") else { return Vec::new() };
+    let second = ["memory.max", "memory.current", "inactive_file"];
+    let first = ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"];
+    let of = |controller: Option<&str>, [limit, used, idle]: [&str; 3]| -> Vec<Group> {
+        let folders = group_folders(&groups, controller).into_iter();
+        let read = |folder: String| {
+            let limit_bytes = files.number(&format!("{folder}/{limit}"))?;
+            let used = files.number(&format!("{folder}/{used}")).unwrap_or(0);
+            let stat = files.text(&format!("{folder}/memory.stat")).unwrap_or_default();
+            let used_bytes = used.saturating_sub(counter(&stat, idle).unwrap_or(0));
+            (limit_bytes < UNLIMITED).then_some(Group { limit_bytes, used_bytes })
+        };
+        folders.filter_map(read).collect()
+    };
+    [of(None, second), of(Some("memory"), first)].concat()
+}
+
+/// A line `name number`.
+fn counter(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    line.trim().parse().ok()
 }
 
 /// Folders of the control group and of those above it: of the second version, or of a controller

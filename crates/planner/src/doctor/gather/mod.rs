@@ -4,7 +4,7 @@
 mod disk;
 pub(crate) mod dmi;
 mod graphics;
-mod memory;
+pub(super) mod memory;
 mod network;
 mod processor;
 mod system;
