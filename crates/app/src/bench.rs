@@ -64,11 +64,15 @@ pub(crate) fn limits(
     Ok(cases.iter().zip(&costs).zip(&read_rates).map(limit).collect())
 }
 
+/// Sizes at which reads are timed, each half of the next: from 16 MiB to beyond the caches.
+const READ_SIZES: u32 = 7;
+
 /// What this machine can do at most, on all its threads.
 pub(crate) struct MachineRates {
     pub(crate) threads: usize,
-    /// Bytes per second beyond any cache.
-    pub(crate) read_rate: f64,
+    /// Bytes that are read again and again, and how many per second then; the last is beyond any
+    /// cache.
+    pub(crate) read_rates: Vec<(u64, f64)>,
     /// Operations per second on bytes and on 32-bit floats.
     pub(crate) int8_rate: f64,
     pub(crate) float_rate: f64,
@@ -76,9 +80,11 @@ pub(crate) struct MachineRates {
 
 pub(crate) fn machine_rates() -> Result<MachineRates> {
     let machine = Machine::new(None)?;
-    let read_rate = machine.read_rates(&[BEYOND_CACHES_BYTES as u64])?[0];
+    let sizes: Vec<u64> =
+        (0..READ_SIZES).rev().map(|halvings| BEYOND_CACHES_BYTES as u64 >> halvings).collect();
+    let read_rates = sizes.iter().copied().zip(machine.read_rates(&sizes)?).collect();
     let (int8_rate, float_rate) = (machine.int8_rate, machine.float_rate);
-    Ok(MachineRates { threads: machine.pool.threads(), read_rate, int8_rate, float_rate })
+    Ok(MachineRates { threads: machine.pool.threads(), read_rates, int8_rate, float_rate })
 }
 
 /// What was measured of this machine, with the threads of the benchmark.

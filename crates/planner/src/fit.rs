@@ -10,7 +10,6 @@ mod cross;
 mod file;
 mod parameters;
 mod public;
-mod random;
 mod regression;
 mod sample;
 mod stages;
@@ -26,7 +25,7 @@ pub use table::{Column, Line, Table, Tail};
 use bands::bands;
 use batch::fit_batch;
 use cross::{Held, few_rows};
-use public::{decode_lines, fewest_errors, naive_prefill};
+use public::{decode_lines, fewest_errors, naive_prefill, usual_share};
 use stages::{Stage, machine_factors};
 use table::{line, median_percent, percentile};
 
@@ -46,6 +45,10 @@ pub struct Study {
     pub decode: Table,
     /// How far estimates of reading are.
     pub prefill: Table,
+    /// How far estimates of writing are from measurements that are held out for good.
+    pub decode_holdout: Table,
+    /// The same of reading.
+    pub prefill_holdout: Table,
     /// How much measurements on a machine help.
     pub few: Vec<Few>,
     /// Several conversations on one GB10.
@@ -105,9 +108,14 @@ pub fn study(samples: &[Sample]) -> Study {
         machine: machine_factors(&decode, &prefill),
     };
     let decode_table = decode_table(&decode, &decode_held);
-    let targets = targets(&coefficients, &decode_table);
+    let decode_holdout = decode_holdout(&decode, samples);
+    let prefill_holdout = prefill_holdout(&prefill, samples);
+    let mut targets = targets(&coefficients, &decode_table);
+    targets.extend(holdout_targets(&decode_holdout, &prefill_holdout));
     Study {
         targets,
+        decode_holdout,
+        prefill_holdout,
         decode: decode_table,
         prefill: prefill_table(&prefill, &prefill_held, samples),
         few: few.to_vec(),
@@ -161,7 +169,7 @@ fn decode_table(stage: &Stage, held: &HeldOut) -> Table {
     let samples = &stage.samples;
     let mut lines = decode_lines(samples);
     let source = stage.leave_out(|sample| sample.author().to_owned());
-    let folds = random::folds(samples.len());
+    let folds = cross::folds(samples.len());
     let random = stage.leave_out_indexed(|index| folds[index]);
     for (name, held) in [
         ("ours, in sample", &held.in_sample),
@@ -183,7 +191,7 @@ const THREE_ROWS: &str = "ours, machine left out but for three rows";
 fn prefill_table(stage: &Stage, held: &HeldOut, all: &[Sample]) -> Table {
     let samples = &stage.samples;
     let others: Vec<&Sample> = all.iter().filter(|sample| sample.is_other_prefill()).collect();
-    let unfitted = stage.predict_others(&others);
+    let unfitted = stage.predict_prefill(&others);
     let lines = vec![
         line("30 % of the peak at every depth", samples, &naive_prefill(samples)),
         line("ours, in sample", samples, &held.in_sample),
@@ -193,6 +201,42 @@ fn prefill_table(stage: &Stage, held: &HeldOut, all: &[Sample]) -> Table {
         line("ours, engines that were never fitted", &others, &unfitted),
     ];
     Table { columns: table::columns(samples), lines }
+}
+
+/// Measurements held out for good: nothing is fitted to them.
+fn decode_holdout(stage: &Stage, all: &[Sample]) -> Table {
+    let samples: Vec<&Sample> = all.iter().filter(|sample| sample.is_decode_held_out()).collect();
+    let lines = vec![
+        usual_share(&samples),
+        line("ours, fitted without them", &samples, &stage.predict_decode(&samples)),
+    ];
+    Table { columns: table::columns(&samples), lines }
+}
+
+fn prefill_holdout(stage: &Stage, all: &[Sample]) -> Table {
+    let samples: Vec<&Sample> = all.iter().filter(|sample| sample.is_prefill_held_out()).collect();
+    let lines = vec![
+        line("30 % of the peak at every depth", &samples, &naive_prefill(&samples)),
+        line("ours, fitted without them", &samples, &stage.predict_prefill(&samples)),
+    ];
+    Table { columns: table::columns(&samples), lines }
+}
+
+/// What holds of measurements that the fit never saw: as of an unseen machine, since most of them
+/// are of such.
+fn holdout_targets(decode: &Table, prefill: &Table) -> Vec<Target> {
+    let target = |what: &str, table: &Table, limit: f64| {
+        let found = table.lines.last().and_then(|line| line.medians.first().copied().flatten());
+        let rows = table.columns.first().map_or(0, |column| column.rows);
+        let found = found.unwrap_or(f64::INFINITY);
+        Target {
+            name: format!("{what} of the {rows} measurements held out at most {limit} %"),
+            found: format!("{found:.1} %"),
+            is_met: found <= limit,
+            is_known_miss: false,
+        }
+    };
+    vec![target("decode", decode, 13.0), target("prefill", prefill, 20.0)]
 }
 
 fn targets(coefficients: &Coefficients, table: &Table) -> Vec<Target> {
@@ -227,7 +271,7 @@ fn targets(coefficients: &Coefficients, table: &Table) -> Vec<Target> {
 }
 
 /// Columns in which another way is better. This list may only shrink.
-const KNOWN_MISSES: &[(&str, &str)] = &[(UNSEEN_MACHINE, "Apple 13.4 against 13.1")];
+const KNOWN_MISSES: &[(&str, &str)] = &[];
 
 /// Whether no published way is better in any column, or as good.
 fn against_others(name: &str, table: &Table) -> Target {

@@ -20,19 +20,21 @@ mod machine;
 mod memory;
 mod names;
 mod plan;
+mod random;
 mod recipe;
 mod row;
 mod speed;
 mod subject;
 mod tune;
 mod types;
+pub mod users;
 mod weights;
 
 pub use advise::{Miss, Need, Offer, Pick, SizeRow, Task, machines_for, models_for, size_table};
 pub use catalogue::{Flag, Measurement, machines, measurements, models};
 pub use facts::{Experts, Mixer, MixerGroup, ModelFacts, Role, TensorGroup};
 pub use image::{PIPELINES, Pipeline, pipelines};
-pub use machine::{Class, Machine};
+pub use machine::{Class, Machine, MemoryKind};
 pub use memory::{KV_TYPES, KvType, Memory, STEP_ROWS};
 pub use names::{NotFound, find_machine, find_model};
 pub use plan::{
@@ -41,7 +43,10 @@ pub use plan::{
 };
 pub use recipe::{Family, FileType, Published, Quantisation, Shape};
 pub use row::{ExpertsRow, ModelRow, RecurrentRow, WindowRow};
-pub use speed::{Calibration, Coefficients, Demand, Engine, Estimate, Measured, Predictor, Tier};
+pub use speed::{
+    ByteTime, Calibration, Coefficients, Demand, Engine, Estimate, FormatTimes, Kernels, Measured,
+    Predictor, ReadRate, Tier, TypeDemand,
+};
 pub use subject::{FileWeights, Subject};
 pub use tune::{Tuning, TuningMemory, tuning_memory};
 pub use types::TensorType;

@@ -23,6 +23,8 @@ pub struct Machine {
     pub usable_gib: Option<f64>,
     /// Bandwidth of that memory by specification, of all boxes, GB/s.
     pub bandwidth_gbs: f64,
+    /// Kind of that memory, where machines of a class reach another share with another kind.
+    pub memory_kind: Option<MemoryKind>,
     /// Bandwidth that was measured on one box, GB/s.
     pub bandwidth_measured_gbs: Option<f64>,
     /// Arithmetic without sparsity, all boxes: 16-bit floats, TFLOP/s.
@@ -47,6 +49,18 @@ pub struct Machine {
     pub date: String,
     /// What else should be known.
     pub note: Option<String>,
+}
+
+/// Kinds of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryKind {
+    /// M1.
+    Lpddr4x,
+    /// M1 Pro to M3 Ultra.
+    Lpddr5,
+    /// M4 and later.
+    Lpddr5x,
 }
 
 /// How a machine's memory is built, and so what share of its bandwidth reaches the kernels.

@@ -226,7 +226,7 @@ pub fn plan(
     let weights = subject.weights(wish.quantisation);
     let demand = Demand::new(facts, &weights, wish.kv);
     let predictor = Predictor::new(knowledge.coefficients, machine, wish.engine)
-        .calibrated(knowledge.calibration);
+        .calibrated(knowledge.calibration.clone());
     let memory = memory(subject, &weights, machine, (wish.users, wish.context, wish.kv));
     let users = u32::try_from(wish.users).unwrap_or(u32::MAX);
     let decode = predictor.decode(&demand, wish.context, users);
@@ -266,7 +266,7 @@ pub fn plan(
         evidence: Evidence {
             of_machine: knowledge.measurements.0,
             of_class: knowledge.measurements.1,
-            yours: knowledge.calibration.decode.map_or(0, |factor| factor.rows),
+            yours: knowledge.calibration.rows(),
             tier: decode.tier,
         },
         token: Token {

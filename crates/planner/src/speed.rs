@@ -9,6 +9,7 @@ mod calibration;
 mod coefficients;
 mod decode;
 mod demand;
+mod kernels;
 mod prefill;
 
 #[cfg(test)]
@@ -16,10 +17,11 @@ mod tests;
 
 pub use calibration::{Calibration, Measured};
 pub use coefficients::Coefficients;
-pub use demand::Demand;
+pub use demand::{Demand, TypeDemand};
+pub use kernels::{ByteTime, FormatTimes, Kernels, ReadRate};
 
 pub(crate) use calibration::{
-    DECODE_NOISE, DECODE_SPREAD, Factor, PREFILL_NOISE, PREFILL_SPREAD, median, shrunk_mean,
+    DECODE_NOISE, DECODE_SPREAD, PREFILL_NOISE, PREFILL_SPREAD, median, shrunk_mean,
 };
 pub(crate) use coefficients::{
     Band, Bands, Batch, DecodeCoefficients, Engines, Errors, Known, LayerTimes, MachineFactors,
@@ -31,7 +33,9 @@ pub(crate) use prefill::{REFERENCE_TFLOPS, compute_bound_s, prefill_terms, token
 
 use serde::Serialize;
 
-use crate::machine::{Class, Machine};
+use calibration::Factor;
+
+use crate::machine::{Class, Machine, MemoryKind};
 
 /// Least and most of several conversations at once, as a share of the estimate: they were measured
 /// on one machine only.
@@ -72,6 +76,8 @@ pub enum Engine {
 pub(crate) struct Site {
     /// How well bandwidth is used.
     pub(crate) class: Class,
+    /// Whether it is of Apple's with memory before LPDDR5X.
+    pub(crate) is_early_apple: bool,
     /// Bandwidth by specification, GB/s.
     pub(crate) bandwidth_gbs: f64,
     /// Arithmetic with 16-bit floats, TFLOP/s.
@@ -145,15 +151,24 @@ impl<'a> Predictor<'a> {
     pub fn decode(&self, demand: &Demand, context: u64, users: u32) -> Estimate {
         let load = Load { context, users: users.max(1) };
         let known = self.coefficients.decode_factor(self.machine);
-        let (factor, tier) = self.factor(self.calibration.decode, known);
+        let (factor, tier) = self.factor(self.calibration.decode_factor(demand, context), known);
         let decode = &self.coefficients.decode;
-        let factor = factor * decode.engine.of(self.engine);
-        let seconds = step_s(decode, &self.site(), demand, load, factor);
+        let power = decode.batch.touched_power;
+        let (seconds, bound_s) = match self.calibration.kernels() {
+            Some(kernels) => {
+                let bound_s = kernels.bound_s(demand, load, power);
+                ((kernels.step_s(demand, load, power) * factor).max(bound_s), bound_s)
+            }
+            None => {
+                let factor = factor * decode.engine.of(self.engine);
+                let seconds = step_s(decode, &self.site(), demand, load, factor);
+                (seconds, bound_s(demand, load, decode.batch, self.machine.bandwidth_gbs))
+            }
+        };
         let mut range = decode.bands.of(tier, self.machine.class);
         if load.users > 1 {
             range = range.widened(BATCH_RANGE);
         }
-        let bound_s = bound_s(demand, load, decode.batch, self.machine.bandwidth_gbs);
         self.estimate(seconds, bound_s, range, tier).of_users(load.users)
     }
 
@@ -163,11 +178,15 @@ impl<'a> Predictor<'a> {
     pub fn prefill(&self, demand: &Demand, cached: u64, new: u64) -> Option<Estimate> {
         let site = self.site();
         let known = self.coefficients.prefill_factor(self.machine);
-        let (factor, tier) = self.factor(self.calibration.prefill, known);
-        let prefill = &self.coefficients.prefill;
         // The time of a token grows evenly with its depth, so the middle stands for all.
-        let seconds = token_s(prefill, &site, demand, cached + new / 2, factor)?;
+        let depth = cached + new / 2;
+        let (factor, tier) = self.factor(self.calibration.prefill_factor(demand, depth), known);
+        let prefill = &self.coefficients.prefill;
         let bound_s = compute_bound_s(demand, self.machine.fp16_tflops?);
+        let seconds = match self.calibration.kernels() {
+            Some(kernels) => (kernels.token_s(demand, depth) * factor).max(bound_s),
+            None => token_s(prefill, &site, demand, depth, factor)?,
+        };
         let range = prefill.bands.of(tier, self.machine.class);
         Some(self.estimate(seconds, bound_s, range, tier))
     }
@@ -194,7 +213,9 @@ impl<'a> Predictor<'a> {
     /// The machine's own factor of time, and what it rests on.
     fn factor(&self, measured: Option<Factor>, known: Known) -> (f64, Tier) {
         let (factor, tier) = match measured {
-            Some(own) if own.rows >= CALIBRATED_ROWS => (own.time, Tier::Calibrated),
+            Some(own) if own.rows >= CALIBRATED_ROWS || self.calibration.kernels().is_some() => {
+                (own.time, Tier::Calibrated)
+            }
             Some(own) => (own.time, Tier::Machine),
             None => (known.time, known.tier),
         };
@@ -227,8 +248,11 @@ impl Site {
     /// One box or card of a machine: layers that are split between several pass one after another.
     pub(crate) fn of_one(machine: &Machine) -> Site {
         let count = f64::from(machine.count.max(1));
+        let is_early = |kind| kind != MemoryKind::Lpddr5x;
         Site {
             class: machine.class,
+            is_early_apple: machine.class == Class::Apple
+                && machine.memory_kind.is_some_and(is_early),
             bandwidth_gbs: machine.bandwidth_gbs / count,
             fp16_tflops: machine.fp16_tflops.map(|tflops| tflops / count),
         }

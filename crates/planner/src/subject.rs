@@ -104,6 +104,10 @@ impl Subject {
             return file.weights;
         }
         let bytes = quantisation.bytes(&self.shape, &self.facts.tensors);
-        Weights::new(&self.facts, |index| bytes[index])
+        let weights = Weights::new(&self.facts, |index| bytes[index]);
+        match quantisation.types(&self.shape, &self.facts.tensors) {
+            Some(types) => weights.typed(&self.facts, |index| Some(types[index])),
+            None => weights,
+        }
     }
 }

@@ -62,6 +62,9 @@ types! {
 }
 
 impl TensorType {
+    /// How many there are.
+    pub(crate) const COUNT: usize = TYPES.len();
+
     /// Every type, by GGML's id.
     pub fn all() -> impl Iterator<Item = TensorType> {
         TYPES.iter().map(|(id, _)| *id)

@@ -1,6 +1,7 @@
 //! Weights of a model in one quantisation: bytes that it takes, and bytes that a token reads.
 
 use crate::facts::{ModelFacts, Role};
+use crate::types::TensorType;
 
 /// Counts and bytes of a model's weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,27 @@ pub struct Weights {
     pub expert_count: u64,
     /// Of `dense_count`, those of the head, which only the last row of a prompt passes.
     pub head_count: u64,
+    by_type: [TypeBytes; TensorType::COUNT],
+}
+
+/// What a type holds of the bytes that are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TypeBytes {
+    /// Of `dense_bytes`, but for the head.
+    pub(crate) dense: u64,
+    /// Of `expert_bytes`.
+    pub(crate) experts: u64,
+    /// Of the head.
+    pub(crate) head: u64,
+}
+
+/// How a tensor is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    LookedUp,
+    Routed,
+    Head,
+    Dense,
 }
 
 impl Weights {
@@ -24,29 +46,54 @@ impl Weights {
     #[must_use]
     pub fn new(facts: &ModelFacts, bytes: impl Fn(usize) -> u64) -> Weights {
         let mut weights = Weights::default();
-        let tied = !facts.tensors.iter().any(|tensor| tensor.role == Role::Output);
-        for (index, tensor) in facts.tensors.iter().enumerate() {
-            let (bytes, count) = (bytes(index), tensor.elements());
+        for (index, found) in uses(facts).enumerate() {
+            let (bytes, count) = (bytes(index), facts.tensors[index].elements());
             weights.total_bytes += bytes;
-            let looked_up = match tensor.role {
-                Role::TokenEmbedding => !tied,
-                role => role == Role::PerLayerEmbedding,
-            };
-            if looked_up {
-                continue;
+            match found {
+                Use::LookedUp => {}
+                Use::Routed => {
+                    weights.expert_bytes += bytes;
+                    weights.expert_count += count;
+                }
+                Use::Head | Use::Dense => {
+                    weights.dense_bytes += bytes;
+                    weights.dense_count += count;
+                }
             }
-            if tensor.role.is_routed() {
-                weights.expert_bytes += bytes;
-                weights.expert_count += count;
-                continue;
-            }
-            weights.dense_bytes += bytes;
-            weights.dense_count += count;
-            if matches!(tensor.role, Role::Output | Role::TokenEmbedding) {
+            if found == Use::Head {
                 weights.head_count += count;
             }
         }
         weights
+    }
+
+    /// With the type of each tensor, as far as it is known: kernels are as fast as their type lets
+    /// them.
+    #[must_use]
+    pub fn typed(
+        mut self,
+        facts: &ModelFacts,
+        tensor_type: impl Fn(usize) -> Option<TensorType>,
+    ) -> Weights {
+        for (index, found) in uses(facts).enumerate() {
+            let Some(known) = tensor_type(index) else { continue };
+            let tensor = &facts.tensors[index];
+            let bytes = known.bytes(tensor.columns, tensor.rows);
+            let sums = &mut self.by_type[known as usize];
+            match found {
+                Use::LookedUp => {}
+                Use::Routed => sums.experts += bytes,
+                Use::Head => sums.head += bytes,
+                Use::Dense => sums.dense += bytes,
+            }
+        }
+        self
+    }
+
+    /// The types that were told, with what they hold.
+    pub(crate) fn types(&self) -> impl Iterator<Item = (TensorType, TypeBytes)> {
+        let all = TensorType::all().map(|id| (id, self.by_type[id as usize]));
+        all.filter(|(_, sums)| *sums != TypeBytes::default())
     }
 
     /// Bytes that one token reads.
@@ -60,6 +107,17 @@ impl Weights {
     pub fn active_count(&self, facts: &ModelFacts) -> u64 {
         self.dense_count + routed(self.expert_count, facts)
     }
+}
+
+fn uses(facts: &ModelFacts) -> impl Iterator<Item = Use> {
+    let tied = !facts.tensors.iter().any(|tensor| tensor.role == Role::Output);
+    facts.tensors.iter().map(move |tensor| match tensor.role {
+        Role::TokenEmbedding if tied => Use::Head,
+        Role::TokenEmbedding | Role::PerLayerEmbedding => Use::LookedUp,
+        Role::Output => Use::Head,
+        role if role.is_routed() => Use::Routed,
+        _ => Use::Dense,
+    })
 }
 
 /// The share of all experts that one token is routed to.

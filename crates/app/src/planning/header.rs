@@ -1,7 +1,9 @@
 //! A model file as the planner sees it, from its headers alone, also of kinds that hob cannot run.
 
 use gguf::{GgufFile, Metadata, TensorInfo};
-use planner::{Experts, FileWeights, Mixer, MixerGroup, ModelFacts, Role, TensorGroup, Weights};
+use planner::{
+    Experts, FileWeights, Mixer, MixerGroup, ModelFacts, Role, TensorGroup, TensorType, Weights,
+};
 
 use crate::Result;
 
@@ -64,7 +66,8 @@ pub(super) fn subject(file: &Headers<'_>, name: &str) -> Result<(ModelFacts, Fil
         mixers: header.mixers()?,
         tensors,
     };
-    let weights = Weights::new(&facts, |index| bytes[index]);
+    let tensor_type = |index: usize| TensorType::from_ggml_id(file.tensors[index].format.ggml_id());
+    let weights = Weights::new(&facts, |index| bytes[index]).typed(&facts, tensor_type);
     Ok((facts, FileWeights { quant: quant(file), weights }))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use planner::{Class, Machine};
+use planner::{Class, Kernels, Machine};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result, clock, memory};
@@ -10,9 +10,15 @@ use crate::{Error, ErrorKind, Result, clock, memory};
 /// Bandwidth of a PC with two channels, taken until it is measured, GB/s.
 const BANDWIDTH_GUESS_GBS: f64 = 40.0;
 
+/// The file's form: 2 has times of kernels. One without a version is the first.
+pub(super) const VERSION: u32 = 2;
+
 /// What `hob calibrate` wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationFile {
+    /// Of this form.
+    #[serde(default = "first_version")]
+    pub version: u32,
     /// When, seconds since 1970.
     pub measured_unix_s: u64,
     /// Processor it was measured on.
@@ -27,9 +33,16 @@ pub struct CalibrationFile {
     pub fp32_tflops: f64,
     /// Reads of files that were not in memory, GB/s, where that could be measured.
     pub disk_gbs: Option<f64>,
+    /// Times of kernels; none in the first form.
+    #[serde(default)]
+    pub kernels: Option<Kernels>,
     /// Models that ran.
     #[serde(default)]
     pub rows: Vec<CalibrationRow>,
+}
+
+fn first_version() -> u32 {
+    1
 }
 
 /// What a model did on this machine.
@@ -56,9 +69,22 @@ pub(super) fn read(home: &Path) -> Result<Option<CalibrationFile>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fault(&path, &error.to_string())),
     };
-    let file: CalibrationFile =
-        toml::from_str(&text).map_err(|error| fault(&path, error.message()))?;
+    let file = parse(&text).map_err(|what| fault(&path, &what))?;
     Ok((file.processor == processor()).then_some(file))
+}
+
+fn parse(text: &str) -> std::result::Result<CalibrationFile, String> {
+    let file: CalibrationFile = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    if file.version > VERSION {
+        return Err(format!("form {} is of a newer hob; this one knows {VERSION}", file.version));
+    }
+    let rates = [file.bandwidth_gbs, file.int8_tops, file.fp32_tflops];
+    let is_rate = |rate: &f64| rate.is_finite() && *rate > 0.0;
+    let kernels_are_sound = file.kernels.as_ref().is_none_or(Kernels::is_sound);
+    if !rates.iter().chain(&file.disk_gbs).all(is_rate) || !kernels_are_sound {
+        return Err("a rate or time in it is none".to_owned());
+    }
+    Ok(file)
 }
 
 pub(super) fn write(home: &Path, file: &CalibrationFile) -> Result<()> {
@@ -86,6 +112,7 @@ pub(super) fn machine(measured: Option<&CalibrationFile>) -> Machine {
         memory_gib: total.map_or(0.0, gib),
         usable_gib: available.map(gib),
         bandwidth_gbs: measured.map_or(BANDWIDTH_GUESS_GBS, |file| file.bandwidth_gbs),
+        memory_kind: None,
         bandwidth_measured_gbs: measured.map(|file| file.bandwidth_gbs),
         fp16_tflops: measured.map(|file| file.int8_tops),
         fp8_tflops: None,
@@ -109,4 +136,47 @@ pub(super) fn processor() -> String {
         Some(line.split_once(':')?.1.trim().to_owned())
     };
     field("model name").or_else(|| field("Model")).unwrap_or_else(|| "unknown CPU".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CalibrationFile, VERSION, parse};
+
+    /// As the first `hob calibrate` wrote it.
+    const FIRST: &str = r#"
+measured_unix_s = 1763700000
+processor = "Some CPU"
+threads = 2
+bandwidth_gbs = 20.5
+int8_tops = 1.5
+fp32_tflops = 0.3
+
+[[rows]]
+model = "smollm2"
+context = 0
+decode_tps = 90.0
+"#;
+
+    #[test]
+    fn files_of_the_first_form_are_read() {
+        let file = parse(FIRST).unwrap();
+        assert_eq!((file.version, file.threads, file.rows.len()), (1, 2, 1));
+        assert_eq!((file.kernels, file.disk_gbs), (None, None));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let first = parse(FIRST).unwrap();
+        let file = CalibrationFile { version: VERSION, disk_gbs: Some(1.25), ..first };
+        assert_eq!(parse(&toml::to_string(&file).unwrap()), Ok(file));
+    }
+
+    #[test]
+    fn newer_and_damaged_files_are_refused() {
+        let newer = format!("version = {}\n{FIRST}", VERSION + 1);
+        assert_eq!(parse(&newer).unwrap_err(), "form 3 is of a newer hob; this one knows 2");
+        let zero = FIRST.replace("20.5", "0.0");
+        assert_eq!(parse(&zero).unwrap_err(), "a rate or time in it is none");
+        assert!(parse(&FIRST.replace("threads = 2\n", "")).unwrap_err().contains("threads"));
+    }
 }

@@ -1,17 +1,17 @@
 //! Whether a model runs on a machine, how fast, and what it costs: the planner with this house's
 //! models, machine and measurements.
 
+mod calibrate;
+mod disk;
 mod header;
 mod here;
+mod kernels;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use gguf::GgufFile;
-use planner::{
-    Calibration, Coefficients, Demand, Engine, Knowledge, KvType, Machine, Measured, Memory,
-    Subject, Verdict, Wish,
-};
+use planner::{Coefficients, Knowledge, Machine, Memory, Subject, Verdict, Wish};
 
 use header::Headers;
 use store::HubSpec;
@@ -19,16 +19,8 @@ use store::HubSpec;
 pub use here::{CalibrationFile, CalibrationRow};
 
 use crate::{
-    App, BenchCase, Error, ErrorKind, LoadOptions, ModelRef, Result, bench, clock, loaded, memory,
+    App, BenchCase, Error, ErrorKind, LoadOptions, ModelRef, Result, bench, loaded, memory,
 };
-
-/// What a calibration measures of a model.
-const CALIBRATION_CASES: [BenchCase; 3] = [
-    BenchCase { n_prompt: 256, n_gen: 0, n_depth: 0, n_sequences: 1 },
-    BenchCase { n_prompt: 0, n_gen: 32, n_depth: 0, n_sequences: 1 },
-    BenchCase { n_prompt: 0, n_gen: 32, n_depth: 1024, n_sequences: 1 },
-];
-const CALIBRATION_REPETITIONS: u32 = 2;
 
 /// What the program takes besides a model, its tokenizer for each token, and a conversation's
 /// bookkeeping; as `hob fit --verify` measured them with models of 49,152 and 32,000 tokens.
@@ -184,43 +176,9 @@ impl App {
         let coefficients = Coefficients::embedded();
         let mut knowledge = Knowledge::of(coefficients, machine);
         if is_here && let Some(file) = self.calibration()? {
-            knowledge.calibration = self.own_calibration(coefficients, machine, &file);
+            knowledge.calibration = self.own_calibration(coefficients, machine, file);
         }
         Ok(knowledge)
-    }
-
-    /// What `hob calibrate` measured on this processor.
-    ///
-    /// # Errors
-    /// `Machine` when the file is damaged.
-    pub fn calibration(&self) -> Result<Option<CalibrationFile>> {
-        here::read(self.home())
-    }
-
-    fn own_calibration(
-        &self,
-        coefficients: &Coefficients,
-        machine: &Machine,
-        file: &CalibrationFile,
-    ) -> Calibration {
-        // A model that is gone since takes its measurements with it.
-        let subject = |row: &CalibrationRow| Some(self.plan_model(&row.model).ok()?.subject);
-        let known = file.rows.iter().filter_map(|row| Some((row, subject(row)?)));
-        let demand = |subject: &Subject| {
-            let any = subject.offered()[0];
-            Demand::new(&subject.facts, &subject.weights(any), KvType::F16)
-        };
-        let demands: Vec<_> = known.map(|(row, subject)| (row, demand(&subject))).collect();
-        let rows: Vec<Measured<'_>> = demands
-            .iter()
-            .map(|(row, demand)| Measured {
-                demand,
-                context: row.context,
-                prefill_tps: row.prefill_tps,
-                decode_tps: row.decode_tps,
-            })
-            .collect();
-        Calibration::from_rows(coefficients, machine, Engine::Plain, &rows)
     }
 
     /// Loads a model that is here, fills its context and measures what a plan promised.
@@ -256,47 +214,6 @@ impl App {
             prefill_tps: best(prefill),
         })
     }
-
-    /// Measures this machine within a minute: bandwidth, arithmetic, and models where some are
-    /// given. `progress` hears what is done next.
-    ///
-    /// # Errors
-    /// As [`App::load`]; `Machine` when the result cannot be written.
-    pub fn calibrate(
-        &self,
-        models: &[ModelRef],
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<CalibrationFile> {
-        progress("bandwidth and arithmetic");
-        let rates = bench::machine_rates()?;
-        let mut rows = Vec::new();
-        for model in models {
-            for case in CALIBRATION_CASES {
-                progress(&format!("{}, {}", model.name, case_name(case)));
-                let result =
-                    self.bench(model, &LoadOptions::default(), case, CALIBRATION_REPETITIONS)?;
-                let best = result.samples_ts.iter().copied().fold(0.0, f64::max);
-                rows.push(CalibrationRow {
-                    model: model.name.clone(),
-                    context: u64::from(case.n_depth),
-                    prefill_tps: (case.n_prompt > 0).then_some(best),
-                    decode_tps: (case.n_gen > 0).then_some(best),
-                });
-            }
-        }
-        let file = CalibrationFile {
-            measured_unix_s: clock::unix_time_s(),
-            processor: here::processor(),
-            threads: rates.threads,
-            bandwidth_gbs: rates.read_rate / 1e9,
-            int8_tops: rates.int8_rate / 1e12,
-            fp32_tflops: rates.float_rate / 1e12,
-            disk_gbs: None,
-            rows,
-        };
-        here::write(self.home(), &file)?;
-        Ok(file)
-    }
 }
 
 /// The table's row of a name.
@@ -323,14 +240,6 @@ fn loader_memory(file: &GgufFile, subject: &Subject, options: &LoadOptions) -> R
         reserve_bytes: planner::RESERVE_BYTES,
         ..Memory::default()
     })
-}
-
-fn case_name(case: BenchCase) -> String {
-    let what = if case.n_prompt > 0 { "reading a prompt" } else { "writing" };
-    match case.n_depth {
-        0 => what.to_owned(),
-        depth => format!("{what} at a depth of {depth} tokens"),
-    }
 }
 
 fn file_subject(model: &ModelRef) -> Result<Subject> {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use app::planner::ByteTime;
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::{Context, Row};
@@ -13,8 +14,8 @@ pub(super) const ROW: Row = Row { name: "calibrate", place: 7, arguments: Args::
 
 /// Measure this machine, for `hob fit`
 ///
-/// Bandwidth, arithmetic, and a model that is here: under a minute. The result stays in hob's
-/// folder and goes nowhere else.
+/// Bandwidth, arithmetic, kernels by format, the disk, and models that are here as far as there is
+/// time: within a minute. The result stays in hob's folder and goes nowhere else.
 #[derive(Debug, clap::Args)]
 struct Args {
     /// Model to measure with; those that are here, at most two, when none is given
@@ -39,7 +40,7 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let mut error = io::stderr().lock();
     let measured = context.app.calibrate(&found, &mut |step| {
         // Nobody is left to tell when this cannot be printed.
-        let _ = writeln!(error, "measuring {step}");
+        let _ = writeln!(error, "{step}");
     })?;
     let mut rows = vec![
         vec!["processor".to_owned(), measured.processor],
@@ -48,6 +49,17 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         vec!["bytes".to_owned(), format!("{:.2} TOPS", measured.int8_tops)],
         vec!["32-bit floats".to_owned(), format!("{:.2} TFLOPS", measured.fp32_tflops)],
     ];
+    if let Some(disk) = measured.disk_gbs {
+        rows.push(vec!["disk".to_owned(), format!("{disk:.2} GB/s")]);
+    }
+    for format in measured.kernels.iter().flat_map(|kernels| &kernels.format) {
+        let gbs = |time: ByteTime| 1e-9 / time.byte_s;
+        let (near, far, tops) = (gbs(format.near), gbs(format.far), 1e-12 / format.flop_s);
+        rows.push(vec![
+            format.name.clone(),
+            format!("{far:.1} GB/s, {near:.1} where caches help; prompts {tops:.2} TOPS"),
+        ]);
+    }
     for row in &measured.rows {
         let (verb, tps) = match (row.prefill_tps, row.decode_tps) {
             (Some(tps), _) => ("reads", tps),

@@ -7,7 +7,12 @@ use crate::names::find_model;
 use crate::speed::{Batch, DecodeCoefficients, Demand, Load, Site, step_s};
 
 /// The machine that they were measured on.
-const SITE: Site = Site { class: Class::Gb10, bandwidth_gbs: 273.0, fp16_tflops: Some(125.0) };
+const SITE: Site = Site {
+    class: Class::Gb10,
+    is_early_apple: false,
+    bandwidth_gbs: 273.0,
+    fp16_tflops: Some(125.0),
+};
 /// Positions of each conversation; not published, so assumed.
 const CONTEXT: u64 = 512;
 /// How many conversations.

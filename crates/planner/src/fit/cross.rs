@@ -1,14 +1,16 @@
 //! How wrong estimates are where the fit did not look.
 
-use super::random::Random;
 use super::regression::Problem;
 use super::stages::Stage;
+use crate::random::Random;
 use crate::speed::shrunk_mean;
 
 /// From the solution with everything to that without one group, so many steps are enough.
 const STEPS_MAX: usize = 8;
 /// Draws of a machine's rows.
 const DRAWS: usize = 20;
+/// Parts of a cross validation.
+const FOLDS: usize = 10;
 
 /// An estimate of a sample that the fit did not see, against its measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +37,17 @@ pub(super) fn leave_out<K: Ord>(problem: &Problem, full: &[f64], keys: &[K]) -> 
         }
     }
     logs
+}
+
+/// A fold for each of so many, at random, equally many in each.
+pub(super) fn folds(count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    Random::seeded().shuffle_first(&mut order, count);
+    let mut folds = vec![0; count];
+    for (position, index) in order.into_iter().enumerate() {
+        folds[index] = position % FOLDS;
+    }
+    folds
 }
 
 /// Errors of an unseen machine's other samples after so many of it were measured, drawn at random

@@ -22,6 +22,8 @@ pub(super) enum Parameter<'a> {
     ExpertLayers,
     /// Time of keys and values without flash attention.
     NoFlashKv,
+    /// Time on Apple's machines with memory before LPDDR5X.
+    EarlyApple,
     /// Time by engine.
     Engine(Engine),
     /// Time of a machine when it writes.
@@ -46,13 +48,12 @@ impl Parameter<'_> {
     /// What is believed without measurements: mean and deviation.
     pub(super) fn prior(self) -> Prior {
         let (mean, deviation): (f64, f64) = match self {
-            // Copies reach 0.83 to 0.85 of the specified bandwidth.
-            Parameter::Read(_) => ((1.0_f64 / 0.8).ln(), 0.3),
+            Parameter::Read(class) => (usual_read(class).ln(), 0.3),
             Parameter::OverheadBits => (0.5_f64.ln(), 1.0),
             Parameter::AppleLayer | Parameter::OtherLayer => (20e-6_f64.ln(), 1.0),
             Parameter::ExpertLayers => (1.5_f64.ln(), 0.5),
             Parameter::NoFlashKv => (0.0, 1.0),
-            Parameter::Engine(_) => (0.0, 0.2),
+            Parameter::Engine(_) | Parameter::EarlyApple => (0.0, 0.2),
             Parameter::DecodeMachine(_) => (0.0, 0.15),
             Parameter::Compute(_) => ((1.0_f64 / 0.33).ln(), 0.3),
             Parameter::AmdAttention | Parameter::OtherAttention | Parameter::NoFlashAttention => {
@@ -63,6 +64,17 @@ impl Parameter<'_> {
             Parameter::PrefillMachine(_) => (0.0, 0.20),
         };
         Prior { mean, deviation }
+    }
+}
+
+/// Time of reading over what the specified bandwidth would take, before any model was measured:
+/// as copies take where somebody published that (`data/machines.toml`), else a little longer than
+/// those do.
+fn usual_read(class: Class) -> f64 {
+    match class {
+        Class::Gb10 => 273.0 / 232.5,
+        Class::StrixHalo => 256.0 / 213.5,
+        _ => 1.0 / 0.8,
     }
 }
 
@@ -105,6 +117,9 @@ impl<'a> Parameters<'a> {
         let mut always = vec![Parameter::DecodeMachine(&sample.machine.name)];
         if sample.engine_kind() != Engine::Plain {
             always.push(Parameter::Engine(sample.engine_kind()));
+        }
+        if site.is_early_apple {
+            always.push(Parameter::EarlyApple);
         }
         let read = Parameter::Read(read_class(site.class));
         let layer =

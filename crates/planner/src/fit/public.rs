@@ -27,17 +27,11 @@ const QUOTED: &[(&str, [f64; 10])] = &[
 
 /// Lines of others, for writing.
 pub(super) fn decode_lines(samples: &[&Sample]) -> Vec<Line> {
-    let active = |sample: &Sample| {
-        sample.demand.dense_bytes
-            + sample.demand.routed_bytes()
-            + sample.demand.kv_bytes(sample.context, 1.0)
-    };
     let resident =
         |sample: &Sample| sample.file_bytes + sample.demand.kv_bytes(sample.context, 1.0);
-    let usual = |sample: &Sample| active(sample) / USUAL_SHARE;
     let mut lines = vec![
         line("all of bandwidth", samples, &rooflines(samples, active)),
-        line(USUAL, samples, &rooflines(samples, usual)),
+        usual_share(samples),
         line("all experts read, as gguf-parser", samples, &rooflines(samples, resident)),
     ];
     lines.extend(QUOTED.iter().map(|(name, medians)| Line {
@@ -46,6 +40,18 @@ pub(super) fn decode_lines(samples: &[&Sample]) -> Vec<Line> {
         tail: None,
     }));
     lines
+}
+
+/// The rule of thumb that does best.
+pub(super) fn usual_share(samples: &[&Sample]) -> Line {
+    line(USUAL, samples, &rooflines(samples, |sample| active(sample) / USUAL_SHARE))
+}
+
+/// Bytes that a token reads.
+fn active(sample: &Sample) -> f64 {
+    sample.demand.dense_bytes
+        + sample.demand.routed_bytes()
+        + sample.demand.kv_bytes(sample.context, 1.0)
 }
 
 /// The best of what is published, in each column: percent.

@@ -26,6 +26,11 @@ const NOT_DECODE: &[Flag] = &[
 const NOT_PREFILL: &[Flag] =
     &[Flag::Holdout, Flag::Multi, Flag::Offload, Flag::PrefillAboveComputeRoofline, Flag::Swapping];
 
+/// Of groups of measurements, one group for each author and machine, one in so many is held out
+/// for good: those whose hash it divides. They are not fitted, nor is a term chosen by them, since
+/// November 2026; new measurements of these groups join them.
+const HOLDOUT_ONE_IN: u64 = 8;
+
 /// A measurement.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -94,16 +99,33 @@ impl Sample {
     }
 
     pub(super) fn is_decode(&self) -> bool {
-        self.decode_tps.is_some() && !self.has_any(NOT_DECODE)
+        self.is_any_decode() && !self.is_held_out()
+    }
+
+    pub(super) fn is_decode_held_out(&self) -> bool {
+        self.is_any_decode() && self.is_held_out()
     }
 
     /// Programs for one conversation, with the kernels of the machine's class.
     pub(super) fn is_prefill(&self) -> bool {
-        self.is_any_prefill() && self.has_usual_kernels()
+        self.is_any_prefill() && self.has_usual_kernels() && !self.is_held_out()
+    }
+
+    pub(super) fn is_prefill_held_out(&self) -> bool {
+        self.is_any_prefill() && self.has_usual_kernels() && self.is_held_out()
     }
 
     pub(super) fn is_other_prefill(&self) -> bool {
         self.is_any_prefill() && !self.has_usual_kernels()
+    }
+
+    fn is_held_out(&self) -> bool {
+        let group = format!("{} {}", self.author(), self.machine.name);
+        hash(&group).is_multiple_of(HOLDOUT_ONE_IN)
+    }
+
+    fn is_any_decode(&self) -> bool {
+        self.decode_tps.is_some() && !self.has_any(NOT_DECODE)
     }
 
     fn is_any_prefill(&self) -> bool {
@@ -136,8 +158,10 @@ impl Sample {
     /// One box or card, or the processor beside it where that ran the model.
     pub(super) fn site(&self) -> Site {
         let site = Site::of_one(self.machine);
-        let class = if self.runs_on_processor() { Class::Cpu } else { site.class };
-        Site { class, ..site }
+        if self.runs_on_processor() {
+            return Site { class: Class::Cpu, is_early_apple: false, ..site };
+        }
+        site
     }
 
     pub(super) fn load(&self) -> Load {
@@ -152,4 +176,10 @@ impl Sample {
             && self.context == other.context
             && self.engine == other.engine
     }
+}
+
+/// FNV-1a, 64 bits: the same on every machine.
+pub(super) fn hash(text: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }

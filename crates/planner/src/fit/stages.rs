@@ -116,8 +116,16 @@ impl<'a> Stage<'a> {
         self.samples.iter().find(is_other).is_some()
     }
 
+    /// Errors of answers that were not fitted.
+    pub(super) fn predict_decode(&self, others: &[&Sample]) -> Vec<Held> {
+        let other = Stage::decode(others);
+        let solution = other.parameters.translated(&self.parameters, &self.solution);
+        let logs = other.problem.equations.iter().map(|equation| equation.log_at(&solution));
+        logs.enumerate().map(|(index, log)| other.held(index, log)).collect()
+    }
+
     /// Errors of prompts that were not fitted.
-    pub(super) fn predict_others(&self, others: &[&Sample]) -> Vec<Held> {
+    pub(super) fn predict_prefill(&self, others: &[&Sample]) -> Vec<Held> {
         let mut parameters = Parameters::default();
         let equations = weighted(others, |sample| {
             (parameters.prefill_terms(sample), sample.prefill_tps.expect("only such are asked"))
@@ -144,6 +152,7 @@ impl<'a> Stage<'a> {
             overhead_bits: self.factor(Parameter::OverheadBits),
             expert_layers: self.factor(Parameter::ExpertLayers),
             no_flash_attention: self.factor(Parameter::NoFlashKv),
+            early_apple: self.factor(Parameter::EarlyApple),
             read: ReadTimes {
                 gb10: read(Class::Gb10),
                 strix_halo: read(Class::StrixHalo),

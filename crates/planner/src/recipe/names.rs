@@ -4,6 +4,7 @@
 use super::published::{PUBLISHED, Published};
 use super::{FileType, Shape};
 use crate::facts::TensorGroup;
+use crate::types::TensorType;
 
 /// How the weights of a model are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,6 +74,15 @@ impl Quantisation {
                 let row = row.beside_experts(groups);
                 groups.iter().map(|group| row.bytes(group.role, group.elements())).collect()
             }
+        }
+    }
+
+    /// Type of each group of tensors; none where only means over files are known.
+    #[must_use]
+    pub fn types(self, model: &Shape, groups: &[TensorGroup]) -> Option<Vec<TensorType>> {
+        match self {
+            Quantisation::Recipe(file_type) => Some(file_type.types(model, groups)),
+            Quantisation::Bits(_) => None,
         }
     }
 }

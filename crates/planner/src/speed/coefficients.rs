@@ -39,6 +39,8 @@ pub struct DecodeCoefficients {
     pub expert_layers: f64,
     /// Time of keys and values where an engine has no flash attention, over one that has.
     pub no_flash_attention: f64,
+    /// Time of Apple's machines with memory before LPDDR5X (M1 to M3) over those with it.
+    pub early_apple: f64,
     /// Time of reading by class.
     pub read: ReadTimes,
     /// Time of each layer by itself.

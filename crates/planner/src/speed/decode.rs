@@ -53,6 +53,7 @@ pub(crate) fn step_s(
     factor: f64,
 ) -> f64 {
     let alone = alone_s(coefficients, site, demand, load.context);
+    let early = if site.is_early_apple { coefficients.early_apple } else { 1.0 };
     let usual = if load.users > 1 {
         // Nobody waits longer than if all went one after another.
         let in_turn = alone * f64::from(load.users);
@@ -60,7 +61,8 @@ pub(crate) fn step_s(
     } else {
         alone
     };
-    (usual * factor).max(bound_s(demand, load, coefficients.batch, site.bandwidth_gbs))
+    let bound_s = bound_s(demand, load, coefficients.batch, site.bandwidth_gbs);
+    (usual * early * factor).max(bound_s)
 }
 
 fn alone_s(coefficients: &DecodeCoefficients, site: &Site, demand: &Demand, context: u64) -> f64 {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::facts::{Mixer, ModelFacts, Role};
 use crate::memory::KvType;
-use crate::weights::Weights;
+use crate::types::TensorType;
+use crate::weights::{TypeBytes, Weights};
 
 /// Values of a latent position that hold its place: they are in the keys and not in the values.
 const LATENT_ROPE: u64 = 64;
@@ -37,6 +38,21 @@ pub struct Demand {
     pub windows: Vec<Window>,
     /// Bytes of the states of recurrent layers, which a step reads and writes.
     pub state_bytes: f64,
+    /// What types hold the bytes, where a file or a recipe tells.
+    pub types: Vec<TypeDemand>,
+}
+
+/// Bytes of one type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TypeDemand {
+    /// The type.
+    pub tensor_type: TensorType,
+    /// That every token reads, but for the head.
+    pub dense_bytes: f64,
+    /// Of all routed experts.
+    pub expert_bytes: f64,
+    /// Of the head.
+    pub head_bytes: f64,
 }
 
 /// Layers that see the last positions only.
@@ -70,6 +86,7 @@ impl Demand {
             position_flops: attention.full_flops,
             windows: attention.windows,
             state_bytes: facts.state_bytes() as f64,
+            types: types(weights),
         }
     }
 
@@ -128,6 +145,16 @@ impl Demand {
         let Some(share) = self.routed_share.filter(|share| *share < 1.0) else { return 1.0 };
         (1.0 - (1.0 - share).powf(f64::from(users).powf(power))) / share
     }
+}
+
+fn types(weights: &Weights) -> Vec<TypeDemand> {
+    let demand = |(tensor_type, bytes): (TensorType, TypeBytes)| TypeDemand {
+        tensor_type,
+        dense_bytes: bytes.dense as f64,
+        expert_bytes: bytes.experts as f64,
+        head_bytes: bytes.head as f64,
+    };
+    weights.types().map(demand).collect()
 }
 
 /// Operations of attention that follow from the shapes of tensors.

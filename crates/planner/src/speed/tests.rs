@@ -228,7 +228,7 @@ fn measurements_of_the_machine_replace_what_is_known() {
     };
     let after = |rows: &[Measured]| {
         let calibration = Calibration::from_rows(coefficients, machine, Engine::Plain, rows);
-        assert_eq!(calibration.prefill, None);
+        assert_eq!(calibration.prefill_factor(&demand, 0), None);
         predictor(machine).calibrated(calibration).decode(&demand, 2048, 1)
     };
     let (one, many) = (after(&[row(0.7)]), after(&[row(0.7); 8]));
