@@ -150,7 +150,8 @@ struct Work {
 
 impl Bench<'_> {
     fn times(&self, far_bytes: u64) -> Result<FormatTimes> {
-        let rows = [self.rows(WIDTH), self.rows(FEED_FORWARD)];
+        // The head is the largest matrix of its width; others are its first rows.
+        let rows = [self.rows(HEAD_ROWS, WIDTH), self.rows(WIDTH, FEED_FORWARD)];
         let layer_bytes = self.bytes(layer_weights());
         let count = |bytes: u64| (bytes as f64 / layer_bytes).ceil().max(1.0) as usize;
         let layers: Vec<Layer> =
@@ -179,35 +180,33 @@ impl Bench<'_> {
         weights as f64 * self.format.block_bytes() as f64 / self.format.block_len() as f64
     }
 
-    /// A few rows of `k` weights.
-    fn rows(&self, k: usize) -> Vec<u8> {
+    /// `n` rows of `k` weights, a few of them again and again.
+    fn rows(&self, n: usize, k: usize) -> Vec<u8> {
         let row_bytes = self.format.row_bytes(k).expect("whole blocks");
         let mut rows = vec![0; ROWS_MADE * row_bytes];
         let values = values(ROWS_MADE * k);
         for (row, values) in rows.chunks_exact_mut(row_bytes).zip(values.chunks_exact(k)) {
             self.format.quantize_row(values, row);
         }
-        rows
+        rows.repeat(n / ROWS_MADE)
     }
 
-    fn matrix(&self, n: usize, rows: &[u8], precise: bool) -> Result<Weight> {
-        let row_bytes = rows.len() / ROWS_MADE;
-        let bytes: Vec<u8> = rows.iter().copied().cycle().take(n * row_bytes).collect();
-        let k = row_bytes / self.format.block_bytes() * self.format.block_len();
-        let (name, format) = ("calibration", self.format);
-        let source = WeightSource { name, format, n, k, bytes: &bytes, precise };
+    fn matrix(&self, (n, k): (usize, usize), rows: &[u8], precise: bool) -> Result<Weight> {
+        let row_bytes = self.format.row_bytes(k).expect("whole blocks");
+        let (name, format, bytes) = ("calibration", self.format, &rows[..n * row_bytes]);
+        let source = WeightSource { name, format, n, k, bytes, precise };
         Ok(self.backend.prepare(&source).map_err(model::Error::from)?)
     }
 
     fn layer(&self, [wide, deep]: &[Vec<u8>; 2]) -> Result<Layer> {
         Ok(Layer {
-            query: self.matrix(WIDTH, wide, false)?,
-            key: self.matrix(KV_WIDTH, wide, false)?,
-            value: self.matrix(KV_WIDTH, wide, false)?,
-            output: self.matrix(WIDTH, wide, false)?,
-            gate: self.matrix(FEED_FORWARD, wide, false)?,
-            up: self.matrix(FEED_FORWARD, wide, false)?,
-            down: self.matrix(WIDTH, deep, false)?,
+            query: self.matrix((WIDTH, WIDTH), wide, false)?,
+            key: self.matrix((KV_WIDTH, WIDTH), wide, false)?,
+            value: self.matrix((KV_WIDTH, WIDTH), wide, false)?,
+            output: self.matrix((WIDTH, WIDTH), wide, false)?,
+            gate: self.matrix((FEED_FORWARD, WIDTH), wide, false)?,
+            up: self.matrix((FEED_FORWARD, WIDTH), wide, false)?,
+            down: self.matrix((WIDTH, FEED_FORWARD), deep, false)?,
         })
     }
 
@@ -216,7 +215,7 @@ impl Bench<'_> {
         let x = activation(self.backend, 1, WIDTH)?;
         let mut out = activation(self.backend, 1, HEAD_ROWS)?;
         let mut time = |precise: bool| -> Result<f64> {
-            let weight = self.matrix(HEAD_ROWS, rows, precise)?;
+            let weight = self.matrix((HEAD_ROWS, WIDTH), rows, precise)?;
             best(|| {
                 let outs = &mut [&mut out];
                 Ok(self.backend.matmul(outs, &x, &[&weight]).map_err(model::Error::from)?)
