@@ -189,7 +189,7 @@ impl LoadedModel {
     /// `(waiting, running)` requests now.
     #[must_use]
     pub fn load_now(&self) -> (u32, u32) {
-        let load = self.inner.engine.load();
+        let load = self.inner.engine.stats();
         (load.waiting, load.running)
     }
 

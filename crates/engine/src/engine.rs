@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use model::Model;
 use scheduler::{Admission, Limits, Refusal, Request, RequestId, Scheduler, Tick};
 use tokenizer::Tokenizer;
 
 use crate::sampling::{Sampler, SamplingParams};
+use crate::stats::{Ledger, Stats};
 use crate::step::{self, Running};
 use crate::stop::StopMatcher;
 use crate::stream::{self, Event, Generation};
@@ -50,17 +51,6 @@ pub struct EngineRequest {
     pub user: u64,
 }
 
-/// How busy an engine is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Requests that wait.
-    pub waiting: u32,
-    /// Requests that run.
-    pub running: u32,
-    /// Pages of cache that nobody uses.
-    pub pages_free: u32,
-}
-
 /// A running model. Dropping it stops every request and waits for the thread.
 pub struct Engine {
     shared: Arc<Shared>,
@@ -73,6 +63,8 @@ pub struct Engine {
 /// What callers and the step thread share. The lock is never held during a forward pass.
 pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
+    /// Apart, so that whoever watches never waits for a plan. Locked after `state`, if both are.
+    pub(crate) ledger: Mutex<Ledger>,
     pub(crate) wake: Condvar,
     pub(crate) started: Instant,
 }
@@ -89,6 +81,10 @@ impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic in the scheduler leaves an unknown state: go down with it rather than go on.
         self.state.lock().expect("the scheduler panicked earlier")
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("nobody panics while they count")
     }
 
     pub(crate) fn tick(&self) -> Tick {
@@ -130,7 +126,12 @@ impl Engine {
         let scheduler = Scheduler::new(limits);
         let state = State { scheduler, arrivals: Vec::new(), stopping: false, next_id: 0 };
         let started = Instant::now();
-        let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), started });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            ledger: Mutex::new(Ledger::default()),
+            wake: Condvar::new(),
+            started,
+        });
         let vocab_len = model.spec().vocab;
         let (on_thread, words) = (Arc::clone(&shared), Arc::clone(&tokenizer));
         let thread = std::thread::Builder::new()
@@ -177,11 +178,21 @@ impl Engine {
         Ok(generation)
     }
 
-    /// How busy it is now.
+    /// How busy it is, and what it has done.
     #[must_use]
-    pub fn load(&self) -> Load {
-        let stats = self.shared.lock().scheduler.stats();
-        Load { waiting: stats.waiting, running: stats.running, pages_free: stats.pages_free }
+    pub fn stats(&self) -> Stats {
+        let now = self.shared.lock().scheduler.stats();
+        let ledger = self.shared.ledger();
+        Stats {
+            waiting: now.waiting,
+            running: now.running,
+            pages_used: now.pages_used,
+            pages_cached: now.pages_cached,
+            pages_free: now.pages_free,
+            oldest_wait: Duration::from_millis(now.oldest_wait_ms),
+            counts: ledger.counts.clone(),
+            recent: ledger.recent.iter().copied().collect(),
+        }
     }
 
     /// The model's tokenizer.
@@ -214,7 +225,10 @@ impl Engine {
 
     fn refused(&self, refusal: Refusal) -> Error {
         match refusal {
-            Refusal::QueueFull { len } => Error::QueueFull { waiting: len },
+            Refusal::QueueFull { len } => {
+                self.shared.ledger().counts.refused_busy += 1;
+                Error::QueueFull { waiting: len }
+            }
             Refusal::PromptEmpty => Error::PromptEmpty,
             Refusal::TokensMaxZero => Error::TokensMaxZero,
             Refusal::PromptTooLong { prompt_len, .. } => Error::PromptTooLong {

@@ -10,12 +10,14 @@ mod cancel;
 mod engine;
 mod error;
 pub mod sampling;
+mod stats;
 mod step;
 mod stop;
 mod stream;
 
 pub use cancel::CancelToken;
-pub use engine::{Engine, EngineOptions, EngineRequest, Load};
+pub use engine::{Engine, EngineOptions, EngineRequest};
 pub use error::{Error, Result};
 pub use scheduler::FinishReason;
+pub use stats::{BUCKET_ENDS_S, Counts, EndCounts, Ended, Histogram, RECENT_MAX, Stats};
 pub use stream::{Event, Generation, TokenEvent, Usage};

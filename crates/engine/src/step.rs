@@ -11,7 +11,8 @@ use tensor::{Batch, Span};
 use tokenizer::{StreamDecoder, Tokenizer};
 
 use crate::engine::Shared;
-use crate::sampling::Sampler;
+use crate::sampling::{Sampled, Sampler};
+use crate::stats::{Counts, Ledger};
 use crate::stop::StopMatcher;
 use crate::stream::{Event, Sender, TokenEvent, Usage};
 use crate::{CancelToken, Error};
@@ -29,6 +30,7 @@ pub(crate) struct Running {
     submitted: Instant,
     first_step: Option<Instant>,
     first_token: Option<Instant>,
+    last_token: Option<Instant>,
 }
 
 impl Running {
@@ -51,14 +53,14 @@ impl Running {
             submitted: Instant::now(),
             first_step: None,
             first_token: None,
+            last_token: None,
         }
     }
 
     /// Takes in a sampled token: streams its text and says whether the answer ends with it.
-    fn take(&mut self, sampled: crate::sampling::Sampled, tokenizer: &Tokenizer) -> StepResult {
+    fn take(&mut self, sampled: Sampled, tokenizer: &Tokenizer, counts: &mut Counts) -> StepResult {
         let id = sampled.token;
-        self.first_token.get_or_insert_with(Instant::now);
-        self.usage.completion_tokens += 1;
+        self.note_token(counts);
         if tokenizer.is_end_of_generation(id) {
             return StepResult::Finish(Some(id), FinishReason::EndOfText);
         }
@@ -72,7 +74,30 @@ impl Running {
         StepResult::Token(id)
     }
 
-    fn finish(mut self, reason: FinishReason) {
+    /// Notes the first step.
+    fn begin(&mut self, now: Instant, counts: &mut Counts) {
+        if self.first_step.is_none() {
+            self.first_step = Some(now);
+            counts.queued.record(now.saturating_duration_since(self.submitted));
+        }
+    }
+
+    fn note_token(&mut self, counts: &mut Counts) {
+        let now = Instant::now();
+        match self.last_token.replace(now) {
+            Some(before) => counts.inter_token.record(now.duration_since(before)),
+            None => counts.first_token.record(now.duration_since(self.submitted)),
+        }
+        self.first_token.get_or_insert(now);
+        self.usage.completion_tokens += 1;
+        counts.made_tokens += 1;
+    }
+
+    /// Tells the end, once it is counted: whoever hears of it finds it counted.
+    fn finish(mut self, reason: FinishReason, ledger: &mut Ledger) {
+        self.close_times();
+        let reason = if self.failure.is_some() { FinishReason::Failed } else { reason };
+        ledger.end(reason, self.usage, self.submitted.elapsed());
         if let Some(error) = self.failure {
             return self.sender.send(Event::Failed(error));
         }
@@ -90,6 +115,10 @@ impl Running {
                 self.sender.send(Event::Tail(tail));
             }
         }
+        self.sender.send(Event::Finished { reason, usage: self.usage });
+    }
+
+    fn close_times(&mut self) {
         let now = Instant::now();
         let first_step = self.first_step.unwrap_or(now);
         let first_token = self.first_token.unwrap_or(now);
@@ -97,7 +126,6 @@ impl Running {
         self.usage.prefill = first_token.saturating_duration_since(first_step);
         self.usage.decode =
             self.first_token.map_or(Duration::ZERO, |first| now.saturating_duration_since(first));
-        self.sender.send(Event::Finished { reason, usage: self.usage });
     }
 }
 
@@ -106,7 +134,7 @@ pub(crate) fn run(shared: &Shared, mut model: Model, tokenizer: &Tokenizer) {
     let mut live: HashMap<RequestId, Running> = HashMap::new();
     let mut logits = Vec::new();
     while let Some((plan, events)) = next_plan(shared, &mut live) {
-        tell(&mut live, events);
+        tell(shared, &mut live, events);
         if plan.spans.is_empty() {
             continue;
         }
@@ -114,18 +142,19 @@ pub(crate) fn run(shared: &Shared, mut model: Model, tokenizer: &Tokenizer) {
         let now = Instant::now();
         for span in &plan.spans {
             if let Some(running) = live.get_mut(&span.id) {
-                running.first_step.get_or_insert(now);
+                running.begin(now, &mut shared.ledger().counts);
             }
         }
         let results = match forward(&mut model, &plan, &mut logits) {
             Ok(()) => sample_all(shared, &plan, &mut logits, &mut live, tokenizer),
             Err(error) => fail_all(&plan, &mut live, &error),
         };
+        charge(&plan, now.elapsed(), &mut live, &mut shared.ledger().counts);
         let events = shared.lock().scheduler.commit(&Outcome { results });
-        tell(&mut live, events);
+        tell(shared, &mut live, events);
     }
     for (_, running) in live.drain() {
-        running.finish(FinishReason::Cancelled);
+        running.finish(FinishReason::Cancelled, &mut shared.ledger());
     }
 }
 
@@ -156,7 +185,33 @@ fn next_plan(
     }
 }
 
-fn tell(live: &mut HashMap<RequestId, Running>, events: Vec<Scheduled>) {
+/// Shares the time of a step among its requests by their rows, and counts it.
+fn charge(
+    plan: &Plan,
+    time: Duration,
+    live: &mut HashMap<RequestId, Running>,
+    counts: &mut Counts,
+) {
+    let rows: usize = plan.spans.iter().map(|span| span.tokens.len()).sum();
+    counts.steps += 1;
+    counts.busy += time;
+    for span in &plan.spans {
+        let own = span.tokens.len();
+        let running = live.get_mut(&span.id);
+        // The token that this step made is counted already.
+        let made = running.as_ref().map_or(0, |running| running.usage.completion_tokens);
+        if own == 1 && span.wants_token && made > 1 {
+            counts.decode_rows += 1;
+        } else {
+            counts.prefill_rows += own as u64;
+        }
+        if let Some(running) = running {
+            running.usage.busy += time.mul_f64(own as f64 / rows as f64);
+        }
+    }
+}
+
+fn tell(shared: &Shared, live: &mut HashMap<RequestId, Running>, events: Vec<Scheduled>) {
     for event in events {
         match event {
             Scheduled::Started { id, cached_len } => {
@@ -165,15 +220,21 @@ fn tell(live: &mut HashMap<RequestId, Running>, events: Vec<Scheduled>) {
                     if running.first_step.is_none() {
                         running.usage.cached_tokens = cached_len;
                         let prompt_tokens = running.usage.prompt_tokens;
+                        let counts = &mut shared.ledger().counts;
+                        counts.prompt_tokens += u64::from(prompt_tokens);
+                        counts.cached_tokens += u64::from(cached_len);
                         let started = Event::Started { prompt_tokens, cached_tokens: cached_len };
                         running.sender.send(started);
                     }
                 }
             }
-            Scheduled::Preempted { id } => tracing::debug!(request = id.0, "preempted"),
+            Scheduled::Preempted { id } => {
+                shared.ledger().counts.preemptions += 1;
+                tracing::debug!(request = id.0, "preempted");
+            }
             Scheduled::Finished { id, reason } => {
                 if let Some(running) = live.remove(&id) {
-                    running.finish(reason);
+                    running.finish(reason, &mut shared.ledger());
                 }
             }
         }
@@ -239,7 +300,7 @@ fn sample(
         let history = state.scheduler.tokens_of(span.id).unwrap_or(&[]);
         running.sampler.sample(logits, history)
     };
-    running.take(sampled, tokenizer)
+    running.take(sampled, tokenizer, &mut shared.ledger().counts)
 }
 
 fn fail_all(

@@ -69,6 +69,8 @@ pub struct Usage {
     pub prefill: Duration,
     /// From the first token to the last.
     pub decode: Duration,
+    /// Its part of the time that steps took: of each step its rows of all rows.
+    pub busy: Duration,
 }
 
 /// The receiving end. Dropping it stops the request within one token.

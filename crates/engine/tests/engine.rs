@@ -5,8 +5,8 @@ mod support;
 
 use engine::{EngineOptions, EngineRequest, Error, FinishReason};
 use support::{
-    CONTEXT_LEN, PAGE_LEN, answer, backends, collect, options, reference, request, seeded, start,
-    start_gated,
+    Answer, CONTEXT_LEN, PAGE_LEN, answer, backends, collect, options, reference, request, seeded,
+    start, start_gated,
 };
 
 /// Different from the first page on, and none a multiple of another's length.
@@ -174,7 +174,7 @@ fn dropping_a_generation_frees_its_place() {
     gate.open();
     assert_eq!(collect(next).tokens.len(), 3);
     assert!(gate.steps() <= 4, "{} steps: one under way, and three of the next", gate.steps());
-    let load = engine.load();
+    let load = engine.stats();
     assert_eq!((load.running, load.waiting), (0, 0));
 }
 
@@ -187,6 +187,45 @@ fn cancelling_ends_with_a_word() {
     let answer = collect(generation);
     assert_eq!(answer.reason, FinishReason::Cancelled);
     assert!(answer.tokens.len() <= 1, "{:?}", answer.tokens);
+}
+
+#[test]
+fn what_was_done_is_counted() {
+    let (engine, gate) = start_gated(reference(), options());
+    let submit = |text: &&str| engine.submit(request(&engine, text, 24)).expect("room");
+    let generations: Vec<_> = PROMPTS.iter().map(submit).collect();
+    let given_up = engine.submit(request(&engine, LONG, 24)).expect("room");
+    drop(given_up);
+    gate.open();
+    let answers: Vec<_> = generations.into_iter().map(collect).collect();
+    let again = answer(&engine, request(&engine, PROMPTS[2], 24));
+
+    let stats = engine.stats();
+    let counts = &stats.counts;
+    let answers: Vec<_> = answers.iter().chain([&again]).collect();
+    assert_eq!((counts.ended.length, counts.ended.cancelled, counts.ended.total()), (7, 1, 8));
+    assert_eq!(counts.made_tokens, 7 * 24);
+    // The first token of an answer comes with its prompt's last row.
+    assert_eq!(counts.decode_rows, 7 * 23);
+    let sum = |of: fn(&Answer) -> u32| answers.iter().map(|answer| u64::from(of(answer))).sum();
+    let (read, cached): (u64, u64) =
+        (sum(|answer| answer.usage.prompt_tokens), sum(|answer| answer.usage.cached_tokens));
+    assert!(cached > 0);
+    assert_eq!((counts.prompt_tokens, counts.cached_tokens), (read, cached));
+    assert_eq!(counts.prefill_rows, read - cached);
+    assert!(counts.steps >= 24 + 24 && counts.steps <= 8 * 24, "{}", counts.steps);
+    assert_eq!((stats.waiting, stats.running, stats.pages_used), (0, 0, 0));
+    assert_eq!(stats.pages_cached + stats.pages_free, options().page_count);
+
+    assert_eq!(counts.end_to_end.count(), 8);
+    assert_eq!((counts.first_token.count(), counts.inter_token.count()), (7, 7 * 23));
+    assert!(counts.queued.count() >= 7 && counts.end_to_end.sum() >= counts.first_token.sum());
+    // Each step's time is shared out among its requests, and nothing is left over but rounding.
+    let busy: f64 = answers.iter().map(|answer| answer.usage.busy.as_secs_f64()).sum();
+    let known: f64 = stats.recent.iter().map(|ended| ended.usage.busy.as_secs_f64()).sum();
+    assert!(busy > 0.0 && known >= busy, "{known} {busy}");
+    assert!((known - counts.busy.as_secs_f64()).abs() < 1e-6, "{known} of {:?}", counts.busy);
+    assert!(stats.recent.iter().map(|ended| ended.number).eq(1..=8));
 }
 
 #[test]
@@ -203,6 +242,7 @@ fn a_full_queue_refuses() {
         Err(error) => Some(error),
     });
     assert_eq!(refused, Some(Error::QueueFull { waiting: 2 }), "{} taken", taken.len());
+    assert_eq!(engine.stats().counts.refused_busy, 1);
     gate.open();
     let lens: Vec<usize> = taken.into_iter().map(|taken| collect(taken).tokens.len()).collect();
     assert!(lens.len() >= 2 && lens.iter().all(|len| *len == 3), "{lens:?}");
@@ -241,7 +281,7 @@ fn what_cannot_be_done_is_refused_at_once() {
         let found = refusal(EngineRequest { stop, ..sound() });
         assert!(matches!(found, Some(Error::Stop(_))), "{found:?}");
     }
-    let load = engine.load();
+    let load = engine.stats();
     assert_eq!((load.waiting, load.running), (0, 0), "nothing was queued");
 }
 
