@@ -140,7 +140,7 @@ impl Http {
     }
 }
 
-fn agent(proxy: Option<ureq::Proxy>) -> ureq::Agent {
+pub(crate) fn agent(proxy: Option<ureq::Proxy>) -> ureq::Agent {
     let tls =
         ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build();
     // The proxy is set even where there is none: ureq would ask the environment.
@@ -198,7 +198,7 @@ fn content_range(text: &str) -> Option<ContentRange> {
     Some(ContentRange { first, total_bytes })
 }
 
-fn no_answer(host: &str, error: &ureq::Error) -> Error {
+pub(crate) fn no_answer(host: &str, error: &ureq::Error) -> Error {
     use ureq::{Error as Fault, Timeout};
     let seconds = |limit: std::time::Duration| limit.as_secs();
     let why = match error {

@@ -6,6 +6,10 @@ use std::time::Duration;
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// Without a single byte, while waiting for an answer or in the middle of one.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a whole answer of a hob server, from the connection on.
+pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes of such an answer.
+pub(crate) const ASK_BYTES_MAX: u64 = 4 << 20;
 /// Redirects that one request follows.
 pub(crate) const REDIRECTS_MAX: usize = 8;
 /// Bytes of a response's headers.

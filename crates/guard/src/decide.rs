@@ -66,7 +66,7 @@ pub fn decide(action: &Action, policy: &Policy) -> Decision {
 
 fn stays_here(action: &Action) -> bool {
     match action {
-        Action::FetchModel { host } => is_loopback(host),
+        Action::AskHob { host } | Action::FetchModel { host } => is_loopback(host),
         Action::FetchPackage { .. } => false,
     }
 }

@@ -19,10 +19,17 @@ impl Permit {
         &self.action
     }
 
-    /// Whether a request to `host` is what was allowed.
+    /// Whether fetching from `host` is what was allowed.
     #[must_use]
     pub fn covers_host(&self, host: &str) -> bool {
         matches!(&self.action, Action::FetchModel { host: allowed }
+            if allowed.eq_ignore_ascii_case(host))
+    }
+
+    /// Whether asking a hob at `host` is what was allowed.
+    #[must_use]
+    pub fn covers_hob(&self, host: &str) -> bool {
+        matches!(&self.action, Action::AskHob { host: allowed }
             if allowed.eq_ignore_ascii_case(host))
     }
 

@@ -44,6 +44,18 @@ fn offline_allows_loopback() {
 }
 
 #[test]
+fn a_hob_elsewhere_is_asked_only_online_and_by_its_own_permit() {
+    let ask = |host: &str| Action::AskHob { host: host.to_owned() };
+    let permit = decide(&ask("box.local"), &Policy::default()).into_result().unwrap();
+    assert!(permit.covers_hob("Box.local") && !permit.covers_hob("localhost"));
+    assert!(!permit.covers_host("box.local"), "it fetches nothing");
+    let offline = Policy { offline: true };
+    let denial = decide(&ask("box.local"), &offline).into_result().unwrap_err();
+    assert!(denial.to_string().starts_with("asking the hob at box.local is not"), "{denial}");
+    assert!(matches!(decide(&ask("127.0.0.1"), &offline), Decision::Allow(_)));
+}
+
+#[test]
 fn permissions_are_sorted_and_explained() {
     assert!(PERMISSIONS.is_sorted_by_key(|row| row.id));
     for row in PERMISSIONS {

@@ -1,5 +1,6 @@
 //! The permissions, one file each. Screens and documentation are made from these rows.
 
+pub(crate) mod hob_ask;
 pub(crate) mod models_pull;
 
 /// A thing that hob may be allowed to do.
@@ -18,4 +19,4 @@ pub struct Permission {
 }
 
 /// Every permission, sorted by id.
-pub static PERMISSIONS: &[&Permission] = &[&models_pull::PERMISSION];
+pub static PERMISSIONS: &[&Permission] = &[&hob_ask::PERMISSION, &models_pull::PERMISSION];
