@@ -20,6 +20,27 @@ def health():
         return json.load(answer)
 
 
+def told(path):
+    with urllib.request.urlopen(f"{base_url}{path}") as answer:
+        return answer.headers["content-type"], answer.read().decode()
+
+
+def check_energy(usage):
+    """hob's own figures stand beside the standard's, and the client keeps them."""
+    own = usage.model_extra["hob"]
+    assert own["energy_joules"] > 0, own
+    assert own["energy_basis"] in ("counter", "sensor", "modelled"), own
+    assert all(own[f"{name}_ms"] >= 0 for name in ("queue", "prefill", "decode")), own
+    assert 0 < own["busy_ms"] <= own["prefill_ms"] + own["decode_ms"] + 50, own
+
+
+def metric(text, name, label=""):
+    """The sum of a metric's samples that have a label."""
+    lines = [line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+    assert lines, f"no {name}"
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if label in line)
+
+
 assert [m.id for m in client.models.list()] == [model]
 assert client.models.retrieve(model).id == model
 
@@ -30,6 +51,7 @@ text = whole.choices[0].message.content
 assert "Paris" in text, text
 assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
 assert whole.choices[0].finish_reason in ("stop", "length")
+check_energy(whole.usage)
 logprobs = whole.choices[0].logprobs.content
 assert logprobs and all(p.logprob <= 0 and len(p.top_logprobs) == 2 for p in logprobs)
 assert all(p.logprob == p.top_logprobs[0].logprob for p in logprobs), "greedy takes the best"
@@ -44,6 +66,7 @@ streamed = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices
 assert streamed == text, (streamed, text)
 assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
 assert chunks[0].choices[0].delta.role == "assistant"
+check_energy(chunks[-1].usage)
 
 completion = client.completions.create(model=model, prompt="One, two, three,", max_tokens=8, temperature=0)
 assert "four" in completion.choices[0].text, completion.choices[0].text
@@ -80,4 +103,22 @@ for arguments, status, word in [
     else:
         raise AssertionError(f"{arguments} was answered")
 
-print("openai client: whole, streamed, logprobs, completions, stop, cancel and refusals are right")
+kind, metrics = told("/metrics")
+assert kind == "text/plain; version=0.0.4; charset=utf-8", kind
+made = whole.usage.completion_tokens
+assert metric(metrics, "hob:generation_tokens_total") >= 2 * made
+assert metric(metrics, "hob:requests_ended_total", 'finished_reason="cancelled"') == 1
+assert metric(metrics, "hob:requests_ended_total") == metric(
+    metrics, "hob:e2e_request_latency_seconds_count"
+)
+assert metric(metrics, "hob:prefix_cache_hits_total") > 0, "the second question was the first"
+assert metric(metrics, "hob:engine_busy_seconds_total") > 0
+status = json.loads(told("/hob/status")[1])
+assert status["models"][0]["name"] == model and status["models"][0]["recent"]
+assert metric(metrics, "hob:kv_cache_pages") == sum(
+    status["models"][0][f"pages_{state}"] for state in ("used", "cached", "free")
+)
+for text in (metrics, json.dumps(status)):
+    assert "Paris" not in text and "France" not in text, "a word of a prompt or an answer"
+
+print("openai client: whole, streamed, logprobs, completions, stop, cancel, refusals, energy and metrics are right")

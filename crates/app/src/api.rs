@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Message, SamplingParams};
+use crate::{Energy, Message, SamplingParams};
 
 /// Settings, read once by `hob` and immutable after.
 #[derive(Clone, Debug)]
@@ -235,6 +235,10 @@ pub struct TokenUsage {
     pub prefill: Duration,
     /// From the first token to the last.
     pub decode: Duration,
+    /// Its part of the time that the model computed.
+    pub busy: Duration,
+    /// What it drew.
+    pub energy: Energy,
 }
 
 /// One line of `hob bench`, as llama-bench defines it.

@@ -1,20 +1,22 @@
 //! The house: models on this machine, and what can be done with one before it answers.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gguf::GgufFile;
 use guard::Policy;
 use store::{Entry, ModelSource, Places, PullOptions, Store};
 use tokenizer::{Specials, Tokenizer};
 
-use crate::loaded::{self, LoadedModel, PAGE_LEN};
+use crate::loaded::{self, LoadedModel, PAGE_LEN, Resident};
 use crate::{
     BenchCase, BenchLimit, BenchResult, Config, LoadOptions, ModelEntry, ModelInfo, ModelRef,
-    PerplexityReport, PullEvent, QuantizeOptions, QuantizeReport, Result, bench, clock, perplexity,
-    quantize, show,
+    PerplexityReport, PullEvent, QuantizeOptions, QuantizeReport, Result, Status, ask, bench, clock,
+    draw, perplexity, quantize, show,
 };
+
+use crate::watch::Watch;
 
 /// Chunk of a perplexity where none is given: llama.cpp's.
 const CHUNK_LEN_DEFAULT: u32 = 512;
@@ -28,6 +30,9 @@ pub struct App {
 struct Inner {
     config: Config,
     store: Store,
+    /// Opens its eyes with the first model.
+    watch: OnceLock<Arc<Watch>>,
+    models: Mutex<Vec<Resident>>,
 }
 
 impl App {
@@ -37,7 +42,8 @@ impl App {
     /// When something else stands there.
     pub fn new(config: Config) -> Result<App> {
         let store = Store::open(&config.home)?;
-        Ok(App { inner: Arc::new(Inner { config, store }) })
+        let (watch, models) = (OnceLock::new(), Mutex::default());
+        Ok(App { inner: Arc::new(Inner { config, store, watch, models }) })
     }
 
     /// hob's own folder.
@@ -165,7 +171,32 @@ impl App {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<LoadedModel> {
         let file = GgufFile::open(&model.path)?;
-        LoadedModel::load(&model.name, &file, options, progress)
+        let watch =
+            Arc::clone(self.inner.watch.get_or_init(|| Arc::new(Watch::open(draw::here()))));
+        let model = LoadedModel::load(&model.name, &file, options, (progress, watch))?;
+        let mut models = self.inner.models.lock().unwrap_or_else(PoisonError::into_inner);
+        models.push(model.resident());
+        Ok(model)
+    }
+
+    /// How the house is: every model in memory, the machine, energy.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut models = self.inner.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let living: Vec<LoadedModel> = models.iter().filter_map(Resident::get).collect();
+        models.retain(|model| model.get().is_some());
+        drop(models);
+        let watch = self.inner.watch.get_or_init(|| Arc::new(Watch::open(draw::here())));
+        let models = living.iter().map(LoadedModel::status).collect();
+        Status::new(watch.uptime(), models, watch.model().clone(), watch.seen())
+    }
+
+    /// What the hob at `base` (`http://HOST:PORT`) says of itself, as it says it.
+    ///
+    /// # Errors
+    /// `NotFound` when no hob serves there, `Machine` when it may not be asked.
+    pub fn ask_status(&self, base: &str) -> Result<String> {
+        ask::status(base, self.inner.config.offline)
     }
 
     /// Speed as llama-bench measures it: `repetitions` of a case after a warm-up.

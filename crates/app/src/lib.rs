@@ -5,10 +5,13 @@
 
 mod api;
 mod app;
+mod ask;
 mod backends;
 mod bench;
 mod clock;
 pub mod doctor;
+mod draw;
+mod energy;
 mod error;
 mod loaded;
 mod memory;
@@ -16,6 +19,8 @@ mod perplexity;
 pub mod planning;
 mod quantize;
 mod show;
+mod status;
+mod watch;
 
 pub use api::{
     BenchCase, BenchLimit, BenchResult, ChatRequest, CompletionRequest, Config, Event, Finished,
@@ -25,9 +30,15 @@ pub use api::{
 pub use app::App;
 pub use chat::Message;
 pub use clock::{unique_id, unix_time_s};
+pub use draw::DrawModel;
+pub use energy::{Drawn, Energy};
 pub use engine::sampling::{Dry, Mirostat, SamplingParams};
+pub use engine::{Counts, EndCounts, Ended, FinishReason, Histogram, Stats, Usage};
 pub use error::{Error, ErrorKind, Result};
 pub use loaded::{Generation, LoadedModel};
+pub use meter;
 pub use planner;
 pub use quantize::{QuantizeOptions, QuantizeReport};
+pub use status::{ModelMemory, ModelStatus, Rates, Status};
 pub use store::PullEvent;
+pub use watch::Moment;

@@ -1,6 +1,6 @@
 //! A model in memory, and the events of a request to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,10 @@ use model::Model;
 use tensor::{Backend, KvFormat};
 use tokenizer::{Specials, Tokenizer};
 
+use crate::watch::Watch;
 use crate::{
-    ChatRequest, CompletionRequest, Error, ErrorKind, Event, Finished, LoadOptions, Prompt, Result,
-    SamplingParams, TokenText, TokenUsage, clock, memory,
+    ChatRequest, CompletionRequest, Error, ErrorKind, Event, Finished, LoadOptions, ModelMemory,
+    ModelStatus, Prompt, Result, SamplingParams, TokenText, TokenUsage, clock, memory,
 };
 
 /// Context of a conversation unless asked otherwise: longer ones cost memory that few use.
@@ -36,13 +37,25 @@ pub struct LoadedModel {
 
 struct Inner {
     name: String,
-    engine: Engine,
+    engine: Arc<Engine>,
+    watch: Arc<Watch>,
     tokenizer: Arc<Tokenizer>,
     template: Template,
     has_template: bool,
     backend: String,
     context_len: u32,
+    sequences_max: u32,
+    memory: ModelMemory,
     load_time: Duration,
+}
+
+/// A model that was loaded and may be gone since.
+pub(crate) struct Resident(Weak<Inner>);
+
+impl Resident {
+    pub(crate) fn get(&self) -> Option<LoadedModel> {
+        self.0.upgrade().map(|inner| LoadedModel { inner })
+    }
 }
 
 /// A model and what goes with it, before an engine runs it.
@@ -52,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) context_len: u32,
     pub(crate) sequences_max: u32,
+    pub(crate) memory: ModelMemory,
 }
 
 /// Loads the weights, after making sure that they fit.
@@ -67,7 +81,12 @@ pub(crate) fn load_parts(
     memory::check(name, &need, memory::available_bytes())?;
     let model = Model::load(file, Arc::clone(&wanted.backend), &wanted.load, progress)?;
     let Wanted { backend, context_len, sequences_max, .. } = wanted;
-    Ok(Parts { model, tokenizer, backend, context_len, sequences_max })
+    let memory = ModelMemory {
+        weights_bytes: need.weights_bytes,
+        kv_bytes: need.kv_bytes,
+        workspace_bytes: need.workspace_bytes,
+    };
+    Ok(Parts { model, tokenizer, backend, context_len, sequences_max, memory })
 }
 
 /// What loading with these options takes: the very bytes that are reserved then.
@@ -128,7 +147,7 @@ impl LoadedModel {
         name: &str,
         file: &GgufFile,
         options: &LoadOptions,
-        progress: &mut dyn FnMut(u64, u64),
+        (progress, watch): (&mut dyn FnMut(u64, u64), Arc<Watch>),
     ) -> Result<LoadedModel> {
         let started = Instant::now();
         let (template, has_template) = template_of(file)?;
@@ -143,14 +162,19 @@ impl LoadedModel {
         };
         let backend = format!("{}: {}", parts.backend.name(), parts.backend.description());
         let engine = Engine::start(parts.model, Arc::clone(&parts.tokenizer), engine_options)?;
+        let engine = Arc::new(engine);
+        watch.include(&engine);
         let inner = Inner {
             name: name.to_owned(),
             engine,
+            watch,
             tokenizer: parts.tokenizer,
             template,
             has_template,
             backend,
             context_len: parts.context_len,
+            sequences_max: parts.sequences_max,
+            memory: parts.memory,
             load_time: started.elapsed(),
         };
         Ok(LoadedModel { inner: Arc::new(inner) })
@@ -186,11 +210,26 @@ impl LoadedModel {
         self.inner.has_template
     }
 
-    /// `(waiting, running)` requests now.
+    /// How it is: load, counts, memory.
     #[must_use]
-    pub fn load_now(&self) -> (u32, u32) {
-        let load = self.inner.engine.stats();
-        (load.waiting, load.running)
+    pub fn status(&self) -> ModelStatus {
+        let inner = &*self.inner;
+        let stats = inner.engine.stats();
+        let energy = stats.recent.iter().map(|ended| inner.watch.charge(&ended.usage, ended.at));
+        ModelStatus {
+            name: inner.name.clone(),
+            backend: inner.backend.clone(),
+            context_len: inner.context_len,
+            sequences_max: inner.sequences_max,
+            load_time: inner.load_time,
+            memory: inner.memory,
+            recent_energy: energy.collect(),
+            stats,
+        }
+    }
+
+    pub(crate) fn resident(&self) -> Resident {
+        Resident(Arc::downgrade(&self.inner))
     }
 
     /// Renders the conversation and starts to answer it.
@@ -249,7 +288,8 @@ impl LoadedModel {
         let request = EngineRequest { prompt, tokens_max, sampling, stop, user };
         let events = self.inner.engine.submit(request)?;
         let tokenizer = Arc::clone(&self.inner.tokenizer);
-        Ok(Generation { events, tokenizer, ended: false })
+        let watch = Arc::clone(&self.inner.watch);
+        Ok(Generation { events, tokenizer, watch, ended: false })
     }
 }
 
@@ -283,6 +323,7 @@ fn template_of(file: &GgufFile) -> Result<(Template, bool)> {
 pub struct Generation {
     events: engine::Generation,
     tokenizer: Arc<Tokenizer>,
+    watch: Arc<Watch>,
     ended: bool,
 }
 
@@ -350,6 +391,8 @@ impl Generation {
                 queued: usage.queued,
                 prefill: usage.prefill,
                 decode: usage.decode,
+                busy: usage.busy,
+                energy: self.watch.charge(&usage, Instant::now()),
             }),
             engine::Event::Failed(error) => Event::Failed(error.into()),
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use app::{Event, Finished, Generation, TokenUsage};
+use app::{Energy, Event, Finished, Generation, TokenUsage};
 
 use crate::interrupt::Interruptible;
 
@@ -71,8 +71,19 @@ pub(crate) fn figures(load_time: Duration, usage: &TokenUsage) -> Vec<String> {
         format!("prompt:              {prompt} tokens{cached}, {}", rate(rates.prompt_per_s)),
         format!("answer:              {made} tokens, {}", rate(rates.answer_per_s)),
         format!("time to first token: {:.3} s", rates.first_token.as_secs_f64()),
+        format!("energy:              {}", energy(usage)),
         format!("ended by:            {}", reason(usage.finished)),
     ]
+}
+
+/// `12.3 J, 0.15 J a token (modelled)`.
+fn energy(usage: &TokenUsage) -> String {
+    let Energy { joules, basis } = usage.energy;
+    let each = match usage.completion_tokens {
+        0 => String::new(),
+        made => format!(", {:.2} J a token", joules / f64::from(made)),
+    };
+    format!("{joules:.1} J{each} ({})", basis.name())
 }
 
 /// Speeds, where there is enough to measure.
@@ -113,7 +124,8 @@ pub(crate) fn reason(finished: Finished) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Finished, Rates, TokenUsage, figures};
+    use super::{Energy, Finished, Rates, TokenUsage, figures};
+    use app::meter::Basis;
     use std::time::Duration;
 
     const USAGE: TokenUsage = TokenUsage {
@@ -124,6 +136,8 @@ mod tests {
         queued: Duration::from_millis(10),
         prefill: Duration::from_millis(200),
         decode: Duration::from_secs(2),
+        busy: Duration::from_secs(2),
+        energy: Energy { joules: 61.2, basis: Basis::Modelled },
     };
 
     #[test]
@@ -134,6 +148,7 @@ mod tests {
         prompt:              30 tokens (10 known already), 100.0 tokens/s
         answer:              101 tokens, 50.0 tokens/s
         time to first token: 0.210 s
+        energy:              61.2 J, 0.61 J a token (modelled)
         ended by:            the model
         ");
     }

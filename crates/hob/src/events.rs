@@ -34,6 +34,7 @@ enum Line<'a> {
         reason: &'static str,
         usage: Usage,
         timings: Timings,
+        energy: Energy,
     },
     Error {
         kind: &'static str,
@@ -63,8 +64,15 @@ struct Timings {
     prefill_ms: f64,
     decode_ms: f64,
     first_token_ms: f64,
+    busy_ms: f64,
     prompt_per_second: Option<f64>,
     answer_per_second: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Energy {
+    joules: f64,
+    basis: &'static str,
 }
 
 /// Writes that the model is ready.
@@ -147,9 +155,11 @@ fn finished(usage: &TokenUsage) -> Line<'static> {
             prefill_ms: ms(usage.prefill),
             decode_ms: ms(usage.decode),
             first_token_ms: ms(rates.first_token),
+            busy_ms: ms(usage.busy),
             prompt_per_second: rates.prompt_per_s,
             answer_per_second: rates.answer_per_s,
         },
+        energy: Energy { joules: usage.energy.joules, basis: usage.energy.basis.name() },
     }
 }
 
@@ -209,13 +219,16 @@ mod tests {
             queued: Duration::ZERO,
             prefill: Duration::from_millis(500),
             decode: Duration::ZERO,
+            busy: Duration::from_millis(250),
+            energy: app::Energy { joules: 1.5, basis: app::meter::Basis::Modelled },
         };
         check(
             &Event::Finished(usage),
             "{\"event\":\"finished\",\"reason\":\"length\",\"usage\":{\"prompt_tokens\":4,\
              \"cached_tokens\":0,\"completion_tokens\":1},\"timings\":{\"queued_ms\":0.0,\
              \"prefill_ms\":500.0,\"decode_ms\":0.0,\"first_token_ms\":500.0,\
-             \"prompt_per_second\":8.0,\"answer_per_second\":null}}\n",
+             \"busy_ms\":250.0,\"prompt_per_second\":8.0,\"answer_per_second\":null},\
+             \"energy\":{\"joules\":1.5,\"basis\":\"modelled\"}}\n",
         );
     }
 

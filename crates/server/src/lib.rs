@@ -11,6 +11,11 @@ mod limits;
 mod openai;
 mod routes;
 
+pub use house::status::{
+    DeviceView, EnergyView, HouseStatus, MemoryView, ModelView, MomentView, ProcessorView,
+    RequestView,
+};
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -49,13 +54,14 @@ pub enum Error {
 /// How long answers in flight may take to end once a stop was asked for.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
-/// Serves `model` until `stop` completes, then lets answers in flight end for a while.
+/// Serves `model` of `app` until `stop` completes, then lets answers in flight end for a while.
 /// `ready` is called with the address once connections are accepted. Blocks.
 ///
 /// # Errors
 /// When the address cannot be had, or the runtime fails.
 pub fn serve(
     options: Options,
+    app: app::App,
     model: app::LoadedModel,
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()> + Send + 'static,
@@ -75,7 +81,7 @@ pub fn serve(
             }
         })?;
         ready(listener.local_addr()?);
-        let router = routes::router(model, address.ip());
+        let router = routes::router(app, model, address.ip());
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let graceful = async move {
             stop.await;

@@ -14,6 +14,7 @@ use crate::{host, house, openai};
 
 /// What every handler is given.
 pub(crate) struct House {
+    pub(crate) app: app::App,
     pub(crate) model: app::LoadedModel,
     pub(crate) started_unix_s: u64,
 }
@@ -30,14 +31,16 @@ pub(crate) struct Route {
 pub(crate) static ROUTES: &[Route] = &[
     house::root::ROUTE,
     house::health::ROUTE,
+    house::status::ROUTE,
+    house::metrics::ROUTE,
     openai::chat::ROUTE,
     openai::completions::ROUTE,
     openai::models::ROUTE,
     openai::model::ROUTE,
 ];
 
-pub(crate) fn router(model: app::LoadedModel, listen: IpAddr) -> Router {
-    let house = Arc::new(House { model, started_unix_s: app::unix_time_s() });
+pub(crate) fn router(app: app::App, model: app::LoadedModel, listen: IpAddr) -> Router {
+    let house = Arc::new(House { app, model, started_unix_s: app::unix_time_s() });
     let mut router = Router::new();
     for route in ROUTES {
         router = router.route(route.path, (route.handler)());

@@ -71,7 +71,8 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let wait = async move {
         let _ = stopped.await;
     };
-    Ok(server::serve(server::Options { listen: args.listen }, loaded, ready, wait)?)
+    let options = server::Options { listen: args.listen };
+    Ok(server::serve(options, context.app.clone(), loaded, ready, wait)?)
 }
 
 /// Other machines are let in only on an explicit wish; the warning to print then.

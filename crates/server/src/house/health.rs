@@ -18,7 +18,8 @@ pub(crate) const ROUTE: Route = Route {
 };
 
 async fn health(State(house): State<Arc<House>>) -> Json<Value> {
-    let (waiting, running) = house.model.load_now();
     let model = house.model.name();
+    let stats = house.model.status().stats;
+    let (waiting, running) = (stats.waiting, stats.running);
     Json(json!({ "status": "ok", "model": model, "waiting": waiting, "running": running }))
 }

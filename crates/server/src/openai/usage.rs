@@ -1,5 +1,7 @@
 //! Counts and reasons in OpenAI's words.
 
+use std::time::Duration;
+
 use app::{Finished, TokenUsage};
 use serde_json::{Value, json};
 
@@ -10,7 +12,20 @@ pub(crate) fn usage(usage: &TokenUsage) -> Value {
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": { "cached_tokens": usage.cached_tokens },
         "completion_tokens_details": { "reasoning_tokens": 0 },
+        // Beside the standard's fields; its clients keep what they do not know.
+        "hob": {
+            "energy_joules": usage.energy.joules,
+            "energy_basis": usage.energy.basis.name(),
+            "queue_ms": ms(usage.queued),
+            "prefill_ms": ms(usage.prefill),
+            "decode_ms": ms(usage.decode),
+            "busy_ms": ms(usage.busy),
+        },
     })
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 pub(crate) fn finish_reason(finished: Finished) -> &'static str {
