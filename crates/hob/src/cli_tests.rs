@@ -51,6 +51,8 @@ fn lines_from_the_issue() {
         "rm a b",
         "pull smollm2",
         "list --json",
+        "top",
+        "top --url http://box.local:11434 --once --json",
     ] {
         let typed = parsed(line);
         assert_eq!(Some(typed.command.as_str()), line.split(' ').next());
@@ -109,6 +111,7 @@ fn help_is_for_people() {
       check       Say whether a claimed speed is possible, and what was measured
       calibrate   Measure this machine, for `hob fit`
       doctor      Find what makes this machine slow, and how to mend it
+      top         Show what a running hob does: speed, queue, memory, heat, watts
       import      Take a GGUF file from this machine
       list        List the models on this machine
       show        Show what a model is

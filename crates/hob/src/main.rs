@@ -14,6 +14,7 @@ mod events;
 mod failure;
 mod input;
 mod interrupt;
+mod live;
 mod models;
 mod screens;
 mod terminal;

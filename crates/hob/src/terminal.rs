@@ -8,6 +8,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use crate::screens::top::canvas::Paint;
 use crate::text;
 
 /// How much the person wants to see on a terminal.
@@ -52,6 +53,28 @@ impl Terminal {
     /// `text` as an error's name on stderr.
     pub(crate) fn alarming(self, text: &str) -> String {
         self.styled(AnsiColor::Red.on_default().bold(), text)
+    }
+
+    /// Whether a picture can be drawn over another.
+    pub(crate) fn can_move_cursor(self) -> bool {
+        self.looks != Looks::Dumb
+    }
+
+    /// `text` of a picture on stdout.
+    pub(crate) fn painted(self, paint: Paint, text: &str) -> String {
+        let style = match paint {
+            Paint::Plain => return text.to_owned(),
+            Paint::Faint => Style::new().dimmed(),
+            Paint::Strong => Style::new().bold(),
+            Paint::Bar => AnsiColor::Cyan.on_default(),
+            Paint::Warning => AnsiColor::Yellow.on_default(),
+            Paint::Alarm => AnsiColor::Red.on_default().bold(),
+        };
+        if self.stdout && self.looks == Looks::Full {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn styled(self, style: Style, text: &str) -> String {
@@ -196,7 +219,7 @@ impl Tenths {
 
 #[cfg(test)]
 mod tests {
-    use super::{Looks, Tenths, Terminal, pace};
+    use super::{Looks, Paint, Tenths, Terminal, pace};
     use std::time::Duration;
 
     #[test]
@@ -236,5 +259,13 @@ mod tests {
         assert_eq!(colourful.faint("a"), "\u{1b}[2ma\u{1b}[0m");
         assert_eq!(Terminal { looks: Looks::NoColours, ..colourful }.faint("a"), "a");
         assert_eq!(Terminal { stderr: false, ..colourful }.alarming("a"), "a");
+        assert_eq!(colourful.painted(Paint::Strong, "a"), "\u{1b}[1ma\u{1b}[0m");
+        assert_eq!(colourful.painted(Paint::Plain, "a"), "a");
+        for plain in [
+            Terminal { looks: Looks::NoColours, ..colourful },
+            Terminal { stdout: false, ..colourful },
+        ] {
+            assert_eq!(plain.painted(Paint::Alarm, "a"), "a");
+        }
     }
 }

@@ -267,6 +267,18 @@ fn serving_refuses_a_busy_port_and_other_machines() {
 }
 
 #[test]
+fn top_says_in_a_line_that_nobody_serves_or_nobody_looks() {
+    let home = Home::new();
+    // Port 1 is reserved: nothing of a test listens there.
+    let nobody = ["top", "--once", "--url", "http://127.0.0.1:1"];
+    check_failed(&home.hob(&nobody), 1, "start one with `hob serve`");
+    check_failed(&home.hob(&["top", "--url", "127.0.0.1:1", "--json"]), 1, "http://HOST:PORT");
+    let elsewhere = ["top", "--once", "--url", "http://hob.example:1"];
+    check_failed(&home.hob(&elsewhere), 1, "told to stay offline");
+    check_failed(&home.hob(&["top"]), 2, "a live picture needs a terminal");
+}
+
+#[test]
 fn environment_mistakes_are_named() {
     let home = Home::new();
     let output = home.command(&["list"]).env("HF_ENDPOINT", "hub").output().unwrap();

@@ -230,5 +230,15 @@ fn serve(hob: &Hob) -> Result<()> {
     hob.refuses(&["serve", "--model", "smollm2", "--listen", &address], &["in use"])?;
     let mut client = command(setup::python_path());
     client.args(["tools/e2e/openai_client.py", &url, "smollm2"]);
-    step("the official openai client", &mut client)
+    step("the official openai client", &mut client)?;
+    let picture = hob.text(&["top", "--once", "--url", &url])?;
+    for word in ["smollm2", "tokens/s", "KV cache", "power", " W", "ended by"] {
+        ensure!(picture.contains(word), "hob top lacks {word}:\n{picture}");
+    }
+    ensure!(!picture.contains('\x1b'), "hob top --once moves the cursor");
+    hob.refuses(
+        &["top", "--once", "--url", "http://127.0.0.1:1"],
+        &["no hob serves", "hob serve"],
+    )?;
+    hob.refuses(&["top", "--url", &url], &["a live picture needs a terminal", "--once"])
 }

@@ -12,7 +12,7 @@ use crate::failure::usage;
 use crate::models;
 use crate::text::{self, Side};
 
-pub(super) const ROW: Row = Row { name: "bench", place: 13, arguments: Args::augment_args, run };
+pub(super) const ROW: Row = Row { name: "bench", place: 14, arguments: Args::augment_args, run };
 
 /// Repetitions that are believed to end.
 const REPETITIONS_MAX: i64 = 1000;

@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args as _, FromArgMatches};
 use super::{Context, Row};
 use crate::text;
 
-pub(super) const ROW: Row = Row { name: "import", place: 9, arguments: Args::augment_args, run };
+pub(super) const ROW: Row = Row { name: "import", place: 10, arguments: Args::augment_args, run };
 
 /// Take a GGUF file from this machine
 ///

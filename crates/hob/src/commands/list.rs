@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Context, Row};
 use crate::text::{self, Side};
 
-pub(super) const ROW: Row = Row { name: "list", place: 10, arguments: Args::augment_args, run };
+pub(super) const ROW: Row = Row { name: "list", place: 11, arguments: Args::augment_args, run };
 
 /// List the models on this machine
 #[derive(Debug, clap::Args)]

@@ -17,6 +17,7 @@ mod run;
 mod serve;
 mod show;
 mod tokenize;
+mod top;
 
 use app::App;
 use clap::{ArgMatches, Command};
@@ -58,6 +59,7 @@ pub(crate) static COMMANDS: &[Row] = &[
     serve::ROW,
     show::ROW,
     tokenize::ROW,
+    top::ROW,
 ];
 
 /// What every command is handed.

@@ -11,7 +11,7 @@ use crate::args::LoadArgs;
 use crate::{input, models};
 
 pub(super) const ROW: Row =
-    Row { name: "perplexity", place: 14, arguments: Args::augment_args, run };
+    Row { name: "perplexity", place: 15, arguments: Args::augment_args, run };
 
 /// Tokens of a chunk, as in llama.cpp.
 const CHUNK_LEN_DEFAULT: u32 = 512;

@@ -7,7 +7,7 @@ use clap::{ArgMatches, Args as _, FromArgMatches};
 use super::{Context, Row};
 use crate::text;
 
-pub(super) const ROW: Row = Row { name: "rm", place: 12, arguments: Args::augment_args, run };
+pub(super) const ROW: Row = Row { name: "rm", place: 13, arguments: Args::augment_args, run };
 
 /// Remove models from hob's folder
 ///

@@ -11,7 +11,7 @@ use super::{Context, Row};
 use crate::models;
 use crate::text::{self, Side};
 
-pub(super) const ROW: Row = Row { name: "show", place: 11, arguments: Args::augment_args, run };
+pub(super) const ROW: Row = Row { name: "show", place: 12, arguments: Args::augment_args, run };
 
 /// Show what a model is
 ///

@@ -8,7 +8,7 @@ use super::{Context, MODEL_DEFAULT, Row};
 use crate::text::{self, Side};
 use crate::{input, models};
 
-pub(super) const ROW: Row = Row { name: "tokenize", place: 15, arguments: Args::augment_args, run };
+pub(super) const ROW: Row = Row { name: "tokenize", place: 16, arguments: Args::augment_args, run };
 
 /// Show how a model cuts a text into tokens
 #[derive(Debug, clap::Args)]

@@ -4,4 +4,5 @@ pub(crate) mod check;
 pub(crate) mod cost;
 pub(crate) mod explain;
 pub(crate) mod fit;
+pub(crate) mod top;
 pub(crate) mod units;
