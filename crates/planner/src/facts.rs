@@ -126,6 +126,8 @@ pub enum Role {
     SharedDown,
     /// `per_layer_token_embd`: looked up by the row, like the embedding.
     PerLayerEmbedding,
+    /// Matrices of layers that predict further tokens: held, and not passed by one token.
+    Apart,
     /// Vectors, routers and other small things, kept in F32.
     Small,
 }

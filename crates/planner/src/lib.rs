@@ -8,8 +8,11 @@
 //! cost less. **Never:** files, clocks, environment, sockets.
 
 mod advise;
+mod beside;
 mod catalogue;
+mod checkpoint;
 pub mod claim;
+mod config;
 pub mod cost;
 pub mod doctor;
 mod facts;
@@ -19,10 +22,12 @@ mod inventory;
 mod machine;
 mod memory;
 mod names;
+mod parts;
 mod plan;
 mod random;
 mod recipe;
 mod row;
+mod several;
 mod speed;
 mod subject;
 mod tune;
@@ -31,11 +36,14 @@ pub mod users;
 mod weights;
 
 pub use advise::{Miss, Need, Offer, Pick, SizeRow, Task, machines_for, models_for, size_table};
+pub use beside::{Adapter, AdapterError, AdapterTensor, Beside, Projector, Tower};
 pub use catalogue::{Flag, Measurement, machines, measurements, models};
+pub use checkpoint::{Checkpoint, StoredTensor};
+pub use config::{CheckpointError, ModelConfig};
 pub use facts::{Experts, Mixer, MixerGroup, ModelFacts, Role, TensorGroup};
 pub use image::{PIPELINES, Pipeline, pipelines};
 pub use machine::{Class, Machine, MemoryKind};
-pub use memory::{KV_TYPES, KvType, Memory, STEP_ROWS};
+pub use memory::{KV_TYPES, KvType, Memory, STEP_ROWS, step_rows};
 pub use names::{NotFound, find_machine, find_model};
 pub use plan::{
     Depth, Evidence, FirstToken, Fit, INTERACTIVE_TPS, Knowledge, Power, RESERVE_BYTES, Speed,
@@ -43,6 +51,7 @@ pub use plan::{
 };
 pub use recipe::{Family, FileType, Published, Quantisation, Shape};
 pub use row::{ExpertsRow, ModelRow, RecurrentRow, WindowRow};
+pub use several::{Change, Guest, Seat, Together, together};
 pub use speed::{
     ByteTime, Calibration, Coefficients, Demand, Engine, Estimate, FormatTimes, Kernels, Measured,
     Predictor, ReadRate, Tier, TypeDemand,

@@ -44,12 +44,18 @@ impl KvType {
     #[must_use]
     pub fn bytes(self, values: u64) -> u64 {
         let row = KV_TYPES.iter().find(|row| row.0 == self).expect("every type has its row");
-        (values * row.2).div_ceil(KV_BLOCK)
+        values.saturating_mul(row.2).div_ceil(KV_BLOCK)
     }
 }
 
 /// Rows of one step at most, as the engine prefills.
 pub const STEP_ROWS: u64 = 512;
+
+/// Rows of the largest step that so many conversations can ask for: never more than all positions.
+#[must_use]
+pub fn step_rows(context: u64, users: u64) -> u64 {
+    STEP_ROWS.min(context.saturating_mul(users)).max(1)
+}
 
 /// Bytes by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -62,6 +68,10 @@ pub struct Memory {
     pub state_bytes: u64,
     /// Activations and logits of one step.
     pub activation_bytes: u64,
+    /// Adapters that change the model.
+    pub adapter_bytes: u64,
+    /// A projector that lets it see or hear: its weights and what one image takes.
+    pub projector_bytes: u64,
     /// The program itself and the driver's context.
     pub runtime_bytes: u64,
     /// Left free for the rest of the machine.
@@ -80,7 +90,8 @@ impl ModelFacts {
             Mixer::Full { values } => values,
             Mixer::Window { .. } | Mixer::Recurrent { .. } | Mixer::Nothing => 0,
         };
-        self.mixers.iter().map(|group| group.layers * kv.bytes(values(group.mixer))).sum()
+        let groups = self.mixers.iter();
+        sum(groups.map(|group| group.layers.saturating_mul(kv.bytes(values(group.mixer)))))
     }
 
     /// Bytes of windows that are full.
@@ -91,16 +102,19 @@ impl ModelFacts {
 
     fn windows_at(&self, kv: KvType, context: u64) -> u64 {
         let bytes = |mixer: Mixer| match mixer {
-            Mixer::Window { values, length } => kv.bytes(values) * length.min(context),
+            Mixer::Window { values, length } => {
+                kv.bytes(values).saturating_mul(length.min(context))
+            }
             Mixer::Full { .. } | Mixer::Recurrent { .. } | Mixer::Nothing => 0,
         };
-        self.mixers.iter().map(|group| group.layers * bytes(group.mixer)).sum()
+        sum(self.mixers.iter().map(|group| group.layers.saturating_mul(bytes(group.mixer))))
     }
 
     /// Keys and values of one conversation with so many positions.
     #[must_use]
     pub fn kv_bytes(&self, kv: KvType, context: u64) -> u64 {
-        self.kv_bytes_per_token(kv) * context + self.windows_at(kv, context)
+        let full = self.kv_bytes_per_token(kv).saturating_mul(context);
+        full.saturating_add(self.windows_at(kv, context))
     }
 
     /// States of one conversation.
@@ -110,14 +124,35 @@ impl ModelFacts {
             Mixer::Recurrent { state_bytes } => state_bytes,
             Mixer::Full { .. } | Mixer::Window { .. } | Mixer::Nothing => 0,
         };
-        self.mixers.iter().map(|group| group.layers * bytes(group.mixer)).sum()
+        sum(self.mixers.iter().map(|group| group.layers.saturating_mul(bytes(group.mixer))))
     }
 
     /// Activations and logits of a step of so many rows, of which so many have logits: the residual
     /// stream, its norm, queries and output of attention, the feed-forward, all in f32.
     #[must_use]
     pub fn activation_bytes(&self, rows: u64, logit_rows: u64) -> u64 {
-        let row = 6 * self.width + 2 * self.feed_forward;
-        4 * (rows * row + logit_rows * self.vocabulary)
+        let widths = self.width.saturating_mul(6);
+        let row = widths.saturating_add(self.feed_forward.saturating_mul(2));
+        let values = sum([rows.saturating_mul(row), logit_rows.saturating_mul(self.vocabulary)]);
+        values.saturating_mul(4)
+    }
+}
+
+/// Headers may say anything: a sum that no machine could hold is as good as any other such sum.
+pub(crate) fn sum(bytes: impl IntoIterator<Item = u64>) -> u64 {
+    bytes.into_iter().fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STEP_ROWS, step_rows};
+
+    #[test]
+    fn a_step_is_never_longer_than_all_positions() {
+        for (context, users, rows) in
+            [(1, 1, 1), (256, 1, 256), (256, 3, STEP_ROWS), (8192, 1, STEP_ROWS), (0, 1, 1)]
+        {
+            assert_eq!(step_rows(context, users), rows, "{context} for {users}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::facts::TensorGroup;
 use crate::machine::{Class, Machine};
-use crate::memory::{KvType, Memory, STEP_ROWS};
+use crate::memory::{KvType, Memory, step_rows, sum};
 use crate::recipe::Quantisation;
 use crate::speed::{Calibration, Coefficients, Demand, Engine, Estimate, Predictor, Tier};
 use crate::subject::Subject;
@@ -224,7 +224,8 @@ pub fn plan(
 ) -> Verdict {
     let facts = &subject.facts;
     let weights = subject.weights(wish.quantisation);
-    let demand = Demand::new(facts, &weights, wish.kv);
+    let passed = subject.passed(&weights);
+    let demand = Demand::new(facts, &passed, wish.kv);
     let predictor = Predictor::new(knowledge.coefficients, machine, wish.engine)
         .calibrated(knowledge.calibration.clone());
     let memory = memory(subject, &weights, machine, (wish.users, wish.context, wish.kv));
@@ -261,7 +262,7 @@ pub fn plan(
         depths: DEPTHS.into_iter().filter(within).map(depth).collect(),
         first_token: PROMPTS.into_iter().filter(within).filter_map(wait).collect(),
         users_max: users_max(subject, machine, (wish, &weights), &predictor),
-        load_s: LOAD_BYTES_PER_S.map(|rate| weights.total_bytes as f64 / rate),
+        load_s: LOAD_BYTES_PER_S.map(|rate| loaded_bytes(&memory) as f64 / rate),
         power: power(machine, speed.total_tps),
         evidence: Evidence {
             of_machine: knowledge.measurements.0,
@@ -271,8 +272,8 @@ pub fn plan(
         },
         token: Token {
             parameters: facts.tensors.iter().map(TensorGroup::elements).sum(),
-            active: weights.active_count(facts),
-            weights_bytes: weights.read_bytes(facts),
+            active: passed.active_count(facts),
+            weights_bytes: passed.read_bytes(facts),
             context_bytes: facts.kv_bytes(wish.kv, wish.context) + 2 * facts.state_bytes(),
             bandwidth_gbs: machine.bandwidth_gbs / f64::from(machine.count.max(1)),
             offload: slower,
@@ -324,9 +325,11 @@ pub fn memory(
     let facts = &subject.facts;
     let mut memory = Memory {
         weights_bytes: weights.total_bytes,
-        kv_bytes: users * facts.kv_bytes(kv, context),
-        state_bytes: users * facts.state_bytes(),
-        activation_bytes: facts.activation_bytes(STEP_ROWS, users),
+        kv_bytes: users.saturating_mul(facts.kv_bytes(kv, context)),
+        state_bytes: users.saturating_mul(facts.state_bytes()),
+        activation_bytes: facts.activation_bytes(step_rows(context, users), users),
+        adapter_bytes: subject.beside.adapter_bytes(),
+        projector_bytes: subject.beside.projector_bytes(),
         runtime_bytes: machine.class.runtime_bytes() * u64::from(machine.count),
         reserve_bytes: RESERVE_BYTES,
         total_bytes: 0,
@@ -337,21 +340,33 @@ pub fn memory(
 }
 
 impl Memory {
+    /// All but what is left free.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.sum().saturating_sub(self.reserve_bytes)
+    }
+
     fn sum(&self) -> u64 {
-        self.weights_bytes
-            + self.kv_bytes
-            + self.state_bytes
-            + self.activation_bytes
-            + self.runtime_bytes
-            + self.reserve_bytes
+        sum([
+            self.weights_bytes,
+            self.kv_bytes,
+            self.state_bytes,
+            self.activation_bytes,
+            self.adapter_bytes,
+            self.projector_bytes,
+            self.runtime_bytes,
+            self.reserve_bytes,
+        ])
     }
 }
 
 impl Verdict {
-    /// Takes the word of a loader, which knows its own layout, for what a model takes.
+    /// Takes the word of a loader, which knows its own layout, for what a model takes. What is
+    /// beside it stays as planned: hob loads neither adapters nor projectors yet.
     pub fn set_memory(&mut self, memory: Memory) {
-        let available_bytes = self.memory.available_bytes;
-        self.memory = Memory { total_bytes: memory.sum(), available_bytes, ..memory };
+        let Memory { available_bytes, adapter_bytes, projector_bytes, .. } = self.memory;
+        let memory = Memory { available_bytes, adapter_bytes, projector_bytes, ..memory };
+        self.memory = Memory { total_bytes: memory.sum(), ..memory };
         let fits = self.memory.total_bytes <= available_bytes;
         self.verdict = match (fits, self.speed.decode_tps >= INTERACTIVE_TPS) {
             (false, _) => Fit::No,
@@ -359,6 +374,11 @@ impl Verdict {
             (true, true) => Fit::Well,
         };
     }
+}
+
+/// Bytes that come from files.
+fn loaded_bytes(memory: &Memory) -> u64 {
+    sum([memory.weights_bytes, memory.adapter_bytes, memory.projector_bytes])
 }
 
 fn fit(machine: &Machine, memory: &Memory, decode: &Estimate) -> Fit {
@@ -398,7 +418,7 @@ fn users_max(
     (wish, weights): (&Wish, &Weights),
     predictor: &Predictor<'_>,
 ) -> u64 {
-    let demand = Demand::new(&subject.facts, weights, wish.kv);
+    let demand = Demand::new(&subject.facts, &subject.passed(weights), wish.kv);
     let works = |users: u64| {
         let memory = memory(subject, weights, machine, (users, wish.context, wish.kv));
         let count = u32::try_from(users).unwrap_or(u32::MAX);

@@ -1,5 +1,7 @@
 //! A model to plan for: its facts, and its weights in any quantisation.
 
+use crate::beside::Beside;
+use crate::checkpoint::Checkpoint;
 use crate::facts::ModelFacts;
 use crate::recipe::{Family, FileType, Quantisation, Shape};
 use crate::row::ModelRow;
@@ -18,6 +20,8 @@ pub struct Subject {
     pub architecture: String,
     /// What its makers publish, where that is not the usual.
     published: Vec<Quantisation>,
+    /// What is loaded with it.
+    pub beside: Beside,
 }
 
 /// Weights whose bytes were read from headers.
@@ -59,7 +63,8 @@ impl Subject {
         let published = row.published.iter().filter_map(|name| Quantisation::from_name(name));
         let architecture = row.family.clone();
         let published = published.collect();
-        Subject { facts: row.facts(), shape, file: None, architecture, published }
+        let beside = Beside::default();
+        Subject { facts: row.facts(), shape, file: None, architecture, published, beside }
     }
 
     /// A file whose headers were read.
@@ -72,7 +77,32 @@ impl Subject {
             kv_heads: 0,
             experts: facts.experts.map_or(0, |experts| experts.total),
         };
-        Subject { facts, shape, file: Some(file), architecture, published: Vec::new() }
+        let (published, beside) = (Vec::new(), Beside::default());
+        Subject { facts, shape, file: Some(file), architecture, published, beside }
+    }
+
+    /// A checkpoint: as it is, and quantised while loading, when any mix can be asked for and what
+    /// is beside the model of text stays away.
+    #[must_use]
+    pub fn of_checkpoint(checkpoint: Checkpoint) -> (Subject, Subject) {
+        let Checkpoint { facts, architecture, stored, kv_heads, projector } = checkpoint;
+        let shape = Shape {
+            family: Family::from_architecture(&architecture),
+            layers: facts.layers,
+            heads: facts.heads,
+            kv_heads,
+            experts: facts.experts.map_or(0, |experts| experts.total),
+        };
+        let quantised = Subject {
+            facts,
+            shape,
+            file: None,
+            architecture,
+            published: Vec::new(),
+            beside: Beside::default(),
+        };
+        let beside = Beside { adapters: Vec::new(), projector };
+        (Subject { file: Some(stored), beside, ..quantised.clone() }, quantised)
     }
 
     /// The mix that a file has.
@@ -95,6 +125,12 @@ impl Subject {
     #[must_use]
     pub fn file_bytes(&self, weights: &Weights) -> u64 {
         weights.total_bytes + HEADER_BYTES_PER_TOKEN * self.facts.vocabulary
+    }
+
+    /// What a token reads and passes: the model's weights and those of all adapters.
+    #[must_use]
+    pub fn passed(&self, weights: &Weights) -> Weights {
+        weights.passing(self.beside.adapter_bytes(), self.beside.adapter_count())
     }
 
     /// Weights in a mix; those of the file where it is one.

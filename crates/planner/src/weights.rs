@@ -8,7 +8,8 @@ use crate::types::TensorType;
 pub struct Weights {
     /// Bytes of every tensor.
     pub total_bytes: u64,
-    /// Bytes that every token reads: all but routed experts and tables that are looked up.
+    /// Bytes that every token reads: all but routed experts, tables that are looked up, and layers
+    /// for further tokens.
     pub dense_bytes: u64,
     /// Bytes of all routed experts; a token reads its share of them.
     pub expert_bytes: u64,
@@ -35,7 +36,7 @@ pub(crate) struct TypeBytes {
 /// How a tensor is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
-    LookedUp,
+    NotPassed,
     Routed,
     Head,
     Dense,
@@ -50,7 +51,7 @@ impl Weights {
             let (bytes, count) = (bytes(index), facts.tensors[index].elements());
             weights.total_bytes += bytes;
             match found {
-                Use::LookedUp => {}
+                Use::NotPassed => {}
                 Use::Routed => {
                     weights.expert_bytes += bytes;
                     weights.expert_count += count;
@@ -81,7 +82,7 @@ impl Weights {
             let bytes = known.bytes(tensor.columns, tensor.rows);
             let sums = &mut self.by_type[known as usize];
             match found {
-                Use::LookedUp => {}
+                Use::NotPassed => {}
                 Use::Routed => sums.experts += bytes,
                 Use::Head => sums.head += bytes,
                 Use::Dense => sums.dense += bytes,
@@ -94,6 +95,17 @@ impl Weights {
     pub(crate) fn types(&self) -> impl Iterator<Item = (TensorType, TypeBytes)> {
         let all = TensorType::all().map(|id| (id, self.by_type[id as usize]));
         all.filter(|(_, sums)| *sums != TypeBytes::default())
+    }
+
+    /// The same with adapters beside the model, which every token passes. Their bytes are told
+    /// apart from the model's.
+    #[must_use]
+    pub fn passing(&self, bytes: u64, count: u64) -> Weights {
+        Weights {
+            dense_bytes: self.dense_bytes.saturating_add(bytes),
+            dense_count: self.dense_count.saturating_add(count),
+            ..*self
+        }
     }
 
     /// Bytes that one token reads.
@@ -113,7 +125,7 @@ fn uses(facts: &ModelFacts) -> impl Iterator<Item = Use> {
     let tied = !facts.tensors.iter().any(|tensor| tensor.role == Role::Output);
     facts.tensors.iter().map(move |tensor| match tensor.role {
         Role::TokenEmbedding if tied => Use::Head,
-        Role::TokenEmbedding | Role::PerLayerEmbedding => Use::LookedUp,
+        Role::TokenEmbedding | Role::PerLayerEmbedding | Role::Apart => Use::NotPassed,
         Role::Output => Use::Head,
         role if role.is_routed() => Use::Routed,
         _ => Use::Dense,

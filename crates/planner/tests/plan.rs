@@ -1,8 +1,8 @@
 //! Verdicts: the checks of the articles that people quote, and what must always hold.
 
 use planner::{
-    Coefficients, Engine, Fit, Knowledge, KvType, Quantisation, Subject, Verdict, Wish,
-    find_machine, find_model, machines, models, plan, recommended,
+    Adapter, Coefficients, Engine, Fit, Knowledge, KvType, Projector, Quantisation, Subject, Tower,
+    Verdict, Wish, find_machine, find_model, machines, models, plan, recommended,
 };
 
 fn wish(quant: &str, context: u64, users: u64) -> Wish {
@@ -116,4 +116,55 @@ fn what_is_recommended_runs_well_where_anything_does() {
     assert_eq!(name("Llama-3.3-70B", "dgx-spark"), "Q4_K_M");
     // Nothing fits whole: the fewest bits.
     assert_eq!(name("Llama-3.1-405B", "rtx-4090"), "Q2_K");
+}
+
+/// What is beside a model takes its bytes, and an adapter slows every token down.
+#[test]
+fn adapters_and_projectors_are_paid_for() {
+    let machine = find_machine("rtx-4060").unwrap();
+    let knowledge = Knowledge::of(Coefficients::embedded(), machine);
+    let alone = Subject::of_row(find_model("Llama-3.1-8B").unwrap());
+    let mut beside = alone.clone();
+    let adapter = Adapter::of_rank(64, &[], &alone.facts).unwrap();
+    beside.beside.adapters = vec![adapter.clone(), adapter.clone()];
+    let name = "mmproj".to_owned();
+    let projector = Projector { name, weights_bytes: 800 << 20, working_bytes: 100 << 20 };
+    beside.beside.projector = Some(projector);
+    let wish = wish("Q4_K_M", 8192, 1);
+    let [less, more] = [&alone, &beside].map(|subject| plan(subject, machine, &wish, &knowledge));
+    assert_eq!(more.memory.adapter_bytes, 2 * adapter.bytes);
+    assert_eq!(more.memory.projector_bytes, 900 << 20);
+    assert_eq!(more.memory.total_bytes - less.memory.total_bytes, 2 * adapter.bytes + (900 << 20));
+    assert_eq!(more.token.weights_bytes - less.token.weights_bytes, 2 * adapter.bytes);
+    assert!(more.speed.bound_tps < less.speed.bound_tps);
+    assert!(more.speed.decode_tps < less.speed.decode_tps);
+}
+
+/// Buffers that llama.cpp printed with flash attention: 223.30 MiB for the tower of Qwen3.5-4B at
+/// 1472 x 1472 (its pull request 22673), 62.62 MiB for Pixtral's at 448 x 448 (issue 16842).
+#[test]
+fn towers_take_what_was_printed() {
+    let qwen = Tower {
+        width: 1024,
+        feed_forward: 4096,
+        heads: 16,
+        patch_side: 16,
+        merged_side: 2,
+        tokens_max: Some(46 * 46),
+        ..Tower::default()
+    };
+    let pixtral = Tower {
+        width: 1024,
+        feed_forward: 4096,
+        heads: 16,
+        is_gated: true,
+        image_side: 448,
+        patch_side: 14,
+        merged_side: 2,
+        tokens_max: None,
+    };
+    for (tower, printed_mib) in [(qwen, 223.30), (pixtral, 62.62)] {
+        let off = tower.working_bytes() as f64 / f64::from(1 << 20) / printed_mib - 1.0;
+        assert!((0.0..0.05).contains(&off), "{off}");
+    }
 }

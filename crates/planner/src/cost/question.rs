@@ -23,6 +23,39 @@ pub struct Question {
     pub months: f64,
 }
 
+impl Question {
+    /// The question of docs/planner.md, which tests of answers and of screens begin from:
+    /// gpt-oss-120b on one GB10, 10 million tokens a day of which 80 % are read, against the price
+    /// of an open model in 2026.
+    #[must_use]
+    pub fn worked_example() -> Question {
+        let batch = Batch { streams: 32, decode_tps: 313.0, load_watts: Some(150.0) };
+        Question {
+            demand: Demand { tokens_per_day: 10e6, input_share: 0.8, cached_share: 0.0 },
+            rates: Rates { prefill_tps: 1900.0, decode_tps: 57.0, batch: Some(batch) },
+            watts: Watts { load: 140.0, idle: 25.0 },
+            hours_on_per_day: 24.0,
+            purchase: Purchase {
+                boxes: 1,
+                price_usd: 4699.0,
+                residual_usd: 0.0,
+                labour_usd_per_month: 0.0,
+            },
+            electricity_usd_per_kwh: 0.17,
+            cloud: Cloud {
+                price: TokenPrice {
+                    input_usd_per_mtok: 0.10,
+                    cached_usd_per_mtok: None,
+                    output_usd_per_mtok: 0.32,
+                },
+                subscriptions_usd_per_month: 0.0,
+                fall_per_month: 0.0,
+            },
+            months: 24.0,
+        }
+    }
+}
+
 /// Tokens that are needed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Demand {

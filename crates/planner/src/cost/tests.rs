@@ -8,27 +8,8 @@ use super::{
     TokenPrice, Watts, WhyNever, cost, load_seconds_least, residual_share,
 };
 
-/// gpt-oss-120b on one GB10, 10 Mtok a day of which 80 % are read: the page's question.
 fn question() -> Question {
-    Question {
-        demand: Demand { tokens_per_day: 10e6, input_share: 0.8, cached_share: 0.0 },
-        rates: Rates {
-            prefill_tps: 1900.0,
-            decode_tps: 57.0,
-            batch: Some(Batch { streams: 32, decode_tps: 313.0, load_watts: Some(150.0) }),
-        },
-        watts: Watts { load: 140.0, idle: 25.0 },
-        hours_on_per_day: 24.0,
-        purchase: Purchase {
-            boxes: 1,
-            price_usd: 4699.0,
-            residual_usd: 0.0,
-            labour_usd_per_month: 0.0,
-        },
-        electricity_usd_per_kwh: 0.17,
-        cloud: cloud(0.10, 0.32),
-        months: 24.0,
-    }
+    Question::worked_example()
 }
 
 fn cloud(input_usd_per_mtok: f64, output_usd_per_mtok: f64) -> Cloud {

@@ -206,7 +206,7 @@ impl Part {
             Role::FfnDown | Role::ExpertsDown | Role::SharedDown => Part::Down,
             Role::FfnGate | Role::ExpertsGate | Role::SharedGate => Part::Gate,
             Role::FfnUp | Role::ExpertsUp | Role::SharedUp => Part::Up,
-            Role::AttentionOther | Role::Recurrent => Part::Other,
+            Role::AttentionOther | Role::Recurrent | Role::Apart => Part::Other,
             Role::Small => Part::Kept,
         }
     }
