@@ -12,8 +12,8 @@ use tokenizer::{Specials, Tokenizer};
 use crate::loaded::{self, LoadedModel, PAGE_LEN, Resident};
 use crate::{
     BenchCase, BenchLimit, BenchResult, Config, LoadOptions, ModelEntry, ModelInfo, ModelRef,
-    PerplexityReport, PullEvent, QuantizeOptions, QuantizeReport, Result, Status, ask, bench, clock,
-    draw, perplexity, quantize, show,
+    PerplexityReport, PullEvent, QuantizeOptions, QuantizeReport, Result, Status, ask, bench,
+    clock, draw, perplexity, quantize, show,
 };
 
 use crate::watch::Watch;

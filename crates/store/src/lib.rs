@@ -19,6 +19,7 @@ mod name;
 mod package;
 mod peek;
 mod pull;
+mod safetensors;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -28,5 +29,7 @@ pub use error::{Error, Result, SourceAnswer};
 pub use event::PullEvent;
 pub use hub::HubSpec;
 pub use manifest::{Entry, EntryFile};
+pub use peek::{Beside, Peeked};
 pub use pull::{Places, PullOptions};
+pub use safetensors::{Checkpoint, SafeTensor, file_header, is_checkpoint, open_checkpoint};
 pub use store::{ModelSource, Store};

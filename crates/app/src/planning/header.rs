@@ -2,10 +2,11 @@
 
 use gguf::{GgufFile, Metadata, TensorInfo};
 use planner::{
-    Experts, FileWeights, Mixer, MixerGroup, ModelFacts, Role, TensorGroup, TensorType, Weights,
+    Experts, FileWeights, Mixer, MixerGroup, ModelFacts, Projector, Role, TensorGroup, TensorType,
+    Tower, Weights,
 };
 
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
 
 /// Layers that see the last positions only, where the file does not say which: of so many, all
 /// but one. Sources: the `config.json` of each family.
@@ -32,6 +33,11 @@ impl<'a> Headers<'a> {
     pub(super) fn of_parts(parts: &'a [gguf::Header]) -> Option<Headers<'a>> {
         let tensors = parts.iter().flat_map(|part| &part.tensors).collect();
         Some(Headers { metadata: &parts.first()?.metadata, tensors })
+    }
+
+    /// Of one file that is elsewhere.
+    pub(super) fn of_header(header: &'a gguf::Header) -> Headers<'a> {
+        Headers { metadata: &header.metadata, tensors: header.tensors.iter().collect() }
     }
 
     /// `general.architecture`.
@@ -69,6 +75,60 @@ pub(super) fn subject(file: &Headers<'_>, name: &str) -> Result<(ModelFacts, Fil
     let tensor_type = |index: usize| TensorType::from_ggml_id(file.tensors[index].format.ggml_id());
     let weights = Weights::new(&facts, |index| bytes[index]).typed(&facts, tensor_type);
     Ok((facts, FileWeights { quant: quant(file), weights }))
+}
+
+/// Projectors that take images of any size: the most tokens that they make of one, and how many
+/// patches of a side become a token. Source: llama.cpp's limits for each, read in 2026-11.
+const ANY_SIZE: &[(&str, u64, u64)] = &[
+    ("gemma4v", 1120, 3),
+    ("glm4v", 4096, 2),
+    ("kimivl", 1024, 2),
+    ("lfm2", 256, 2),
+    ("lightonocr", 4096, 2),
+    ("pixtral", 1024, 2),
+    ("qwen2.5vl_merger", 4096, 2),
+    ("qwen2vl_merger", 4096, 2),
+    ("qwen3vl_merger", 4096, 2),
+];
+
+/// A projector by its headers.
+///
+/// # Errors
+/// `BadModel` when the file is a model or something else.
+pub(super) fn projector(file: &Headers<'_>, name: &str) -> Result<Projector> {
+    let architecture = file.architecture()?;
+    if architecture != "clip" {
+        let message =
+            format!("{name} is no projector: its architecture is {architecture}, not clip");
+        return Err(Error::new(ErrorKind::BadModel, message));
+    }
+    let number = |key: &str| -> u64 {
+        let vision = file.metadata.u64(&format!("clip.vision.{key}")).ok().flatten();
+        vision.unwrap_or(0)
+    };
+    let kinds = ["clip.projector_type", "clip.vision.projector_type"];
+    let kind = kinds.iter().find_map(|key| file.metadata.str(key).ok().flatten()).unwrap_or("");
+    let any_size = ANY_SIZE.iter().find(|row| row.0 == kind);
+    let merged = [number("spatial_merge_size"), number("projector.scale_factor")];
+    let merged = merged.into_iter().find(|side| *side > 0);
+    let is_gate = |tensor: &&&TensorInfo| {
+        tensor.name.starts_with("v.blk.") && tensor.name.contains("ffn_gate")
+    };
+    let tower = Tower {
+        width: number("embedding_length"),
+        feed_forward: number("feed_forward_length"),
+        heads: number("attention.head_count"),
+        is_gated: file.tensors.iter().find(is_gate).is_some(),
+        image_side: number("image_size"),
+        patch_side: number("patch_size"),
+        merged_side: merged.or(any_size.map(|row| row.2)).unwrap_or(1),
+        tokens_max: any_size.map(|row| row.1),
+    };
+    Ok(Projector {
+        name: name.to_owned(),
+        weights_bytes: file.tensors.iter().map(|tensor| tensor.size_bytes).sum(),
+        working_bytes: tower.working_bytes(),
+    })
 }
 
 /// The type that holds most bytes, as the mix has no name of its own in a file.
@@ -169,3 +229,6 @@ fn group(tensor: &TensorInfo) -> TensorGroup {
     let role = if is_matrix { Role::of_matrix(part) } else { Role::Small };
     TensorGroup { role, layer, columns, rows }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use planner::{ByteTime, FormatTimes, Kernels, ReadRate};
 use quant::FormatId;
 use tensor::{
-    Backend, Batch, KvCache, KvFormat, KvLayout, Rope, RopePairing, Span, Tensor, Weight,
-    WeightSource,
+    Activation, AttentionRule, Backend, Batch, KvCache, KvFormat, KvLayout, Rope, RopePairing,
+    Span, Tensor, Weight, WeightSource,
 };
 
 use crate::loaded::{PAGE_LEN, STEP_TOKENS_MAX};
@@ -249,7 +249,8 @@ impl Work {
                 let inputs = [&layer.query, &layer.key, &layer.value];
                 backend.matmul(&mut outs, &self.x, &inputs)?;
                 backend.matmul(&mut [&mut self.delta], &self.query, &[&layer.output])?;
-                backend.swiglu(&mut self.gated, &self.x, &layer.gate, &layer.up)?;
+                let gate_up = (&layer.gate, &layer.up);
+                backend.gated(&mut self.gated, &self.x, gate_up, Activation::Silu)?;
                 backend.matmul(&mut [&mut self.delta], &self.gated, &[&layer.down])?;
             }
             Ok(())
@@ -332,7 +333,7 @@ impl<'a> Attention<'a> {
     /// Keys and values of all layers at these positions.
     fn write(&mut self, work: &mut Work, rows: usize, first: usize) -> Result<()> {
         let tokens = vec![0; rows];
-        let spans = [Span { rows, first_position: first, pages: &self.pages }];
+        let spans = [Span { rows, first_position: first, pages: &self.pages, state: 0 }];
         let batch = Batch { tokens: &tokens, spans: &spans };
         for layer in 0..KV_LAYERS {
             let parts = (&mut work.query, &mut work.key, &work.value);
@@ -345,12 +346,12 @@ impl<'a> Attention<'a> {
 
     fn attend(&mut self, work: &mut Work, rows: usize, first: usize) -> Result<()> {
         let tokens = vec![0; rows];
-        let spans = [Span { rows, first_position: first, pages: &self.pages }];
+        let spans = [Span { rows, first_position: first, pages: &self.pages, state: 0 }];
         let batch = Batch { tokens: &tokens, spans: &spans };
-        let scale = 1.0 / (HEAD_DIM as f32).sqrt();
+        let rule = AttentionRule::causal(1.0 / (HEAD_DIM as f32).sqrt());
         for layer in 0..KV_LAYERS {
             let kv = (&self.kv, layer);
-            let done = self.backend.attention(&mut work.delta, &work.query, kv, scale, &batch);
+            let done = self.backend.attention(&mut work.delta, &work.query, kv, &rule, &batch);
             done.map_err(model::Error::from)?;
         }
         Ok(())

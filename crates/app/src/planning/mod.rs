@@ -1,35 +1,45 @@
 //! Whether a model runs on a machine, how fast, and what it costs: the planner with this house's
 //! models, machine and measurements.
 
+mod beside;
 mod calibrate;
 mod disk;
 mod header;
 mod here;
 mod kernels;
+mod loads;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use gguf::GgufFile;
-use planner::{Coefficients, Knowledge, Machine, Memory, Subject, Verdict, Wish};
+use planner::{
+    Checkpoint, Coefficients, Knowledge, Machine, Memory, ModelConfig, StoredTensor, Subject,
+    Verdict, Wish,
+};
+use store::{HubSpec, Peeked};
 
 use header::Headers;
-use store::HubSpec;
 
 pub use here::{CalibrationFile, CalibrationRow};
+pub use loads::{LoadRow, Loaded};
 
 use crate::{
-    App, BenchCase, Error, ErrorKind, LoadOptions, ModelRef, Result, bench, loaded, memory,
+    App, BenchCase, Error, ErrorKind, LoadOptions, ModelRef, Result, backends, bench, clock,
+    loaded, memory,
 };
 
 /// What the program takes besides a model, its tokenizer for each token, and a conversation's
 /// bookkeeping; as `hob fit --verify` measured them with models of 49,152 and 32,000 tokens.
-const PROGRAM_BYTES: u64 = 8704 << 10;
-const TOKEN_BYTES: u64 = 130;
+const PROGRAM_BYTES: u64 = 9216 << 10;
+const TOKEN_BYTES: u64 = 254;
 const CONVERSATION_BYTES: u64 = 512 << 10;
 /// A value of an activation, prepared for integer weights: two signed bytes, and scales and sums
 /// for each 32.
 const PREPARED_BYTES: u64 = 3;
+
+/// Rows whose logits the model can hold at once.
+const LOGIT_ROWS: u64 = 32;
 
 /// Tokens that are written and read to verify a plan, and how often.
 const VERIFY_TOKENS: u32 = 32;
@@ -54,8 +64,16 @@ pub struct PlannedModel {
     pub subject: Subject,
     /// Its file, where it is here.
     pub here: Option<ModelRef>,
+    /// A checkpoint with its matrices quantised while they are loaded: any mix can be asked for.
+    pub quantised: Option<Subject>,
     /// What to know of where figures come from, in one line.
     pub note: Option<String>,
+}
+
+impl PlannedModel {
+    fn of(subject: Subject) -> PlannedModel {
+        PlannedModel { subject, here: None, quantised: None, note: None }
+    }
 }
 
 /// A machine to plan for.
@@ -76,14 +94,17 @@ impl App {
     /// # Errors
     /// `NotFound` with names that are like it.
     pub fn plan_model(&self, name: &str) -> Result<PlannedModel> {
+        if store::is_checkpoint(Path::new(name)) {
+            return checkpoint_model(name, &store::open_checkpoint(Path::new(name))?);
+        }
         if let Some(model) = self.find_planned(name)? {
             let subject = file_subject(&model)?;
-            return Ok(PlannedModel { subject, here: Some(model), note: None });
+            return Ok(PlannedModel { here: Some(model), ..PlannedModel::of(subject) });
         }
         if let Some(spec) = HubSpec::parse(name) {
             return self.plan_repository(&spec);
         }
-        Ok(PlannedModel { subject: row_subject(name)?, here: None, note: None })
+        Ok(PlannedModel::of(row_subject(name)?))
     }
 
     /// A hub's repository by its headers; by the table where the hub does not answer and the table
@@ -91,9 +112,9 @@ impl App {
     fn plan_repository(&self, spec: &HubSpec) -> Result<PlannedModel> {
         let name = spec.to_string();
         let cancelled = AtomicBool::new(false);
-        let looked = self.store().peek(spec, &self.pull_options(&cancelled));
-        let headers = match looked {
-            Ok(headers) => headers,
+        let looked = self.store().peek::<ModelConfig>(spec, &self.pull_options(&cancelled));
+        let peeked = match looked {
+            Ok(peeked) => peeked,
             Err(error) => {
                 let why = match &error {
                     store::Error::NoSource { answers, .. } => {
@@ -107,13 +128,34 @@ impl App {
                 };
                 let row = &subject.facts.name;
                 let note = format!("{why}; figures are of {row} in the table");
-                return Ok(PlannedModel { subject, here: None, note: Some(note) });
+                return Ok(PlannedModel { note: Some(note), ..PlannedModel::of(subject) });
             }
         };
-        let headers = Headers::of_parts(&headers).ok_or_else(|| {
-            Error::new(ErrorKind::BadModel, format!("{name}: the hub has no file of it"))
-        })?;
-        Ok(PlannedModel { subject: subject_of(&headers, &name)?, here: None, note: None })
+        match peeked {
+            Peeked::Gguf(headers, beside) => {
+                let headers = Headers::of_parts(&headers).ok_or_else(|| {
+                    Error::new(ErrorKind::BadModel, format!("{name}: the hub has no file of it"))
+                })?;
+                let mut model = PlannedModel::of(subject_of(&headers, &name)?);
+                if let Some(beside) = beside {
+                    model.note = Some(format!(
+                        "{} lies beside it and is counted: --mmproj none leaves it out",
+                        beside.name
+                    ));
+                    let tower = Headers::of_header(&beside.header);
+                    model.subject.beside.projector = Some(header::projector(&tower, &beside.name)?);
+                }
+                Ok(model)
+            }
+            Peeked::Safetensors(checkpoint) => {
+                checkpoint_model(&name, &checkpoint).or_else(|error| {
+                    let subject = row_subject(&name).map_err(|_| error.clone())?;
+                    let row = &subject.facts.name;
+                    let note = format!("{error}; figures are of {row} in the table");
+                    Ok(PlannedModel { note: Some(note), ..PlannedModel::of(subject) })
+                })
+            }
+        }
     }
 
     /// Everything that is said of a model on a machine. What hob would load here itself is told by
@@ -197,6 +239,7 @@ impl App {
             ..LoadOptions::default()
         };
         let mut parts = loaded::load_parts(&here.name, &file, &options, &mut |_, _| {})?;
+        largest_step(&mut parts.model, context, users)?;
         let written = VERIFY_TOKENS.min(context / 2).max(1);
         let read = context.saturating_sub(written);
         let case =
@@ -208,38 +251,160 @@ impl App {
         let before = read.saturating_sub(few);
         let prefill = bench::run(&mut parts.model, case(few, 0, before), VERIFY_REPETITIONS)?;
         let total = best(decode);
+        if let Some(bytes) = resident_bytes {
+            self.note_load(here, &options, (Loaded::Everything, bytes))?;
+        }
         Ok(Reality {
             resident_bytes,
             decode_tps: total / f64::from(users),
             prefill_tps: best(prefill),
         })
     }
+
+    /// Writes down what a load took beside what was promised, for `hob fit` to show. `took` is what
+    /// was there, and the memory that the process held of its own, or gained by loading weights.
+    ///
+    /// # Errors
+    /// When the file is damaged, or hob's folder cannot be written.
+    pub fn note_load(
+        &self,
+        model: &ModelRef,
+        options: &LoadOptions,
+        took: (Loaded, u64),
+    ) -> Result<()> {
+        let file = GgufFile::open(&model.path)?;
+        let subject = subject_of(&Headers::of_file(&file), &model.name)?;
+        let memory = loader_memory(&file, &subject, options)?;
+        let promised_bytes = match took.0 {
+            Loaded::Everything => memory.used_bytes(),
+            Loaded::Weights => memory.weights_bytes + TOKEN_BYTES * subject.facts.vocabulary,
+        };
+        let row = LoadRow {
+            model: model.name.clone(),
+            file_bytes: file_bytes(model),
+            what: took.0,
+            context: u64::from(options.context_len.unwrap_or(0)),
+            users: u64::from(options.sequences_max.unwrap_or(1)),
+            promised_bytes,
+            measured_bytes: took.1,
+            loaded_unix_s: clock::unix_time_s(),
+        };
+        loads::note(self.home(), row)
+    }
+
+    /// The load of a model that is here which says most about a wish: with the same context and
+    /// conversations, else the newest that was measured whole, else of its weights.
+    ///
+    /// # Errors
+    /// When the file of loads is damaged.
+    pub fn load_of(&self, model: &PlannedModel, wish: &Wish) -> Result<Option<LoadRow>> {
+        let Some(here) = &model.here else { return Ok(None) };
+        let bytes = file_bytes(here);
+        let is_it = |row: &LoadRow| row.model == here.name && row.file_bytes == bytes;
+        let rank = |row: &LoadRow| {
+            let is_same = (row.context, row.users) == (wish.context, wish.users);
+            (row.what == Loaded::Everything, is_same, row.loaded_unix_s)
+        };
+        Ok(loads::read(self.home())?.into_iter().filter(is_it).max_by_key(rank))
+    }
 }
 
 /// The table's row of a name.
 fn row_subject(name: &str) -> Result<Subject> {
     let row = planner::find_model(name).map_err(|error| {
-        let hint = "`hob fit` alone lists what runs well; a GGUF file can be named by its path";
+        let hint = "`hob fit` alone lists what runs well; files are named by their path";
         Error::new(ErrorKind::NotFound, format!("{error}; {hint}"))
     })?;
     Ok(Subject::of_row(row))
 }
 
-/// What the loader reserves, in the planner's kinds.
+/// What the loader reserves, in the planner's kinds: of a step those rows that so many
+/// conversations can ask for, and a row of logits for each of them; no others are ever touched.
 fn loader_memory(file: &GgufFile, subject: &Subject, options: &LoadOptions) -> Result<Memory> {
     let facts = &subject.facts;
     let need = loaded::memory_need(&facts.name, file, options)?;
+    let users = u64::from(options.sequences_max.unwrap_or(1));
+    let rows = planner::step_rows(u64::from(options.context_len.unwrap_or(1)), users);
+    let logit_rows = rows.min(LOGIT_ROWS);
+    let unused = (logit_rows - logit_rows.min(users)) * facts.vocabulary * 4;
     Ok(Memory {
         weights_bytes: need.weights_bytes,
         kv_bytes: need.kv_bytes,
-        activation_bytes: need.workspace_bytes,
+        state_bytes: need.state_bytes,
+        activation_bytes: step_bytes(file, rows)?.saturating_sub(unused),
         runtime_bytes: PROGRAM_BYTES
             + TOKEN_BYTES * facts.vocabulary
-            + CONVERSATION_BYTES * u64::from(options.sequences_max.unwrap_or(1))
-            + PREPARED_BYTES * planner::STEP_ROWS * facts.feed_forward.max(facts.width),
+            + CONVERSATION_BYTES * users
+            + PREPARED_BYTES * rows * facts.feed_forward.max(facts.width),
         reserve_bytes: planner::RESERVE_BYTES,
         ..Memory::default()
     })
+}
+
+/// Activations of a step of so many rows, as the model itself counts them.
+fn step_bytes(file: &GgufFile, rows: u64) -> Result<u64> {
+    let backend = backends::choose(None, None)?;
+    let options = model::LoadOptions {
+        context_len: 1,
+        rows_max: usize::try_from(rows).expect("a step is short"),
+        kv_page_len: 1,
+        kv_page_count: 1,
+        kv_format: loaded::kv_format(backend.name()),
+        state_slots: 1,
+    };
+    Ok(model::memory_need(file, &options, &*backend)?.workspace_bytes)
+}
+
+/// Runs the largest step that so many conversations can ask for, so that its rows are touched.
+fn largest_step(model: &mut model::Model, context: u32, users: u32) -> Result<()> {
+    let page_len = model.kv_layout().page_len;
+    let context = context as usize;
+    let pages_each = context.div_ceil(page_len);
+    let mut free = 0_u32..;
+    let pages: Vec<Vec<u32>> =
+        (0..users).map(|_| free.by_ref().take(pages_each).collect()).collect();
+    let mut left = loaded::STEP_TOKENS_MAX as usize;
+    let mut spans = Vec::new();
+    for (state, pages) in pages.iter().enumerate() {
+        let rows = context.min(left);
+        left -= rows;
+        if rows > 0 {
+            spans.push(tensor::Span { rows, first_position: 0, pages, state });
+        }
+    }
+    let tokens = vec![0; loaded::STEP_TOKENS_MAX as usize - left];
+    let ends = spans.iter().scan(0, |end, span| {
+        *end += u32::try_from(span.rows).expect("a step is short");
+        Some(*end - 1)
+    });
+    let ends: Vec<u32> = ends.collect();
+    model.forward(&tensor::Batch { tokens: &tokens, spans: &spans }, &ends, &mut Vec::new())?;
+    Ok(())
+}
+
+fn file_bytes(model: &ModelRef) -> u64 {
+    std::fs::metadata(&model.path).map_or(0, |file| file.len())
+}
+
+/// A checkpoint by its headers.
+fn checkpoint_model(
+    name: &str,
+    checkpoint: &store::Checkpoint<ModelConfig>,
+) -> Result<PlannedModel> {
+    let tensors: Vec<StoredTensor<'_>> = checkpoint
+        .tensors
+        .iter()
+        .map(|tensor| StoredTensor {
+            name: &tensor.name,
+            dtype: tensor.dtype,
+            shape: &tensor.shape,
+            bytes: tensor.bytes,
+        })
+        .collect();
+    let planned = Checkpoint::new(name, &checkpoint.config, &tensors)
+        .map_err(|error| Error::new(ErrorKind::BadModel, format!("{name}: {error}")))?;
+    let (subject, quantised) = Subject::of_checkpoint(planned);
+    Ok(PlannedModel { quantised: Some(quantised), ..PlannedModel::of(subject) })
 }
 
 fn file_subject(model: &ModelRef) -> Result<Subject> {
@@ -257,3 +422,6 @@ fn subject_of(headers: &Headers<'_>, name: &str) -> Result<Subject> {
     }
     Ok(Subject::of_file(facts, architecture, weights))
 }
+
+#[cfg(test)]
+mod tests;

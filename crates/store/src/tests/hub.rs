@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 
 use super::server::{Fault, Hub, Served};
 use super::{Bench, model_bytes, sha256, whys};
-use crate::{Error, PullEvent};
+use crate::{Error, Peeked, PullEvent};
 
 const LEN: usize = 300_000;
 
@@ -286,7 +286,8 @@ fn looked_at(padding: usize, faults: Vec<Fault>) -> Vec<Option<String>> {
     let file = Served { name: "m-Q4_K_M.gguf", bytes, is_listed_fully: true };
     let hub = Hub::start(vec![file], faults);
     let spec = crate::HubSpec::parse("o/m").unwrap();
-    let headers = bench.store.peek(&spec, &bench.options(&hub.endpoint)).unwrap();
+    let peeked = bench.store.peek::<()>(&spec, &bench.options(&hub.endpoint)).unwrap();
+    let Peeked::Gguf(headers, None) = peeked else { panic!("{peeked:?}") };
     assert_eq!(bench.blobs(), Vec::<String>::new(), "nothing is kept");
     assert_eq!((headers.len(), headers[0].tensors[0].size_bytes), (1, 256));
     hub.asked().into_iter().map(|asked| asked.range).collect()
@@ -315,6 +316,81 @@ fn a_header_is_not_looked_at_offline() {
     let spec = crate::HubSpec::parse("o/m").unwrap();
     let mut options = bench.options("https://hub.invalid");
     options.policy.offline = true;
-    let refused = bench.store.peek(&spec, &options).unwrap_err().to_string();
+    let refused = bench.store.peek::<()>(&spec, &options).unwrap_err().to_string();
     assert!(refused.contains("offline"), "{refused}");
+}
+
+/// A repository without GGUF files.
+fn checkpoint_hub(faults: Vec<Fault>) -> Hub {
+    let shard = |tensor: &str| {
+        let entry = "{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[0,8]}";
+        let list = format!("{{\"{tensor}\":{entry}}}");
+        [(list.len() as u64).to_le_bytes().as_slice(), list.as_bytes(), &[0; 8]].concat()
+    };
+    let index = r#"{"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}}"#;
+    let file = |name, bytes: &[u8]| Served { name, bytes: bytes.to_vec(), is_listed_fully: true };
+    Hub::start(
+        vec![
+            file("config.json", b"7"),
+            file("model.safetensors.index.json", index.as_bytes()),
+            file("m-1.safetensors", &shard("a")),
+            file("m-2.safetensors", &shard("b")),
+        ],
+        faults,
+    )
+}
+
+fn peeked(hub: &Hub) -> crate::Result<Peeked<u32>> {
+    let bench = Bench::new();
+    let spec = crate::HubSpec::parse("o/m").unwrap();
+    bench.store.peek::<u32>(&spec, &bench.options(&hub.endpoint))
+}
+
+#[test]
+fn safetensors_are_looked_at_by_ranges() {
+    let hub = checkpoint_hub(vec![]);
+    let Peeked::Safetensors(checkpoint) = peeked(&hub).unwrap() else { panic!("no GGUF is there") };
+    let tensors: Vec<_> =
+        checkpoint.tensors.iter().map(|it| (it.name.as_str(), it.bytes)).collect();
+    assert_eq!((checkpoint.config, tensors), (7, vec![("a", 8), ("b", 8)]));
+    let ranges: Vec<_> = hub.asked().into_iter().map(|asked| asked.range).collect();
+    // Two small files whole, then the beginnings of the others.
+    assert_eq!(ranges, [None, None, between(0, 262_143), between(0, 262_143)]);
+}
+
+#[test]
+fn a_checkpoint_that_lies() {
+    let none = Hub::start(vec![], vec![]);
+    let error = peeked(&none).unwrap_err().to_string();
+    assert!(error.contains("neither a GGUF file nor a config.json"), "{error}");
+    // A whole shard in the wrong bytes is a header of nonsense.
+    let error = peeked(&checkpoint_hub(vec![Fault::Drip(1), Fault::Drip(9), Fault::WrongBytes]));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("m-1.safetensors: its header: a header of"), "{error}");
+    let error = peeked(&checkpoint_hub(vec![Fault::Status("403 Forbidden")])).unwrap_err();
+    assert!(error.to_string().contains("wants an account"), "{error}");
+}
+
+#[test]
+fn a_projector_beside_a_model_is_looked_at_too() {
+    let written = |architecture: &str| {
+        let (mut writer, mut bytes) = (gguf::Writer::new(), Vec::new());
+        writer.metadata("general.architecture", gguf::Value::String(architecture.to_owned()));
+        writer.tensor("w", &[32, 2], quant::FormatId::F32, vec![0; 256]);
+        writer.write_to(&mut bytes).unwrap();
+        bytes
+    };
+    let file = |name, bytes| Served { name, bytes, is_listed_fully: true };
+    let files = vec![
+        file("m-Q4_K_M.gguf", written("llama")),
+        file("mmproj-BF16.gguf", written("other")),
+        file("mmproj-F16.gguf", written("clip")),
+        file("mmproj-F32.gguf", written("other")),
+    ];
+    let Peeked::Gguf(headers, Some(beside)) = peeked(&Hub::start(files, vec![])).unwrap() else {
+        panic!("both are there")
+    };
+    assert_eq!((headers.len(), beside.name.as_str()), (1, "mmproj-F16.gguf"));
+    let architecture = beside.header.metadata.str("general.architecture").unwrap();
+    assert_eq!(architecture, Some("clip"));
 }

@@ -1,0 +1,368 @@
+//! Checkpoints of safetensors by their headers: eight bytes of length, then a list of tensors as
+//! JSON. No weight is read. The format: <https://github.com/huggingface/safetensors>.
+//!
+//! The crate `safetensors` wants whole files; headers come by ranges here, and hostile ones are the
+//! normal case.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::limits::{
+    CONFIG_BYTES_MAX, DIMENSIONS_MAX, INDEX_BYTES_MAX, JSON_HEADER_BYTES_MAX, MODEL_FILES_MAX,
+    TENSOR_NAME_LEN_MAX, TENSORS_MAX,
+};
+use crate::manifest::is_file_name;
+use crate::{Error, Result};
+
+/// A tensor of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SafeTensor {
+    /// As the file names it.
+    pub name: String,
+    /// As the file names its type, e.g. `BF16`.
+    pub dtype: &'static str,
+    /// Dimensions, slowest first.
+    pub shape: Vec<u64>,
+    /// Bytes, which are those of the shape and the type.
+    pub bytes: u64,
+}
+
+/// `config.json` and the tensors of all files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint<C> {
+    /// What the caller wants of `config.json`.
+    pub config: C,
+    /// In the order of the files.
+    pub tensors: Vec<SafeTensor>,
+}
+
+/// Name of the configuration in a checkpoint's folder.
+pub(crate) const CONFIG: &str = "config.json";
+/// Name of the list of tensors and files, where there are several files.
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
+/// Name of the file, where there is one.
+pub(crate) const SINGLE: &str = "model.safetensors";
+
+/// How far a header could be read.
+pub(crate) enum Parsed {
+    /// To its end.
+    Whole(Vec<SafeTensor>),
+    /// So many bytes are needed.
+    Needs(u64),
+}
+
+/// Types and their bits.
+const DTYPES: &[(&str, u64)] = &[
+    ("BF16", 16),
+    ("BOOL", 8),
+    ("F16", 16),
+    ("F32", 32),
+    ("F4", 4),
+    ("F64", 64),
+    ("F8_E4M3", 8),
+    ("F8_E5M2", 8),
+    ("F8_E8M0", 8),
+    ("I16", 16),
+    ("I32", 32),
+    ("I64", 64),
+    ("I8", 8),
+    ("U16", 16),
+    ("U32", 32),
+    ("U64", 64),
+    ("U8", 8),
+];
+
+/// Bytes before the list.
+const LENGTH_BYTES: u64 = 8;
+/// Not a tensor: what its maker wrote about the file.
+const NOTES: &str = "__metadata__";
+
+/// The header at the beginning of a file, whose length may not be known.
+pub(crate) fn parse(head: &[u8], file_bytes: Option<u64>) -> std::result::Result<Parsed, String> {
+    let Some((length, rest)) = head.split_first_chunk::<8>() else {
+        return Ok(Parsed::Needs(LENGTH_BYTES));
+    };
+    let length = u64::from_le_bytes(*length);
+    if length > JSON_HEADER_BYTES_MAX {
+        return Err(format!(
+            "a header of {length} bytes: no safetensors file has more than {JSON_HEADER_BYTES_MAX}"
+        ));
+    }
+    let needed = LENGTH_BYTES + length;
+    if file_bytes.is_some_and(|bytes| needed > bytes) {
+        return Err(format!("its header says {needed} bytes, and the file has fewer"));
+    }
+    // The bound above keeps it small.
+    let Some(text) = rest.get(..length as usize) else { return Ok(Parsed::Needs(needed)) };
+    if text.first() != Some(&b'{') {
+        return Err("its header is no list of tensors".to_owned());
+    }
+    let list: List =
+        serde_json::from_slice(text).map_err(|error| format!("its header: {error}"))?;
+    let end = place(&list.0)?;
+    if let Some(bytes) = file_bytes
+        && end != bytes - needed
+    {
+        return Err(format!(
+            "its tensors take {end} bytes, and {} are there: fetch it again",
+            bytes - needed
+        ));
+    }
+    let tensors = list.0.into_iter().map(|(name, entry)| {
+        let bytes = entry.data_offsets[1] - entry.data_offsets[0];
+        SafeTensor { name, dtype: entry.dtype.0, shape: entry.shape, bytes }
+    });
+    Ok(Parsed::Whole(tensors.collect()))
+}
+
+/// That tensors take the bytes of their shapes, one after the other without a gap; where they end.
+fn place(list: &[(String, Entry)]) -> std::result::Result<u64, String> {
+    for (name, entry) in list {
+        let [begin, end] = entry.data_offsets;
+        let values = entry.shape.iter().try_fold(1_u64, |all, it| all.checked_mul(*it));
+        let bits = values.and_then(|values| values.checked_mul(entry.dtype.1));
+        if entry.shape.len() > DIMENSIONS_MAX {
+            return Err(format!("tensor {name} has more than {DIMENSIONS_MAX} dimensions"));
+        }
+        let len = end.checked_sub(begin).and_then(|len| len.checked_mul(8));
+        if bits.is_none() || len.is_none() || bits != len {
+            let shape = &entry.shape;
+            return Err(format!(
+                "tensor {name} of {shape:?} as {} does not take the bytes {begin} to {end}",
+                entry.dtype.0
+            ));
+        }
+    }
+    let mut order: Vec<&(String, Entry)> = list.iter().collect();
+    order.sort_by_key(|(_, entry)| entry.data_offsets);
+    order.iter().try_fold(0, |at, (name, entry)| match entry.data_offsets {
+        [begin, end] if begin == at => Ok(end),
+        [begin, _] => Err(format!("tensor {name} begins at {begin}, and {at} is next")),
+    })
+}
+
+/// The tensors of a header, in order, with no name twice.
+struct List(Vec<(String, Entry)>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    dtype: Dtype,
+    shape: Vec<u64>,
+    data_offsets: [u64; 2],
+}
+
+struct Dtype(&'static str, u64);
+
+impl<'de> Deserialize<'de> for Dtype {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Dtype, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let row = DTYPES.iter().find(|row| row.0 == name);
+        let shown: String = name.chars().take(32).collect();
+        row.map(|row| Dtype(row.0, row.1))
+            .ok_or_else(|| D::Error::custom(format!("a type {shown:?} that hob does not know")))
+    }
+}
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<List, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = List;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tensors by their names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> std::result::Result<List, A::Error> {
+                let mut found = BTreeSet::new();
+                let mut list = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == NOTES {
+                        map.next_value::<BTreeMap<String, String>>()?;
+                        continue;
+                    }
+                    if name.len() > TENSOR_NAME_LEN_MAX || list.len() >= TENSORS_MAX {
+                        return Err(A::Error::custom("a name too long, or too many tensors"));
+                    }
+                    if !found.insert(name.clone()) {
+                        return Err(A::Error::custom(format!("two tensors named {name}")));
+                    }
+                    list.push((name, map.next_value()?));
+                }
+                Ok(List(list))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Which file has which tensor, by `model.safetensors.index.json`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Index {
+    pub(crate) fn parse(text: &[u8]) -> std::result::Result<Index, String> {
+        let index: Index =
+            serde_json::from_slice(text).map_err(|error| format!("{INDEX}: {error}"))?;
+        if let Some(name) = index.weight_map.values().find(|name| !is_shard_name(name)) {
+            let shown: String = name.chars().take(64).collect();
+            return Err(format!("{INDEX} names the file {shown:?}, which is none beside it"));
+        }
+        if index.files().len() > MODEL_FILES_MAX {
+            return Err(format!("{INDEX} names more than {MODEL_FILES_MAX} files"));
+        }
+        Ok(index)
+    }
+
+    /// Files, each once, sorted.
+    pub(crate) fn files(&self) -> Vec<&str> {
+        let mut files: Vec<&str> = self.weight_map.values().map(String::as_str).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    /// That the files have what the index promises.
+    pub(crate) fn check(&self, tensors: &[SafeTensor]) -> std::result::Result<(), String> {
+        let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("two files have the tensor {}", twice[0]));
+        }
+        let missing = self.weight_map.keys().find(|name| names.binary_search(&&***name).is_err());
+        missing.map_or(Ok(()), |name| Err(format!("tensor {name} is in none of its files")))
+    }
+}
+
+fn is_shard_name(name: &str) -> bool {
+    is_file_name(name) && is_safetensors_name(name)
+}
+
+fn is_safetensors_name(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".safetensors")
+}
+
+/// Whether a path means a checkpoint: a file of it, or the folder.
+#[must_use]
+pub fn is_checkpoint(path: &Path) -> bool {
+    let is_file = path.to_str().is_some_and(is_safetensors_name) && path.is_file();
+    is_file || (path.is_dir() && path.join(CONFIG).is_file())
+}
+
+/// Reads the headers of a checkpoint on disk: its folder, or any file of it.
+///
+/// # Errors
+/// When a file is missing, damaged or forged.
+pub fn open_checkpoint<C: DeserializeOwned>(path: &Path) -> Result<Checkpoint<C>> {
+    let (folder, named) = match path.is_dir() {
+        true => (path, None),
+        false => (path.parent().unwrap_or(Path::new("")), path.file_name()),
+    };
+    let config_path = folder.join(CONFIG);
+    if !config_path.is_file() {
+        let why = "config.json is missing beside it: it says what the layers are";
+        return Err(Error::NotAModel { path: path.to_owned(), why: why.to_owned() });
+    }
+    let config = parse_config(&small_file(&config_path, CONFIG_BYTES_MAX)?)
+        .map_err(|why| Error::NotAModel { path: config_path, why })?;
+    let index_path = folder.join(INDEX);
+    let at_fault = |why: String| Error::NotAModel { path: path.to_owned(), why };
+    if index_path.is_file() {
+        let text = small_file(&index_path, INDEX_BYTES_MAX)?;
+        let index = Index::parse(&text).map_err(at_fault)?;
+        let is_part = |name: &std::ffi::OsStr| index.files().iter().any(|file| name == *file);
+        if named.is_none_or(is_part) {
+            let mut tensors = Vec::new();
+            for file in index.files() {
+                tensors.extend(file_header(&folder.join(file))?);
+            }
+            index.check(&tensors).map_err(at_fault)?;
+            return Ok(Checkpoint { config, tensors });
+        }
+    }
+    let file = match named {
+        Some(name) => folder.join(name),
+        None => only_file(folder)?,
+    };
+    Ok(Checkpoint { config, tensors: file_header(&file)? })
+}
+
+pub(crate) fn parse_config<C: DeserializeOwned>(text: &[u8]) -> std::result::Result<C, String> {
+    serde_json::from_slice(text).map_err(|error| format!("{CONFIG}: {error}"))
+}
+
+/// The usual file, or the only one.
+fn only_file(folder: &Path) -> Result<PathBuf> {
+    let usual = folder.join(SINGLE);
+    if usual.is_file() {
+        return Ok(usual);
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io("reading", folder, e))?;
+    let paths = entries.flatten().take(MODEL_FILES_MAX).map(|entry| entry.path());
+    let mut found: Vec<PathBuf> =
+        paths.filter(|path| path.to_str().is_some_and(is_safetensors_name)).collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(path), true) => Ok(path),
+        (Some(_), false) => {
+            let why = format!("it has several safetensors files and no {INDEX}: name one of them");
+            Err(Error::NotAModel { path: folder.to_owned(), why })
+        }
+        (None, _) => {
+            let why = "no safetensors file is in it".to_owned();
+            Err(Error::NotAModel { path: folder.to_owned(), why })
+        }
+    }
+}
+
+fn small_file(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(|error| Error::io("reading", path, error))?;
+    let read = file.take(most + 1).read_to_end(&mut text);
+    read.map_err(|error| Error::io("reading", path, error))?;
+    if text.len() as u64 > most {
+        let why = format!("it is longer than {most} bytes");
+        return Err(Error::NotAModel { path: path.to_owned(), why });
+    }
+    Ok(text)
+}
+
+/// The tensors of one file on disk.
+///
+/// # Errors
+/// When it is missing, damaged or forged.
+pub fn file_header(path: &Path) -> Result<Vec<SafeTensor>> {
+    if !path.is_file() {
+        let why = "there is no such file, and its index names it: put all parts in one folder";
+        return Err(Error::NoFile { path: path.to_owned(), why });
+    }
+    let reading = |error| Error::io("reading", path, error);
+    let mut file = File::open(path).map_err(reading)?;
+    let file_bytes = file.metadata().map_err(reading)?.len();
+    let mut head = Vec::new();
+    let mut wanted = LENGTH_BYTES;
+    loop {
+        let more = wanted.saturating_sub(head.len() as u64);
+        file.by_ref().take(more).read_to_end(&mut head).map_err(reading)?;
+        let fault = |why| Error::NotAModel { path: path.to_owned(), why };
+        match parse(&head, Some(file_bytes)).map_err(fault)? {
+            Parsed::Whole(tensors) => return Ok(tensors),
+            Parsed::Needs(needed) if needed > wanted => wanted = needed,
+            Parsed::Needs(_) => return Err(fault("it ends within its header".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
