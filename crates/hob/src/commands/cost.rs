@@ -275,10 +275,13 @@ struct Work {
 
 impl Work {
     fn plan(args: &Args, context: &Context, place: &Place) -> anyhow::Result<Work> {
-        let (model, choice) = match &args.model {
+        let (mut model, choice) = match &args.model {
             Some(name) => (context.app.plan_model(name)?, Choice::Asked),
             None => usual_model(args, context, place)?,
         };
+        if args.quant.is_some() {
+            model.quantise();
+        }
         let most = model.subject.facts.context_max;
         if args.context > most && most > 0 {
             let name = &model.subject.facts.name;

@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use app::planner::{
-    Engine, KV_TYPES, Knowledge, KvType, Machine, PIPELINES, Pipeline, Quantisation, Subject,
-    Tuning, Verdict, Wish, models_for, pipelines, plan, recommended, size_table, tuning_memory,
+    Engine, Guest, KV_TYPES, Knowledge, KvType, Machine, PIPELINES, Pipeline, Quantisation,
+    Subject, Together, Tuning, Verdict, Wish, models_for, pipelines, plan, recommended, size_table,
+    together, tuning_memory,
 };
-use app::planning::PlannedModel;
+use app::planning::{Place, PlannedModel};
 use clap::{ArgMatches, Args as _, FromArgMatches};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Context, Row};
 use crate::failure::usage;
 use crate::screens::units::parse_positions;
-use crate::screens::{explain, fit};
+use crate::screens::{self, explain, fit};
 
 pub(super) const ROW: Row = Row { name: "fit", place: 3, arguments: Args::augment_args, run };
 
@@ -25,17 +26,21 @@ const CONTEXT_USUAL: u64 = 8 << 10;
 const CONTEXTS: [u64; 3] = [8 << 10, 32 << 10, 128 << 10];
 /// Conversations that are believed to be meant.
 const USERS_MAX: u64 = 10_000;
+/// Models that are planned together.
+const MODELS_MAX: usize = 16;
 /// Models that are listed for each task.
 const EACH_TASK: usize = 5;
 
 /// Say whether a model runs on this machine or another, how fast, and what it takes
 ///
 /// Nothing is downloaded: models of the table by their published shape, files by their headers.
-/// Without a model: what the machine runs best. Ranges hold nine of ten measurements.
+/// Without a model: what the machine runs best. With several: whether they fit together, the most
+/// important first. Ranges hold nine of ten measurements.
 #[derive(Debug, clap::Args)]
 struct Args {
-    /// Name of the table or of a model here, or a GGUF file
-    model: Option<String>,
+    /// Name of the table, of a model here or of a hub; a GGUF file; a checkpoint of safetensors
+    #[arg(value_name = "MODEL")]
+    models: Vec<String>,
     /// Another machine, e.g. dgx-spark, strix-halo-128, rtx-4060 (`hob machines` lists them)
     #[arg(long, value_name = "MACHINE")]
     on: Option<String>,
@@ -52,8 +57,15 @@ struct Args {
     /// How keys and values are kept: f16, q8_0 or q4_0
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = parse_kv)]
     kv: KvType,
+    /// An adapter beside the model: its file (GGUF, safetensors), or a rank such as 16 or
+    /// 16:q_proj,v_proj; several at once by naming each
+    #[arg(long, value_name = "FILE|RANK", conflicts_with_all = ["finetune", "image"])]
+    lora: Vec<String>,
+    /// A projector for images beside the model: its GGUF file, or none
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["finetune", "image"])]
+    mmproj: Option<String>,
     /// What a pipeline for images takes, e.g. flux, sdxl
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["model", "quant", "json", "verify"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["models", "quant", "json", "verify"])]
     image: Option<String>,
     /// What fine-tuning takes: every weight, LoRA and QLoRA
     #[arg(long, conflicts_with_all = ["quant", "json", "lock", "verify", "explain"])]
@@ -88,47 +100,130 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     if let Some(name) = &args.image {
         return print(&mut out, &fit::images(machine, &pipeline(name)?));
     }
-    let Some(name) = &args.model else {
-        if args.quant.is_some() || args.json {
+    let lines = match args.models.as_slice() {
+        [] if args.quant.is_some() || args.json => {
             return Err(usage("--quant and --json are for one model: name it"));
         }
-        let picks = models_for(machine, knowledge.coefficients, EACH_TASK);
-        let mut lines = fit::picks(machine, &picks);
-        lines.push(String::new());
-        lines.extend(fit::sizes(&size_table(knowledge.coefficients)));
-        return print(&mut out, &lines);
+        [] => {
+            let picks = models_for(machine, knowledge.coefficients, EACH_TASK);
+            let mut lines = fit::picks(machine, &picks);
+            lines.push(String::new());
+            lines.extend(fit::sizes(&size_table(knowledge.coefficients)));
+            lines
+        }
+        [name] => return one(name, &args, context, (&place, &mut out)),
+        names => return several(names, &args, context, (&place, &mut out)),
     };
-    let model = context.app.plan_model(name)?;
-    let subject = &model.subject;
+    print(&mut out, &lines)
+}
+
+/// A model as it was asked for, with what is beside it.
+fn planned(name: &str, args: &Args, context: &Context) -> anyhow::Result<PlannedModel> {
+    let mut model = context.app.plan_model(name)?;
+    if args.quant.is_some() {
+        model.quantise();
+    }
+    model.add_adapters(&args.lora)?;
+    if let Some(asked) = &args.mmproj {
+        model.set_projector(asked)?;
+        model.note = None;
+    }
     if let Some(note) = &model.note {
         context.terminal.say(&format!("note: {note}"));
     }
+    Ok(model)
+}
+
+fn one(
+    name: &str,
+    args: &Args,
+    context: &Context,
+    (place, out): (&Place, &mut impl Write),
+) -> anyhow::Result<()> {
+    let (machine, knowledge) = (&place.machine, &place.knowledge);
+    let model = planned(name, args, context)?;
+    let subject = &model.subject;
     if args.finetune {
-        return print(&mut out, &tuning(&args, subject, machine));
+        return print(out, &tuning(args, subject, machine));
     }
-    let wish = wish(&args, subject, machine, knowledge)?;
-    let verdict = context.app.plan(&model, &place, &wish)?;
+    let wish = wish((name, args), subject, machine, knowledge)?;
+    let verdict = context.app.plan(&model, place, &wish)?;
     if let Some(path) = &args.lock {
         return lock(path, &verdict);
     }
     if let Some(path) = &args.verify {
         let promise = promise(path.as_deref(), &verdict)?;
-        return verify(context, (&model, &verdict), &promise, &mut out);
+        return verify(context, (&model, &verdict), &promise, out);
     }
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &verdict)?;
+        serde_json::to_writer_pretty(&mut *out, &verdict)?;
         return Ok(writeln!(out)?);
     }
     let mut lines = fit::verdict(&verdict);
+    if place.is_here
+        && let Some(load) = context.app.load_of(&model, &wish)?
+    {
+        lines.push(fit::loaded(&load));
+    }
     lines.extend(fit::hints(&verdict, machine, context.app.runs_kind_of(subject)));
     if args.explain {
         lines.push(String::new());
         lines.extend(explain::verdict(&verdict));
+    } else if let Some(quantised) = &model.quantised {
+        lines.push(String::new());
+        lines.push("Quantised while loading:".to_owned());
+        lines.extend(fit::grid(&grid(quantised, machine, &wish, knowledge)));
     } else if args.quant.is_none() && subject.file_quant().is_none() {
         lines.push(String::new());
         lines.extend(fit::grid(&grid(subject, machine, &wish, knowledge)));
     }
-    print(&mut out, &lines)
+    print(out, &lines)
+}
+
+/// What `--json` prints of several models.
+#[derive(Serialize)]
+struct Several<'a> {
+    models: Vec<&'a Verdict>,
+    together: &'a Together,
+}
+
+fn several(
+    names: &[String],
+    args: &Args,
+    context: &Context,
+    (place, out): (&Place, &mut impl Write),
+) -> anyhow::Result<()> {
+    let beside = !args.lora.is_empty() || args.mmproj.is_some();
+    if beside || args.finetune || args.explain || args.lock.is_some() || args.verify.is_some() {
+        let options = "--lora, --mmproj, --finetune, --explain, --lock and --verify";
+        return Err(usage(format!("{options} are for one model: name only that")));
+    }
+    if names.len() > MODELS_MAX {
+        return Err(usage(format!("{} models at once: {MODELS_MAX} go at most", names.len())));
+    }
+    let (machine, knowledge) = (&place.machine, &place.knowledge);
+    let models: Vec<PlannedModel> =
+        names.iter().map(|name| planned(name, args, context)).collect::<anyhow::Result<_>>()?;
+    let guest = |(model, name): (&'_ PlannedModel, &String)| -> anyhow::Result<(Wish, Verdict)> {
+        let wish = wish((name, args), &model.subject, machine, knowledge)?;
+        let verdict = context.app.plan(model, place, &wish)?;
+        Ok((wish, verdict))
+    };
+    let plans: Vec<(Wish, Verdict)> =
+        models.iter().zip(names).map(guest).collect::<anyhow::Result<_>>()?;
+    let guests: Vec<Guest<'_>> = models
+        .iter()
+        .zip(plans)
+        .map(|(model, (wish, verdict))| Guest { subject: &model.subject, wish, verdict })
+        .collect();
+    let found = together(&guests, machine);
+    let verdicts: Vec<&Verdict> = guests.iter().map(|guest| &guest.verdict).collect();
+    if args.json {
+        let several = Several { models: verdicts, together: &found };
+        serde_json::to_writer_pretty(&mut *out, &several)?;
+        return Ok(writeln!(out)?);
+    }
+    print(out, &screens::several::lines(machine, &verdicts, &found))
 }
 
 fn pipeline(name: &str) -> anyhow::Result<Vec<&'static Pipeline>> {
@@ -240,7 +335,7 @@ fn print(out: &mut impl Write, lines: &[String]) -> anyhow::Result<()> {
 }
 
 fn wish(
-    args: &Args,
+    (name, args): (&str, &Args),
     subject: &Subject,
     machine: &Machine,
     knowledge: &Knowledge<'_>,
@@ -257,18 +352,14 @@ fn wish(
     let any = Quantisation::from_name("Q4_K_M").expect("a name of the table");
     let (users, kv) = (args.users, args.kv);
     let wish = Wish { context, users, kv, quantisation: any, engine: Engine::Plain };
-    let named = named(args).filter(|_| subject.file_quant().is_none());
+    // A mix inside the model's name, as in `Qwen3-8B-Q4_K_M.gguf`.
+    let named = Quantisation::from_name(name).filter(|_| subject.file_quant().is_none());
     let quantisation = match (&args.quant, named) {
         (Some(name), _) => quantisation(name, subject)?,
         (None, Some(named)) => named,
         (None, None) => recommended(subject, machine, &wish, knowledge),
     };
     Ok(Wish { quantisation, ..wish })
-}
-
-/// A mix inside the model's name, as in `Qwen3-8B-Q4_K_M.gguf`.
-fn named(args: &Args) -> Option<Quantisation> {
-    args.model.as_deref().and_then(Quantisation::from_name)
 }
 
 fn quantisation(name: &str, subject: &Subject) -> anyhow::Result<Quantisation> {

@@ -1,6 +1,6 @@
 //! `--explain`: how each number came about, with the numbers themselves.
 
-use app::planner::{STEP_ROWS, Tier, Verdict};
+use app::planner::{Tier, Verdict, step_rows};
 
 use super::units::{gib, positions, rate, wrapped};
 use crate::text;
@@ -12,11 +12,17 @@ pub(crate) fn verdict(verdict: &Verdict) -> Vec<String> {
         ("weights", weights(verdict)),
         ("keys and values", context(verdict)),
         ("working memory", working(verdict)),
+        ("beside the model", beside(verdict)),
         ("bound", bound(verdict)),
         ("writes", writes(verdict)),
         ("reads", reads(verdict)),
         ("power", power(verdict)),
     ] {
+        if name == "beside the model"
+            && verdict.memory.adapter_bytes + verdict.memory.projector_bytes == 0
+        {
+            continue;
+        }
         lines.extend(wrapped(&format!("  {name}: {how}"), "    "));
     }
     lines
@@ -53,10 +59,21 @@ fn context(verdict: &Verdict) -> String {
 fn working(verdict: &Verdict) -> String {
     let memory = &verdict.memory;
     format!(
-        "activations of {STEP_ROWS} rows and their logits {}, driver and program {}, left free {}",
+        "activations of {} rows and logits {}, driver and program {}, left free {}",
+        step_rows(verdict.context, verdict.users),
         gib(memory.activation_bytes),
         gib(memory.runtime_bytes),
         gib(memory.reserve_bytes)
+    )
+}
+
+fn beside(verdict: &Verdict) -> String {
+    let memory = &verdict.memory;
+    format!(
+        "adapters {} bytes, which every token reads too; projector and the largest image it takes \
+         {} bytes, an estimate",
+        text::grouped(memory.adapter_bytes),
+        text::grouped(memory.projector_bytes)
     )
 }
 

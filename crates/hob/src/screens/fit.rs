@@ -3,6 +3,7 @@
 use app::planner::{
     Class, Fit, Machine, Memory, Pick, Pipeline, SizeRow, Speed, Task, Tier, TuningMemory, Verdict,
 };
+use app::planning::{LoadRow, Loaded};
 
 use super::units::{gib, positions, rate, seconds};
 use crate::text::{self, Side};
@@ -12,6 +13,8 @@ const HERE: &str = "the system";
 
 /// Characters of the memory bar.
 const BAR: u64 = 40;
+/// Columns of its legend.
+const LEGEND: usize = 78;
 
 /// Everything about one model on one machine.
 pub(crate) fn verdict(verdict: &Verdict) -> Vec<String> {
@@ -82,13 +85,15 @@ fn reason(verdict: &Verdict) -> String {
 }
 
 /// The kinds of memory with a sign each, and how long they are together.
-fn bar(memory: &Memory) -> Vec<String> {
+pub(super) fn bar(memory: &Memory) -> Vec<String> {
     let whole = memory.total_bytes.max(memory.available_bytes).max(1);
     let working = memory.activation_bytes + memory.runtime_bytes + memory.reserve_bytes;
     let kinds = [
         ('█', "weights", memory.weights_bytes),
         ('▓', "keys and values", memory.kv_bytes),
         ('▒', "states", memory.state_bytes),
+        ('▞', "adapters", memory.adapter_bytes),
+        ('▚', "projector", memory.projector_bytes),
         ('░', "the rest", working),
     ];
     let (mut line, mut sum, mut drawn) = (String::new(), 0, 0);
@@ -102,8 +107,35 @@ fn bar(memory: &Memory) -> Vec<String> {
     line.extend(std::iter::repeat_n('·', (BAR - drawn) as usize));
     let has = |kind: &&(char, &str, u64)| kind.2 > 0;
     let legend = kinds.iter().filter(has);
-    let legend = legend.map(|(sign, name, bytes)| format!("{sign} {} {name}", gib(*bytes)));
-    vec![format!("  {line}"), format!("  {}", legend.collect::<Vec<_>>().join("  "))]
+    let mut lines = vec![format!("  {line}"), String::new()];
+    for (sign, name, bytes) in legend {
+        let item = format!("  {sign} {} {name}", gib(*bytes));
+        let last = lines.last_mut().expect("there is always one");
+        if last.is_empty() || last.chars().count() + item.chars().count() <= LEGEND {
+            last.push_str(&item);
+        } else {
+            lines.push(item);
+        }
+    }
+    lines
+}
+
+/// What a load of it really took.
+pub(crate) fn loaded(load: &LoadRow) -> String {
+    let what = match load.what {
+        Loaded::Everything if load.users > 1 => {
+            format!("{} x {} of context", positions(load.context), load.users)
+        }
+        Loaded::Everything => format!("{} of context", positions(load.context)),
+        Loaded::Weights => "weights alone".to_owned(),
+    };
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    format!(
+        "  (reserved here on {}: {:.1} of {:.1} MiB promised, {what})",
+        load.date(),
+        mib(load.measured_bytes),
+        mib(load.promised_bytes)
+    )
 }
 
 fn rows(verdict: &Verdict) -> Vec<Vec<String>> {
@@ -407,11 +439,12 @@ pub(crate) fn picks(machine: &Machine, picks: &[Pick]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use app::planner::{
-        Coefficients, Engine, Knowledge, KvType, Machine, Quantisation, Subject, Verdict, Wish,
-        find_machine, find_model, plan,
+        Adapter, Coefficients, Engine, Knowledge, KvType, Machine, Projector, Quantisation,
+        Subject, Verdict, Wish, find_machine, find_model, plan,
     };
+    use app::planning::{LoadRow, Loaded};
 
-    use super::{Check, checks, grid, hints, verdict};
+    use super::{Check, checks, grid, hints, loaded, verdict};
 
     fn planned(
         model: &str,
@@ -485,6 +518,49 @@ mod tests {
         Q8_0    8.1 GiB  10.0 GiB partly 13/s  13.3 GiB partly 7.6/s
         Q4_K_M  4.7 GiB          6.5 GiB 35/s    9.9 GiB partly 14/s
         ");
+    }
+
+    #[test]
+    fn what_is_beside_has_its_own_signs() {
+        let mut subject = Subject::of_row(find_model("Qwen3.5-9B").unwrap());
+        let adapter = Adapter::of_rank(64, &[], &subject.facts).unwrap();
+        subject.beside.adapters = vec![adapter];
+        let name = "mmproj-F16.gguf".to_owned();
+        let projector = Projector { name, weights_bytes: 800 << 20, working_bytes: 300 << 20 };
+        subject.beside.projector = Some(projector);
+        let machine = find_machine("rtx-4090").unwrap();
+        let quantisation = Quantisation::from_name("Q4_K_M").unwrap();
+        let (kv, engine) = (KvType::F16, Engine::Plain);
+        let wish = Wish { context: 8192, users: 1, kv, quantisation, engine };
+        let knowledge = Knowledge::of(Coefficients::embedded(), machine);
+        let plan = plan(&subject, machine, &wish, &knowledge);
+        let lines = verdict(&plan);
+        let legend: Vec<&String> = lines[4..].iter().take_while(|line| !line.is_empty()).collect();
+        assert_eq!(legend.len(), 2, "{lines:?}");
+        assert!(legend.iter().all(|line| line.chars().count() <= 80), "{legend:?}");
+        let legend = format!("{} {}", legend[0], legend[1]);
+        assert!(legend.contains(" adapters") && legend.contains("▚ 1.1 GiB projector"), "{legend}");
+        assert!(lines[3].contains('▞') && lines[3].contains('▚'), "{lines:?}");
+    }
+
+    #[test]
+    fn a_load_is_told_beside_its_promise() {
+        let mut load = LoadRow {
+            model: "it".to_owned(),
+            file_bytes: 0,
+            what: Loaded::Everything,
+            context: 8192,
+            users: 1,
+            promised_bytes: 200 << 20,
+            measured_bytes: 197 << 20,
+            loaded_unix_s: 86_400 * 365,
+        };
+        let said = "  (reserved here on 1971-01-01: 197.0 of 200.0 MiB promised, 8k of context)";
+        assert_eq!(loaded(&load), said);
+        load.users = 3;
+        assert!(loaded(&load).ends_with("promised, 8k x 3 of context)"));
+        load.what = Loaded::Weights;
+        assert!(loaded(&load).ends_with("promised, weights alone)"));
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! The page's question (docs/planner.md) with its own figures, and what else a screen may say.
 
-use app::planner::cost::{
-    Batch, Cloud, Demand, Purchase, Question, Rates, TokenPrice, Watts, cost,
-};
+use app::planner::cost::{Cloud, Question, TokenPrice, cost};
 
 use super::super::check::Marks;
 use super::{Choice, Other, Report, Said, lines, money, months, price, tokens};
@@ -11,27 +9,10 @@ pub(crate) fn cloud(input_usd_per_mtok: f64, output_usd_per_mtok: f64) -> TokenP
     TokenPrice { input_usd_per_mtok, cached_usd_per_mtok: None, output_usd_per_mtok }
 }
 
-/// gpt-oss-120b on one GB10, 10 Mtok a day of which 80 % are read.
+/// The page's question against another price.
 pub(crate) fn question(price: TokenPrice) -> Question {
-    Question {
-        demand: Demand { tokens_per_day: 10e6, input_share: 0.8, cached_share: 0.0 },
-        rates: Rates {
-            prefill_tps: 1900.0,
-            decode_tps: 57.0,
-            batch: Some(Batch { streams: 32, decode_tps: 313.0, load_watts: Some(150.0) }),
-        },
-        watts: Watts { load: 140.0, idle: 25.0 },
-        hours_on_per_day: 24.0,
-        purchase: Purchase {
-            boxes: 1,
-            price_usd: 4699.0,
-            residual_usd: 0.0,
-            labour_usd_per_month: 0.0,
-        },
-        electricity_usd_per_kwh: 0.17,
-        cloud: Cloud { price, subscriptions_usd_per_month: 0.0, fall_per_month: 0.0 },
-        months: 24.0,
-    }
+    let example = Question::worked_example();
+    Question { cloud: Cloud { price, ..example.cloud }, ..example }
 }
 
 pub(crate) fn report(question: Question) -> Report {
