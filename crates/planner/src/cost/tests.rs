@@ -4,8 +4,8 @@ use proptest::prelude::{Strategy, proptest};
 
 use super::prices::{self, Prices};
 use super::{
-    Batch, BreakEven, Cloud, DAYS_PER_MONTH, Demand, Error, Input, Purchase, Question, Rates,
-    TokenPrice, Watts, WhyNever, cost, load_seconds_least, residual_share,
+    Batch, BreakEven, Cloud, DAYS_PER_MONTH, Error, Input, Question, Rates, TokenPrice, Watts,
+    WhyNever, cost, load_seconds_least, residual_share,
 };
 
 fn question() -> Question {

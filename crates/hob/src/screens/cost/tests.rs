@@ -1,6 +1,6 @@
 //! The page's question (docs/planner.md) with its own figures, and what else a screen may say.
 
-use app::planner::cost::{Cloud, Question, TokenPrice, cost};
+use app::planner::cost::{Cloud, Question, Rates, TokenPrice, cost};
 
 use super::super::check::Marks;
 use super::{Choice, Other, Report, Said, lines, money, months, price, tokens};
