@@ -9,6 +9,7 @@ use crate::memory::{KvType, Memory, step_rows, sum};
 use crate::recipe::Quantisation;
 use crate::speed::{Calibration, Coefficients, Demand, Engine, Estimate, Predictor, Tier};
 use crate::subject::Subject;
+use crate::users::AtOnce;
 use crate::weights::Weights;
 
 /// Left to whatever else happens on the machine; the loader leaves as much.
@@ -103,8 +104,10 @@ pub struct Verdict {
     pub depths: Vec<Depth>,
     /// Times to the first token of prompts, with nobody before.
     pub first_token: Vec<FirstToken>,
-    /// Conversations at once that fit, each at ten tokens a second and more.
+    /// Conversations that fit, all writing at once, each at ten tokens a second and more.
     pub users_max: u64,
+    /// People who ask now and then, by simulation; none where nobody simulated.
+    pub people: Option<AtOnce>,
     /// Seconds to load it from a disk of today, least and most.
     pub load_s: [f64; 2],
     /// What it draws.
@@ -261,6 +264,7 @@ pub fn plan(
         speed,
         depths: DEPTHS.into_iter().filter(within).map(depth).collect(),
         first_token: PROMPTS.into_iter().filter(within).filter_map(wait).collect(),
+        people: None,
         users_max: users_max(subject, machine, (wish, &weights), &predictor),
         load_s: LOAD_BYTES_PER_S.map(|rate| loaded_bytes(&memory) as f64 / rate),
         power: power(machine, speed.total_tps),

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use gguf::GgufFile;
 use planner::{
-    Checkpoint, Coefficients, Knowledge, Machine, Memory, ModelConfig, StoredTensor, Subject,
+    Checkpoint, Coefficients, Fit, Knowledge, Machine, Memory, ModelConfig, StoredTensor, Subject,
     Verdict, Wish,
 };
 use store::{HubSpec, Peeked};
@@ -175,6 +175,10 @@ impl App {
             };
             let file = GgufFile::open(&file.path)?;
             verdict.set_memory(loader_memory(&file, &model.subject, &options)?);
+        }
+        if verdict.verdict > Fit::No {
+            let of = (&model.subject, &place.machine);
+            verdict.people = Some(planner::users::at_once(of.0, of.1, wish, &place.knowledge));
         }
         Ok(verdict)
     }

@@ -1,5 +1,6 @@
 //! `hob fit`: one model on one machine, and what a machine is good for.
 
+use app::planner::users::{AtOnce, Limit};
 use app::planner::{
     Class, Fit, Machine, Memory, Pick, Pipeline, SizeRow, Speed, Task, Tier, TuningMemory, Verdict,
 };
@@ -120,6 +121,20 @@ pub(super) fn bar(memory: &Memory) -> Vec<String> {
     lines
 }
 
+/// How many may share it, and what keeps one more out.
+fn people(found: &AtOnce) -> String {
+    let limit = match found.limit {
+        Limit::Memory => "more have no room",
+        Limit::FirstToken => "with more the first token comes late",
+        Limit::Rate => "with more it writes slower than people read",
+        Limit::Tried => "more were not tried",
+    };
+    match found.users {
+        0 => "none: the first token of 95 in 100 answers takes more than 5 s".to_owned(),
+        users => format!("{users} who ask once a minute, first tokens within 5 s; {limit}"),
+    }
+}
+
 /// What a load of it really took.
 pub(crate) fn loaded(load: &LoadRow) -> String {
     let what = match load.what {
@@ -168,6 +183,9 @@ fn rows(verdict: &Verdict) -> Vec<Vec<String>> {
             users => format!("{users} at 10 tokens/s and more each"),
         };
         row("at once", at_once);
+        if let Some(found) = &verdict.people {
+            row("people", people(found));
+        }
         let [high, low] = verdict.load_s;
         row("loads in", format!("{} to {}", seconds(low), seconds(high)));
         if let Some(power) = verdict.power {
@@ -438,6 +456,7 @@ pub(crate) fn picks(machine: &Machine, picks: &[Pick]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use app::planner::users::{AtOnce, Limit};
     use app::planner::{
         Adapter, Coefficients, Engine, Knowledge, KvType, Machine, Projector, Quantisation,
         Subject, Verdict, Wish, find_machine, find_model, plan,
