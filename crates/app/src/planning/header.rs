@@ -55,7 +55,7 @@ pub(super) fn subject(file: &Headers<'_>, name: &str) -> Result<(ModelFacts, Fil
         total: header.number("expert_count")?,
         used: header.number("expert_used_count")?,
     };
-    let routed = experts.used * header.number("expert_feed_forward_length")?;
+    let routed = experts.used.saturating_mul(header.number("expert_feed_forward_length")?);
     let tensors: Vec<TensorGroup> = file.tensors.iter().map(|tensor| group(tensor)).collect();
     let bytes: Vec<u64> = file.tensors.iter().map(|tensor| tensor.size_bytes).collect();
     let table = tensors.iter().find(|tensor| tensor.role == Role::TokenEmbedding);
@@ -183,9 +183,10 @@ impl Header<'_> {
             let kv_heads = kv_heads.get(layer as usize).copied().unwrap_or(0);
             let kv_heads = if kv_heads == 0 && state_bytes == 0 { heads } else { kv_heads };
             let skips = interval > 0 && (layer + 1) % interval != 0;
-            let values = kv_heads * (key_dim + value_dim);
+            let values = kv_heads.saturating_mul(key_dim.saturating_add(value_dim));
             let mixer = if latent > 0 {
-                Mixer::Full { values: latent + self.number("rope.dimension_count")? }
+                let rope = self.number("rope.dimension_count")?;
+                Mixer::Full { values: latent.saturating_add(rope) }
             } else if state_bytes > 0 && (kv_heads == 0 || skips) {
                 Mixer::Recurrent { state_bytes }
             } else if window > 0 && self.is_window(layer) {
@@ -206,7 +207,9 @@ impl Header<'_> {
         let (inner, state) = (self.number("ssm.inner_size")?, self.number("ssm.state_size")?);
         let groups = self.number("ssm.group_count")?;
         let kernel = self.number("ssm.conv_kernel")?.saturating_sub(1);
-        Ok(STATE_BYTES * (inner * state + kernel * (inner + 2 * groups * state)))
+        let mixed = groups.saturating_mul(state).saturating_mul(2).saturating_add(inner);
+        let values = inner.saturating_mul(state).saturating_add(kernel.saturating_mul(mixed));
+        Ok(values.saturating_mul(STATE_BYTES))
     }
 
     /// Where nothing is known of a family every layer counts as seeing all: more than it takes,
