@@ -10,13 +10,12 @@ use store::{Entry, ModelSource, Places, PullOptions, Store};
 use tokenizer::{Specials, Tokenizer};
 
 use crate::loaded::{self, LoadedModel, PAGE_LEN, Resident};
+use crate::watch::Watch;
 use crate::{
     BenchCase, BenchLimit, BenchResult, Config, LoadOptions, ModelEntry, ModelInfo, ModelRef,
     PerplexityReport, PullEvent, QuantizeOptions, QuantizeReport, Result, Status, ask, bench,
-    clock, draw, perplexity, quantize, show,
+    clock, draw, memory, perplexity, planning, quantize, show,
 };
-
-use crate::watch::Watch;
 
 /// Chunk of a perplexity where none is given: llama.cpp's.
 const CHUNK_LEN_DEFAULT: u32 = 512;
@@ -173,10 +172,17 @@ impl App {
         let file = GgufFile::open(&model.path)?;
         let watch =
             Arc::clone(self.inner.watch.get_or_init(|| Arc::new(Watch::open(draw::here()))));
-        let model = LoadedModel::load(&model.name, &file, options, (progress, watch))?;
+        let before = memory::resident_bytes();
+        let loaded = LoadedModel::load(&model.name, &file, options, (progress, watch))?;
+        if let (Some(before), Some(now)) = (before, memory::resident_bytes()) {
+            let took = (planning::Loaded::Weights, now.saturating_sub(before));
+            if let Err(error) = self.note_load(model, options, took) {
+                tracing::warn!(%error, "what the load took is not noted");
+            }
+        }
         let mut models = self.inner.models.lock().unwrap_or_else(PoisonError::into_inner);
-        models.push(model.resident());
-        Ok(model)
+        models.push(loaded.resident());
+        Ok(loaded)
     }
 
     /// How the house is: every model in memory, the machine, energy.

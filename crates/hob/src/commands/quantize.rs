@@ -10,7 +10,7 @@ use super::{Context, Row};
 use crate::interrupt::Interruptible;
 use crate::{models, text};
 
-pub(super) const ROW: Row = Row { name: "quantize", place: 16, arguments: Args::augment_args, run };
+pub(super) const ROW: Row = Row { name: "quantize", place: 17, arguments: Args::augment_args, run };
 
 /// Make a smaller file of a model
 ///

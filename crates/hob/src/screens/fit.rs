@@ -456,7 +456,6 @@ pub(crate) fn picks(machine: &Machine, picks: &[Pick]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use app::planner::users::{AtOnce, Limit};
     use app::planner::{
         Adapter, Coefficients, Engine, Knowledge, KvType, Machine, Projector, Quantisation,
         Subject, Verdict, Wish, find_machine, find_model, plan,
@@ -490,9 +489,9 @@ mod tests {
           ████████████████████████▓▓▓▓▓▓▓░········
           █ 58.9 GiB weights  ▓ 18.0 GiB keys and values  ░ 0.7 GiB the rest
 
-          writes       6.9 tokens/s each, 55 together at 64k (4.2 to 10; bound 10)
+          writes       7.0 tokens/s each, 56 together at 64k (4.2 to 10; bound 10)
           at depth     0 51 · 8k 48 · 32k 40 · 128k 25 tokens/s
-          reads        998 tokens/s at 64k (355 to 1,583)
+          reads        997 tokens/s at 64k (354 to 1,584)
           first token  1k 0.6 s · 8k 5.1 s · 32k 23 s of prompt
           at once      4 at 10 tokens/s and more each
           loads in     22 s to 58 s
@@ -535,7 +534,7 @@ mod tests {
         insta::assert_snapshot!(grid(&table).join("\n"), @"
         quant   weights            8k context            32k context
         Q8_0    8.1 GiB  10.0 GiB partly 13/s  13.3 GiB partly 7.6/s
-        Q4_K_M  4.7 GiB          6.5 GiB 35/s    9.9 GiB partly 14/s
+        Q4_K_M  4.7 GiB          6.5 GiB 35/s    9.9 GiB partly 15/s
         ");
     }
 
