@@ -75,8 +75,12 @@ pub(super) fn read(home: &Path) -> Result<Vec<LoadRow>> {
     Ok(file.load)
 }
 
-/// Adds one, in place of an older one of the same.
+/// Adds one, in place of an older one of the same; nothing where hob has no folder yet, which a
+/// mere note does not make.
 pub(super) fn note(home: &Path, row: LoadRow) -> Result<()> {
+    if !home.is_dir() {
+        return Ok(());
+    }
     let path = home.join(FILE);
     let mut load = read(home)?;
     load.retain(|known| !known.is_like(&row));

@@ -4,9 +4,13 @@ use super::{ARCHITECTURES, distance, unsupported};
 
 #[test]
 fn rows_are_sorted_and_named_once() {
-    let names: Vec<&str> = ARCHITECTURES.iter().flat_map(|row| row.names()).copied().collect();
-    assert!(!names.is_empty());
-    assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
+    let mut names: Vec<&str> = ARCHITECTURES.iter().flat_map(|row| row.names()).copied().collect();
+    assert!(ARCHITECTURES.iter().all(|row| row.names().is_sorted()), "{names:?}");
+    assert!(ARCHITECTURES.iter().is_sorted_by_key(|row| row.names()[0]), "{names:?}");
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert!(count > 0 && names.len() == count, "{names:?}");
 }
 
 #[test]
