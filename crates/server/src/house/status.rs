@@ -308,7 +308,10 @@ fn energy(status: &Status) -> EnergyView {
         }
         SourceState::Read | SourceState::Spare => None,
     });
-    let sum = |of: fn(&app::Drawn) -> f64| status.drawn.iter().map(of).sum::<f64>() / JOULES_PER_WH;
+    let sum = |of: fn(&app::Drawn) -> f64| {
+        // The sum of nothing is -0.
+        (status.drawn.iter().map(of).sum::<f64>() + 0.0) / JOULES_PER_WH
+    };
     EnergyView {
         watts: power.and_then(|power| power.watts),
         basis: power.map_or(Basis::Unknown, |power| power.basis).name().to_owned(),
