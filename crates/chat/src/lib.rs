@@ -19,6 +19,7 @@ mod parser;
 mod python;
 mod source;
 mod template;
+mod toolless;
 mod tools;
 
 pub use dialects::{CallSyntax, DIALECTS, Dialect};
@@ -26,5 +27,5 @@ pub use error::{Error, Result};
 pub use message::Message;
 pub use moment::Moment;
 pub use parser::{Output, OutputEvent, OutputParser, ParseOptions, ToolCall};
-pub use template::{RenderOptions, Template};
+pub use template::{RenderOptions, Template, Variables};
 pub use tools::{Tool, Tools};

@@ -28,6 +28,7 @@ impl Message {
     pub fn new(role: &str, content: &str) -> Message {
         Message { role: role.to_owned(), content: content.to_owned(), ..Message::default() }
     }
+
     /// The text of OpenAI's `content`: a text, a list of text parts, or nothing.
     ///
     /// # Errors

@@ -20,6 +20,10 @@ pub(crate) struct Manner {
     pub(crate) short_ids: bool,
     /// The template knows no system role: what would be said there begins the next question.
     pub(crate) merge_system: bool,
+    /// The template shows tools to the model.
+    pub(crate) reads_tools: bool,
+    /// The template shows calls that were made, and what came of them.
+    pub(crate) reads_calls: bool,
     /// The key under which reasoning stands.
     pub(crate) reasoning_key: &'static str,
 }

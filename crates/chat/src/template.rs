@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::python::teach;
 use crate::source::prepare;
 use crate::tools::check_value;
-use crate::{Error, Message, Moment, Result, Tools};
+use crate::{Error, Message, Moment, Result, Tools, toolless};
 
 const NAME: &str = "chat template";
 /// Marks an error as the template's own words, not an accident.
@@ -32,6 +32,9 @@ pub struct Template {
     manner: Manner,
 }
 
+/// Variables for a template, by name.
+pub type Variables = Map<String, serde_json::Value>;
+
 /// What a rendering may be told besides the messages.
 #[derive(Clone, Debug, Default)]
 pub struct RenderOptions {
@@ -44,7 +47,7 @@ pub struct RenderOptions {
     /// How much a model should reason that knows degrees: `low`, `medium`, `high`.
     pub reasoning_effort: Option<String>,
     /// More variables for the template: at most 64 KiB as JSON, and 64 levels deep.
-    pub extra: Map<String, serde_json::Value>,
+    pub extra: Variables,
     /// The time as the template should see it; a fixed day where none is given.
     pub now: Option<Moment>,
 }
@@ -110,6 +113,12 @@ impl Template {
         self.manner.merge_system
     }
 
+    /// Whether the template shows tools to the model; where it does not, an instruction does.
+    #[must_use]
+    pub fn reads_tools(&self) -> bool {
+        self.manner.reads_tools
+    }
+
     /// How the model that the template was made for writes reasoning and calls.
     #[must_use]
     pub fn dialect(&self) -> &'static Dialect {
@@ -123,9 +132,18 @@ impl Template {
     pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String> {
         let extra = serde_json::Value::Object(options.extra.clone());
         check_value("the template's variables", &extra, EXTRA_BYTES_MAX).map_err(Error::Request)?;
-        if let Some(tools) = &options.tools {
-            Tools::new(tools)?;
+        let tools = match &options.tools {
+            Some(tools) => Tools::new(tools)?,
+            None => Tools::default(),
+        };
+        let mut messages = messages.to_vec();
+        if !self.manner.reads_calls {
+            messages = toolless::as_text(&messages, self.dialect)?;
         }
+        if !self.manner.reads_tools && !tools.is_empty() {
+            toolless::tell(&mut messages, &tools, self.dialect);
+        }
+        let messages = &messages;
         self.run(messages::to_json(messages, self.manner)?, options, (FUEL, OUTPUT_BYTES_MAX))
     }
 
@@ -191,6 +209,7 @@ impl Template {
     /// by some, and what they do with the other is wrong without a word.
     fn find_manner(&self, source: &str) -> Manner {
         const NEEDLE: &str = "needle";
+        const CALL_ID: &str = "call00001";
         let options = RenderOptions { add_generation_prompt: true, ..RenderOptions::default() };
         let bounds = (PROBE_FUEL, PROBE_BYTES_MAX);
         let render = |messages| self.run(messages, &options, bounds).unwrap_or_default();
@@ -204,10 +223,23 @@ impl Template {
         let system = json!({ "role": "system", "content": content(NEEDLE) });
         let merge_system = !render(json!([system, user])).contains(NEEDLE)
             && render(json!([user])).contains("question");
-        let called = |said: serde_json::Value, arguments: serde_json::Value| {
+        let tool = json!([{ "type": "function", "function": {
+            "name": NEEDLE, "description": "", "parameters": { "type": "object", "properties": {} },
+        } }]);
+        let with_tool = RenderOptions { tools: Some(tool), ..options.clone() };
+        // A template that fails over a tool as small as this one surely reads it.
+        let reads_tools =
+            self.run(json!([user]), &with_tool, bounds).map_or(true, |text| text.contains(NEEDLE));
+        let try_call = |said: serde_json::Value, arguments: serde_json::Value| {
             let function = json!({ "name": "tool", "arguments": arguments });
-            let calls = json!([{ "id": "call00001", "type": "function", "function": function }]);
-            render(json!([user, { "role": "assistant", "content": said, "tool_calls": calls }]))
+            let calls = json!([{ "id": CALL_ID, "type": "function", "function": function }]);
+            let answer = json!({ "role": "assistant", "content": said, "tool_calls": calls });
+            self.run(json!([user, answer]), &options, bounds)
+        };
+        let called = |said, arguments| try_call(said, arguments).unwrap_or_default();
+        let shows_call = |said| {
+            let shown = |text: String| text.contains(NEEDLE) || text.contains(CALL_ID);
+            try_call(said, json!({ NEEDLE: 1 })).map(shown)
         };
         // An object that is printed as it stands comes out as Python's, not as JSON.
         let object = |said| {
@@ -216,6 +248,9 @@ impl Template {
         };
         let text = |said| called(said, json!("{\"needle\": 1}")).contains("{\"needle\": 1}");
         let nothing = || serde_json::Value::Null;
+        // One that fails over a call surely reads it; over no content any template may fail.
+        let reads_calls =
+            shows_call(content("")).unwrap_or(true) || shows_call(nothing()).unwrap_or(false);
         let (null_content, argument_text) = if object(content("")) {
             (false, false)
         } else if text(content("")) {
@@ -235,7 +270,16 @@ impl Template {
         let keys = ["reasoning_content", "reasoning", "thinking"];
         let reasoning_key = keys.into_iter().find(|name| key(name)).unwrap_or(keys[0]);
         let short_ids = self.dialect.short_ids();
-        Manner { parts, null_content, argument_text, short_ids, merge_system, reasoning_key }
+        Manner {
+            parts,
+            null_content,
+            argument_text,
+            short_ids,
+            merge_system,
+            reads_tools,
+            reads_calls,
+            reasoning_key,
+        }
     }
 }
 

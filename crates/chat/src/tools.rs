@@ -18,6 +18,8 @@ pub struct Tool {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tools {
     list: Vec<Tool>,
+    /// As the request gave them, for templates.
+    source: Value,
 }
 
 impl Tools {
@@ -48,8 +50,8 @@ impl Tools {
                 _ => Err(Error::Tools(format!("lack a `name` at number {index}"))),
             }
         };
-        let list = items.iter().enumerate().map(tool).collect::<Result<Vec<Tool>>>()?;
-        Ok(Tools { list })
+        let tools = items.iter().enumerate().map(tool).collect::<Result<Vec<Tool>>>()?;
+        Ok(Tools { list: tools, source: list.clone() })
     }
 
     /// The tool of a name.
@@ -61,6 +63,20 @@ impl Tools {
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Tool> {
         self.list.iter()
+    }
+
+    /// The list as it was given, for [`crate::RenderOptions::tools`]; none where it is empty.
+    #[must_use]
+    pub fn source(&self) -> Option<&Value> {
+        (!self.is_empty()).then_some(&self.source)
+    }
+
+    /// Only the tool of this name, if it is there.
+    #[must_use]
+    pub fn only(&self, name: &str) -> Option<Tools> {
+        let place = self.list.iter().position(|tool| tool.name == name)?;
+        let source = Value::from(vec![self.source[place].clone()]);
+        Some(Tools { list: vec![self.list[place].clone()], source })
     }
 
     /// Whether there are none.

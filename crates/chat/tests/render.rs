@@ -1,6 +1,6 @@
 //! Conversations through templates: our own, SmolLM2's, and odd ones.
 
-use chat::{Message, RenderOptions, Template};
+use chat::{Message, OutputParser, ParseOptions, RenderOptions, Template, Tools};
 
 fn conversation() -> Vec<Message> {
     vec![
@@ -295,4 +295,66 @@ fn content_is_text_and_nothing_else_passes() {
     check(serde_json::json!([{ "type": "text" }]), Err("a text part has no `text`"));
     check(serde_json::json!([7]), Err("a part of the content has no `type`"));
     check(serde_json::json!(7), Err("`content` must be a text or a list of text parts"));
+}
+
+#[test]
+fn tools_reach_models_whose_template_knows_none() {
+    let template = Template::chatml();
+    assert!(!template.reads_tools());
+    let weather = serde_json::json!([{ "name": "weather", "parameters": { "city": "string" } }]);
+    let calls = serde_json::json!([{ "id": "a", "type": "function", "function": {
+        "name": "weather", "arguments": "{\"city\": \"Rome\"}",
+    } }]);
+    let result =
+        |text: &str| Message { tool_call_id: Some("a".to_owned()), ..Message::new("tool", text) };
+    let messages = [
+        Message::new("system", "Be brief."),
+        Message::new("user", "And in Rome?"),
+        Message { tool_calls: Some(calls), ..Message::new("assistant", "") },
+        result("sunny"),
+        result("24 degrees"),
+    ];
+    let options = RenderOptions { tools: Some(weather), ..open() };
+    let text = template.render(&messages, &options).expect("renders");
+    insta::assert_snapshot!(text, @r#"
+    <|im_start|>system
+    Be brief.
+
+    You can call these tools, given as JSON with a schema of their arguments:
+    {"name": "weather", "parameters": {"city": "string"}}
+
+    To call one, write nothing but this, with its name and arguments:
+    <tool_call>
+    {"name": "NAME", "arguments": {"ARGUMENT": VALUE}}
+    </tool_call>
+
+    You then get what it says in <tool_response> tags.
+    Call a tool where it helps, and answer by yourself where none does.<|im_end|>
+    <|im_start|>user
+    And in Rome?<|im_end|>
+    <|im_start|>assistant
+    <tool_call>
+    {"name": "weather", "arguments": {"city": "Rome"}}
+    </tool_call><|im_end|>
+    <|im_start|>user
+    <tool_response>
+    sunny
+    </tool_response>
+    <tool_response>
+    24 degrees
+    </tool_response><|im_end|>
+    <|im_start|>assistant
+    "#);
+    // What the instruction asks for is what the parser reads.
+    let form = text
+        .split("name and arguments:\n")
+        .nth(1)
+        .and_then(|rest| rest.split("\n\nYou then").next());
+    let said = form.expect("it stands there").replace("NAME", "weather");
+    let said = said.replace("\"ARGUMENT\": VALUE", "\"city\": \"Rome\"");
+    let tools = Tools::new(options.tools.as_ref().expect("above")).expect("sound");
+    let parse = ParseOptions { tools, ..ParseOptions::default() };
+    let output = OutputParser::parse(template.dialect(), parse, &said);
+    assert_eq!((output.content.as_str(), output.tool_calls.len()), ("", 1), "{output:?}");
+    assert_eq!(output.tool_calls[0].arguments["city"], "Rome");
 }

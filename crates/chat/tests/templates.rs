@@ -101,19 +101,10 @@ fn a_template_is_of_one_dialect_at_most() {
 }
 
 /// Templates that leave out a part of a conversation with a call, with the reason.
-const SILENT: &[(&str, &str)] = &[
-    ("HuggingFaceTB-SmolLM3-3B.jinja", "does not write calls"),
-    ("LFM2-8B-A1B.jinja", "does not write calls"),
-    ("LFM2.5-Instruct.jinja", "does not write calls"),
-    ("google-gemma-2-2b-it.jinja", "knows no calls, and refuses them"),
-    ("ibm-granite-granite-3.3-2B-Instruct.jinja", "does not write calls"),
-    ("llama-cpp-rwkv-world.jinja", "knows no calls"),
-    ("microsoft-Phi-3.5-mini-instruct.jinja", "knows no calls"),
-    (
-        "mistralai-Mistral-Nemo-Instruct-2407.jinja",
-        "writes the system message only where the last one is a question",
-    ),
-];
+const SILENT: &[(&str, &str)] = &[(
+    "mistralai-Mistral-Nemo-Instruct-2407.jinja",
+    "writes the system message only where the last one is a question",
+)];
 
 /// Templates of the collection without a system role: system messages begin the next question.
 const NO_SYSTEM: &[&str] = &["google-gemma-2-2b-it.jinja"];

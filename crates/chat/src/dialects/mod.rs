@@ -165,6 +165,30 @@ impl Dialect {
         out
     }
 
+    /// Of its markers, those that end a part of an answer and not all of it, whatever the
+    /// vocabulary says of them.
+    #[must_use]
+    pub fn goes_on_after(&self) -> &'static [&'static str] {
+        if self.channels { &["<|end|>"] } else { &[] }
+    }
+
+    /// What makes the model call a tool when it stands after the prompt. Reasoning that the prompt
+    /// has opened is closed first.
+    #[must_use]
+    pub fn forced_call(&self, prompt: &str, tool: &Tool) -> String {
+        let close = match self.open_reasoning(prompt) {
+            Some(tag) => format!("{}\n\n", tag.close),
+            None => String::new(),
+        };
+        close + self.call_syntax(tool).begin.trim_end()
+    }
+
+    /// The reasoning that a prompt has opened.
+    pub(crate) fn open_reasoning(&self, prompt: &str) -> Option<&'static Tag> {
+        let prompt = prompt.trim_end();
+        self.reasoning.iter().find(|tag| prompt.ends_with(tag.open))
+    }
+
     /// Whether ids must be nine letters and digits, as Mistral's templates want them.
     pub(crate) fn short_ids(&self) -> bool {
         self.name == mistral::MISTRAL.name

@@ -61,8 +61,7 @@ enum Meaning {
 impl Marked {
     /// `prompt` is what the model continues: it may have opened the reasoning.
     pub(crate) fn new(dialect: &'static Dialect, tools: Tools, prompt: &str) -> Marked {
-        let prompt = prompt.trim_end();
-        let open = dialect.reasoning.iter().find(|tag| prompt.ends_with(tag.open));
+        let open = dialect.open_reasoning(prompt);
         let state = open.map_or(State::Text, |tag| State::Reasoning { tag, fresh: true });
         Marked {
             dialect,
