@@ -76,6 +76,43 @@ stopped = client.completions.create(
 )
 assert "five" not in stopped.choices[0].text and stopped.choices[0].finish_reason == "stop"
 
+# A call that is asked for comes, whole and in pieces, and its arguments are JSON.
+weather = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+asked = dict(
+    model=model,
+    messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+    tools=[weather],
+    tool_choice={"type": "function", "function": {"name": "get_weather"}},
+    temperature=0,
+    max_tokens=64,
+)
+called = client.chat.completions.create(**asked).choices[0]
+assert called.finish_reason == "tool_calls" and called.message.content is None, called
+[call] = called.message.tool_calls
+assert call.function.name == "get_weather" and call.id, call
+assert isinstance(json.loads(call.function.arguments), dict), call
+pieces = list(client.chat.completions.create(**asked, stream=True))
+deltas = [d for c in pieces for d in c.choices[0].delta.tool_calls or []]
+assert deltas[0].function.name == "get_weather" and all(d.index == 0 for d in deltas), deltas
+assert "".join(d.function.arguments for d in deltas) == call.function.arguments, deltas
+assert pieces[-1].choices[0].finish_reason == "tool_calls"
+result = {"role": "tool", "tool_call_id": call.id, "content": "It rains in Paris."}
+answered = asked["messages"] + [called.message.model_dump(exclude_none=True), result]
+then = client.chat.completions.create(**{**asked, "messages": answered, "tool_choice": "none"})
+assert "rain" in then.choices[0].message.content, then
+try:
+    client.chat.completions.create(**{**asked, "tools": []})
+    raise AssertionError("a call of a tool that was not offered was promised")
+except openai.BadRequestError as error:
+    assert error.param == "tool_choice" and "no tool named" in error.message, error
+
 # A client that goes away frees its place: ask for a very long answer, leave after three chunks.
 stream = client.completions.create(
     model=model, prompt="Once upon a time", max_tokens=4000, temperature=0.8, seed=1, stream=True,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Energy, Message, SamplingParams};
+use crate::{Energy, Message, SamplingParams, Tools, Variables};
 
 /// Settings, read once by `hob` and immutable after.
 #[derive(Clone, Debug)]
@@ -147,11 +147,33 @@ pub struct CompletionRequest {
     pub user: u64,
 }
 
+/// Whether and what the model is to call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// It decides.
+    #[default]
+    Auto,
+    /// It answers without tools.
+    None,
+    /// This tool.
+    Named(String),
+    /// Some tool.
+    Required,
+}
+
 /// Answer a conversation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ChatRequest {
     /// Oldest first.
     pub messages: Vec<Message>,
+    /// What the model may call.
+    pub tools: Tools,
+    /// Whether it must.
+    pub tool_choice: ToolChoice,
+    /// Whether the answer ends with its first call.
+    pub one_call: bool,
+    /// How the prompt is made.
+    pub wishes: TemplateWishes,
     /// Most tokens to make; up to the context when none.
     pub tokens_max: Option<u32>,
     /// How tokens are chosen.
@@ -160,6 +182,17 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     /// Whose request, for fairness; 0 when unknown.
     pub user: u64,
+}
+
+/// What a request may ask of the model's template. Templates pass over what they do not know.
+#[derive(Clone, Debug, Default)]
+pub struct TemplateWishes {
+    /// Whether a model that can do either should reason first; its own choice where none is given.
+    pub thinking: Option<bool>,
+    /// How much a model should reason that knows degrees: `low`, `medium`, `high`.
+    pub reasoning_effort: Option<String>,
+    /// Variables by name.
+    pub variables: Variables,
 }
 
 /// One token that was made.
@@ -190,6 +223,15 @@ pub enum Event {
         /// Tokens taken from the prefix cache.
         cached_tokens: u32,
     },
+    /// What the model thinks before it answers, in the same manner as [`Event::Text`].
+    Reasoning {
+        /// To append.
+        text: String,
+        /// The token.
+        token: Option<TokenText>,
+    },
+    /// A call of a tool.
+    Call(CallEvent),
     /// Text to append (whole characters only, may be empty) and the token that ended it.
     Text {
         /// To append.
@@ -203,6 +245,37 @@ pub enum Event {
     Failed(crate::Error),
 }
 
+/// A call of a tool while it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallEvent {
+    /// It begins.
+    Start {
+        /// Which of the answer's calls, from 0.
+        index: usize,
+        /// Its id; the answer to it names it.
+        id: String,
+        /// The tool.
+        name: String,
+    },
+    /// More of its arguments: together they are a JSON object.
+    Arguments {
+        /// Which call.
+        index: usize,
+        /// To append.
+        text: String,
+    },
+    /// It is whole.
+    End {
+        /// Which call.
+        index: usize,
+    },
+    /// It was none after all; what was written follows as text.
+    Void {
+        /// Which call.
+        index: usize,
+    },
+}
+
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finished {
@@ -210,6 +283,8 @@ pub enum Finished {
     EndOfText,
     /// A stop text came.
     Stop,
+    /// The model waits for what it called.
+    Calls,
     /// `tokens_max` was reached.
     Length,
     /// The context is full.
@@ -229,6 +304,8 @@ pub struct TokenUsage {
     pub cached_tokens: u32,
     /// Tokens made.
     pub completion_tokens: u32,
+    /// Of these, thought and not said.
+    pub reasoning_tokens: u32,
     /// From submission to the first step.
     pub queued: Duration,
     /// From the first step to the first token.

@@ -13,29 +13,32 @@ pub mod doctor;
 mod draw;
 mod energy;
 mod error;
+mod generation;
 mod loaded;
 mod memory;
 mod perplexity;
 pub mod planning;
 mod quantize;
 mod show;
+mod speech;
 mod status;
 mod watch;
 
 pub use api::{
-    BenchCase, BenchLimit, BenchResult, ChatRequest, CompletionRequest, Config, Event, Finished,
-    KlReport, LoadOptions, ModelEntry, ModelInfo, ModelRef, PerplexityReport, Prompt, TensorLine,
-    TokenText, TokenUsage,
+    BenchCase, BenchLimit, BenchResult, CallEvent, ChatRequest, CompletionRequest, Config, Event,
+    Finished, KlReport, LoadOptions, ModelEntry, ModelInfo, ModelRef, PerplexityReport, Prompt,
+    TemplateWishes, TensorLine, TokenText, TokenUsage, ToolChoice,
 };
 pub use app::App;
-pub use chat::Message;
+pub use chat::{Message, Tools, Variables};
 pub use clock::{unique_id, unix_time_s};
 pub use draw::DrawModel;
 pub use energy::{Drawn, Energy};
 pub use engine::sampling::{Dry, Mirostat, SamplingParams};
 pub use engine::{Counts, EndCounts, Ended, FinishReason, Histogram, Stats, Usage};
 pub use error::{Error, ErrorKind, Result};
-pub use loaded::{Generation, LoadedModel};
+pub use generation::Generation;
+pub use loaded::LoadedModel;
 pub use meter;
 pub use planner;
 pub use quantize::{QuantizeOptions, QuantizeReport};

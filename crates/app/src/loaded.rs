@@ -1,20 +1,20 @@
-//! A model in memory, and the events of a request to it.
+//! A model in memory.
 
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use chat::{RenderOptions, Template};
-use engine::{Engine, EngineOptions, EngineRequest, FinishReason};
+use engine::{Engine, EngineOptions, EngineRequest};
 use gguf::GgufFile;
 use model::Model;
 use tensor::{Backend, KvFormat};
 use tokenizer::{Specials, Tokenizer};
 
+use crate::generation::Generation;
+use crate::speech::Voice;
 use crate::watch::Watch;
 use crate::{
-    ChatRequest, CompletionRequest, Error, ErrorKind, Event, Finished, LoadOptions, ModelMemory,
-    ModelStatus, Prompt, Result, SamplingParams, TokenText, TokenUsage, clock, memory,
+    ChatRequest, CompletionRequest, Error, LoadOptions, ModelMemory, ModelStatus, Prompt, Result,
+    memory,
 };
 
 /// Context of a conversation unless asked otherwise: longer ones cost memory that few use.
@@ -40,8 +40,7 @@ struct Inner {
     engine: Arc<Engine>,
     watch: Arc<Watch>,
     tokenizer: Arc<Tokenizer>,
-    template: Template,
-    has_template: bool,
+    voice: Voice,
     backend: String,
     context_len: u32,
     sequences_max: u32,
@@ -150,8 +149,8 @@ impl LoadedModel {
         (progress, watch): (&mut dyn FnMut(u64, u64), Arc<Watch>),
     ) -> Result<LoadedModel> {
         let started = Instant::now();
-        let (template, has_template) = template_of(file)?;
         let parts = load_parts(name, file, options, progress)?;
+        let voice = Voice::of(file, &parts.tokenizer)?;
         let engine_options = EngineOptions {
             page_len: PAGE_LEN,
             page_count: page_count(parts.context_len, parts.sequences_max),
@@ -169,8 +168,7 @@ impl LoadedModel {
             engine,
             watch,
             tokenizer: parts.tokenizer,
-            template,
-            has_template,
+            voice,
             backend,
             context_len: parts.context_len,
             sequences_max: parts.sequences_max,
@@ -204,10 +202,10 @@ impl LoadedModel {
         self.inner.backend.clone()
     }
 
-    /// Whether it brought a chat template; ChatML is used where it did not.
+    /// What of its chat template a person should know, a line each.
     #[must_use]
-    pub fn has_template(&self) -> bool {
-        self.inner.has_template
+    pub fn template_notes(&self) -> Vec<String> {
+        self.inner.voice.notes(&self.inner.name)
     }
 
     /// How it is: load, counts, memory.
@@ -237,21 +235,19 @@ impl LoadedModel {
     /// # Errors
     /// `BadRequest` with the parameter, `Busy` when the queue is full.
     pub fn chat(&self, request: ChatRequest) -> Result<Generation> {
-        if request.messages.is_empty() {
-            return Err(Error::parameter("messages", "there are no messages".to_owned()));
-        }
-        let options = RenderOptions {
-            add_generation_prompt: true,
-            now: Some(clock::moment()),
-            ..RenderOptions::default()
-        };
-        let text = self
-            .inner
-            .template
-            .render(&request.messages, &options)
-            .map_err(|error| Error::parameter("messages", error.to_string()))?;
-        let prompt = self.encode(&text, true);
-        self.submit(prompt, request.tokens_max, request.sampling, (request.stop, request.user))
+        let ready = self.inner.voice.prepare(&request)?;
+        let prompt = self.encode(&ready.prompt, true);
+        let markers = Arc::clone(&self.inner.voice.markers);
+        let ChatRequest { tokens_max, sampling, stop, user, .. } = request;
+        self.submit(EngineRequest {
+            prompt,
+            tokens_max: self.tokens_max(tokens_max),
+            sampling,
+            stop,
+            user,
+            markers,
+        })
+        .map(|generation| generation.spoken(ready.speech))
     }
 
     /// Continues a text.
@@ -263,7 +259,14 @@ impl LoadedModel {
             Prompt::Text { text, parse_specials } => self.encode(&text, parse_specials),
             Prompt::Tokens(tokens) => tokens,
         };
-        self.submit(prompt, request.tokens_max, request.sampling, (request.stop, request.user))
+        self.submit(EngineRequest {
+            prompt,
+            tokens_max: self.tokens_max(request.tokens_max),
+            sampling: request.sampling,
+            stop: request.stop,
+            user: request.user,
+            markers: Arc::default(),
+        })
     }
 
     /// Ids of a text, with the start token where the model wants one.
@@ -276,20 +279,15 @@ impl LoadedModel {
         encode(&self.inner.tokenizer, text, specials)
     }
 
-    fn submit(
-        &self,
-        prompt: Vec<u32>,
-        tokens_max: Option<u32>,
-        sampling: SamplingParams,
-        (stop, user): (Vec<String>, u64),
-    ) -> Result<Generation> {
-        // Without a wish the answer may fill the context; the scheduler ends it there.
-        let tokens_max = tokens_max.unwrap_or(self.inner.context_len);
-        let request = EngineRequest { prompt, tokens_max, sampling, stop, user };
+    /// Without a wish the answer may fill the context; the scheduler ends it there.
+    fn tokens_max(&self, wish: Option<u32>) -> u32 {
+        wish.unwrap_or(self.inner.context_len)
+    }
+
+    fn submit(&self, request: EngineRequest) -> Result<Generation> {
         let events = self.inner.engine.submit(request)?;
-        let tokenizer = Arc::clone(&self.inner.tokenizer);
-        let watch = Arc::clone(&self.inner.watch);
-        Ok(Generation { events, tokenizer, watch, ended: false })
+        let (tokenizer, watch) = (Arc::clone(&self.inner.tokenizer), Arc::clone(&self.inner.watch));
+        Ok(Generation::new(events, tokenizer, watch))
     }
 }
 
@@ -303,108 +301,4 @@ pub(crate) fn encode(tokenizer: &Tokenizer, text: &str, specials: bool) -> Vec<u
         tokens.insert(0, bos);
     }
     tokens
-}
-
-fn template_of(file: &GgufFile) -> Result<(Template, bool)> {
-    let Some(source) = file.metadata().str("tokenizer.chat_template")? else {
-        return Ok((Template::chatml(), false));
-    };
-    let tokenizer = Tokenizer::from_metadata(file.metadata())?;
-    let text = |id: Option<u32>| id.map_or("", |id| tokenizer.token_text(id)).to_owned();
-    let template = Template::new(source, &text(tokenizer.bos()), &text(tokenizer.eos()));
-    let template = template.map_err(|error| {
-        let message = format!("the model's chat template cannot be used: {error}");
-        Error::new(ErrorKind::BadModel, message)
-    })?;
-    Ok((template, true))
-}
-
-/// The events of one request. Dropping it stops the generation within one token.
-pub struct Generation {
-    events: engine::Generation,
-    tokenizer: Arc<Tokenizer>,
-    watch: Arc<Watch>,
-    ended: bool,
-}
-
-impl Generation {
-    /// The next event; none after the last. Blocks.
-    pub fn recv(&mut self) -> Option<Event> {
-        if self.ended {
-            return None;
-        }
-        let event = self.events.recv().map(|event| self.translate(event));
-        Some(self.last_word(event))
-    }
-
-    /// The next event, for async callers.
-    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        match self.events.poll_recv(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(event) => {
-                let event = event.map(|event| self.translate(event));
-                Poll::Ready(Some(self.last_word(event)))
-            }
-        }
-    }
-
-    /// Asks the engine to stop; a `Finished` with `Cancelled` follows.
-    pub fn cancel(&self) {
-        self.events.cancel();
-    }
-
-    /// Notes the end; an engine that went down without a word still gets one said.
-    fn last_word(&mut self, event: Option<Event>) -> Event {
-        let event = event.unwrap_or_else(|| Event::Failed(Error::ended_early()));
-        self.ended = matches!(event, Event::Finished(_) | Event::Failed(_));
-        event
-    }
-
-    fn translate(&self, event: engine::Event) -> Event {
-        match event {
-            engine::Event::Queued { position } => Event::Queued { position },
-            engine::Event::Started { prompt_tokens, cached_tokens } => {
-                Event::Started { prompt_tokens, cached_tokens }
-            }
-            engine::Event::Tail(text) => Event::Text { text, token: None },
-            engine::Event::Token(token) => {
-                let bytes = |id: u32| self.tokenizer.token_bytes(id).to_vec();
-                let (logprob, top) = match token.logprob {
-                    None => (None, Vec::new()),
-                    Some(found) => {
-                        let top = found.top.iter().map(|(id, value)| (*id, bytes(*id), *value));
-                        (Some(found.logprob), top.collect())
-                    }
-                };
-                let bytes = bytes(token.id);
-                let text = token.text;
-                Event::Text { text, token: Some(TokenText { id: token.id, bytes, logprob, top }) }
-            }
-            engine::Event::Finished { reason, usage } => Event::Finished(TokenUsage {
-                finished: finished(reason),
-                prompt_tokens: usage.prompt_tokens,
-                cached_tokens: usage.cached_tokens,
-                completion_tokens: usage.completion_tokens,
-                queued: usage.queued,
-                prefill: usage.prefill,
-                decode: usage.decode,
-                busy: usage.busy,
-                energy: self.watch.charge(&usage, Instant::now()),
-            }),
-            engine::Event::Failed(error) => Event::Failed(error.into()),
-        }
-    }
-}
-
-fn finished(reason: FinishReason) -> Finished {
-    match reason {
-        FinishReason::EndOfText => Finished::EndOfText,
-        FinishReason::Stop => Finished::Stop,
-        FinishReason::Length => Finished::Length,
-        FinishReason::Context => Finished::Context,
-        FinishReason::Cancelled | FinishReason::Failed => Finished::Cancelled,
-    }
 }

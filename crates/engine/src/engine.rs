@@ -1,5 +1,6 @@
 //! The engine's face: start it, hand it requests, see how busy it is.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use tokenizer::Tokenizer;
 
 use crate::sampling::{Sampler, SamplingParams};
 use crate::stats::{Ledger, Stats};
-use crate::step::{self, Running};
+use crate::step::{self, Reading, Running};
 use crate::stop::StopMatcher;
 use crate::stream::{self, Event, Generation};
 use crate::{CancelToken, Error, Result};
@@ -49,6 +50,17 @@ pub struct EngineRequest {
     pub stop: Vec<String>,
     /// Whose request, for fairness.
     pub user: u64,
+    /// Control tokens that are text to whoever reads the answer.
+    pub markers: Arc<Markers>,
+}
+
+/// Control tokens that a reader of answers knows as markers. All others steer and are no text.
+#[derive(Clone, Debug, Default)]
+pub struct Markers {
+    /// Ids whose text is part of the answer.
+    pub shown: HashSet<u32>,
+    /// Of the tokens that end answers, those after which this model goes on.
+    pub not_ends: HashSet<u32>,
 }
 
 /// A running model. Dropping it stops every request and waits for the thread.
@@ -171,8 +183,8 @@ impl Engine {
             Admission::Refused(refusal) => return Err(self.refused(refusal)),
         };
         sender.send(Event::Queued { position });
-        let stop = StopMatcher::new(request.stop);
-        state.arrivals.push((id, Running::new(sender, cancel, sampler, stop, prompt_tokens)));
+        let reading = Reading { stop: StopMatcher::new(request.stop), markers: request.markers };
+        state.arrivals.push((id, Running::new(sender, cancel, sampler, reading, prompt_tokens)));
         drop(state);
         self.shared.wake.notify_one();
         Ok(generation)
@@ -242,9 +254,9 @@ impl Engine {
     }
 
     /// Ids of the tokens that contain one of DRY's breakers; empty when DRY is off.
-    fn dry_breakers(&self, params: &SamplingParams) -> std::collections::HashSet<u32> {
+    fn dry_breakers(&self, params: &SamplingParams) -> HashSet<u32> {
         if params.dry.multiplier == 0.0 {
-            return std::collections::HashSet::new();
+            return HashSet::new();
         }
         let vocab_len = u32::try_from(self.vocab_len).unwrap_or(u32::MAX);
         let breaks = |id: &u32| {

@@ -16,7 +16,7 @@ mod stop;
 mod stream;
 
 pub use cancel::CancelToken;
-pub use engine::{Engine, EngineOptions, EngineRequest};
+pub use engine::{Engine, EngineOptions, EngineRequest, Markers};
 pub use error::{Error, Result};
 pub use scheduler::FinishReason;
 pub use stats::{BUCKET_ENDS_S, Counts, EndCounts, Ended, Histogram, RECENT_MAX, Stats};

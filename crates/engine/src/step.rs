@@ -1,6 +1,7 @@
 //! The loop: plan, run the model, sample, commit, tell.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::Model;
@@ -10,12 +11,18 @@ use scheduler::{
 use tensor::{Batch, Span};
 use tokenizer::{StreamDecoder, Tokenizer};
 
-use crate::engine::Shared;
+use crate::engine::{Markers, Shared};
 use crate::sampling::{Sampled, Sampler};
 use crate::stats::{Counts, Ledger};
 use crate::stop::StopMatcher;
 use crate::stream::{Event, Sender, TokenEvent, Usage};
 use crate::{CancelToken, Error};
+
+/// What becomes of tokens on their way to the reader.
+pub(crate) struct Reading {
+    pub(crate) stop: StopMatcher,
+    pub(crate) markers: Arc<Markers>,
+}
 
 /// A request as the step thread sees it.
 pub(crate) struct Running {
@@ -23,7 +30,7 @@ pub(crate) struct Running {
     cancel: CancelToken,
     cancel_told: bool,
     sampler: Sampler,
-    stop: StopMatcher,
+    reading: Reading,
     decoder: StreamDecoder,
     failure: Option<Error>,
     usage: Usage,
@@ -38,7 +45,7 @@ impl Running {
         sender: Sender,
         cancel: CancelToken,
         sampler: Sampler,
-        stop: StopMatcher,
+        reading: Reading,
         prompt_tokens: u32,
     ) -> Running {
         Running {
@@ -46,7 +53,7 @@ impl Running {
             cancel,
             cancel_told: false,
             sampler,
-            stop,
+            reading,
             decoder: StreamDecoder::new(),
             failure: None,
             usage: Usage { prompt_tokens, ..Usage::default() },
@@ -61,12 +68,14 @@ impl Running {
     fn take(&mut self, sampled: Sampled, tokenizer: &Tokenizer, counts: &mut Counts) -> StepResult {
         let id = sampled.token;
         self.note_token(counts);
-        if tokenizer.is_end_of_generation(id) {
+        let markers = &self.reading.markers;
+        if tokenizer.is_end_of_generation(id) && !markers.not_ends.contains(&id) {
             return StepResult::Finish(Some(id), FinishReason::EndOfText);
         }
-        let bytes: &[u8] = if tokenizer.is_special(id) { &[] } else { tokenizer.token_bytes(id) };
+        let is_text = !tokenizer.is_special(id) || markers.shown.contains(&id);
+        let bytes: &[u8] = if is_text { tokenizer.token_bytes(id) } else { &[] };
         let decoded = self.decoder.push(bytes);
-        let (text, stopped) = self.stop.push(&decoded);
+        let (text, stopped) = self.reading.stop.push(&decoded);
         self.sender.send(Event::Token(TokenEvent { id, text, logprob: sampled.logprob }));
         if stopped {
             return StepResult::Finish(Some(id), FinishReason::Stop);
@@ -96,7 +105,16 @@ impl Running {
     /// Tells the end, once it is counted: whoever hears of it finds it counted.
     fn finish(mut self, reason: FinishReason, ledger: &mut Ledger) {
         self.close_times();
-        let reason = if self.failure.is_some() { FinishReason::Failed } else { reason };
+        let reason = match reason {
+            _ if self.failure.is_some() => FinishReason::Failed,
+            FinishReason::Cancelled if self.cancel.is_enough() => FinishReason::Stop,
+            FinishReason::EndOfText
+            | FinishReason::Stop
+            | FinishReason::Length
+            | FinishReason::Context
+            | FinishReason::Cancelled
+            | FinishReason::Failed => reason,
+        };
         ledger.end(reason, self.usage, self.submitted.elapsed());
         if let Some(error) = self.failure {
             return self.sender.send(Event::Failed(error));
@@ -107,9 +125,9 @@ impl Running {
         }
         if reason != FinishReason::Stop {
             let rest = self.decoder.finish();
-            let (mut tail, stopped) = self.stop.push(&rest);
+            let (mut tail, stopped) = self.reading.stop.push(&rest);
             if !stopped {
-                tail.push_str(&self.stop.finish());
+                tail.push_str(&self.reading.stop.finish());
             }
             if !tail.is_empty() {
                 self.sender.send(Event::Tail(tail));
@@ -170,7 +188,7 @@ fn next_plan(
             return None;
         }
         for (id, running) in live.iter_mut() {
-            if running.cancel.is_cancelled() && !running.cancel_told {
+            if running.cancel.is_set() && !running.cancel_told {
                 running.cancel_told = true;
                 state.scheduler.cancel(*id);
             }

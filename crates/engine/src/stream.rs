@@ -158,6 +158,12 @@ impl Generation {
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
+
+    /// Ends the answer within one token, because it has all that was wanted: a `Finished` with
+    /// `Stop` follows.
+    pub fn enough(&self) {
+        self.cancel.enough();
+    }
 }
 
 impl Drop for Generation {

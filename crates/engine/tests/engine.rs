@@ -3,7 +3,10 @@
 
 mod support;
 
-use engine::{EngineOptions, EngineRequest, Error, FinishReason};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use engine::{EngineOptions, EngineRequest, Error, FinishReason, Markers};
 use support::{
     Answer, CONTEXT_LEN, PAGE_LEN, answer, backends, collect, options, reference, request, seeded,
     start, start_gated,
@@ -142,6 +145,40 @@ fn a_stop_text_over_several_tokens_ends_the_answer_without_it() {
     let open = format!("{}!", &whole.text[36..]);
     let held = answer(&engine, EngineRequest { stop: vec![open], ..plain });
     assert_eq!((held.text, held.reason), (whole.text, FinishReason::Length));
+}
+
+#[test]
+fn an_answer_that_has_all_that_was_wanted_is_stopped_and_not_cancelled() {
+    let (engine, gate) = start_gated(reference(), options());
+    let mut generation = engine.submit(request(&engine, "the", 40)).expect("room");
+    generation.enough();
+    gate.open();
+    let last = std::iter::from_fn(|| generation.recv()).last().expect("an end");
+    assert!(matches!(last, engine::Event::Finished { reason: FinishReason::Stop, .. }), "{last:?}");
+    let counts = engine.stats().counts;
+    assert_eq!((counts.ended.stop, counts.ended.cancelled), (1, 0));
+}
+
+#[test]
+fn markers_are_text_and_may_stand_in_an_answer() {
+    let engine = start(reference(), options());
+    let tokenizer = engine.tokenizer();
+    let id = |text: &str| tokenizer.token_id(text).expect("the tiny model knows ChatML");
+    let (open, end) = (id("<|im_start|>"), id("<|im_end|>"));
+    assert!(tokenizer.is_end_of_generation(end));
+    let said = |bias: &[u32], markers: Markers| {
+        let mut request = request(&engine, "the", 4);
+        request.sampling.logit_bias = bias.iter().map(|id| (*id, 1e6)).collect();
+        request.markers = Arc::new(markers);
+        let answer = answer(&engine, request);
+        (answer.text, answer.reason)
+    };
+    let shown = HashSet::from([open, end]);
+    assert_eq!(said(&[open], Markers::default()), (String::new(), FinishReason::Length));
+    let markers = Markers { shown: shown.clone(), ..Markers::default() };
+    assert_eq!(said(&[open], markers), ("<|im_start|>".repeat(4), FinishReason::Length));
+    let markers = Markers { shown, not_ends: HashSet::from([end]) };
+    assert_eq!(said(&[end], markers), ("<|im_end|>".repeat(4), FinishReason::Length));
 }
 
 #[test]

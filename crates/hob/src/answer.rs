@@ -1,6 +1,7 @@
 //! An answer as it comes: events of the roof to a sink, Ctrl-C to a cancellation, and the figures
 //! of `--verbose`.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use app::{Energy, Event, Finished, Generation, TokenUsage};
 
 use crate::interrupt::Interruptible;
+use crate::terminal::Terminal;
 
 /// Feeds every event to `sink` until the last. Ctrl-C cancels the generation; its `Finished` still
 /// comes. When the sink fails (nobody reads any more) the generation is dropped, which stops it.
@@ -41,7 +43,85 @@ pub(crate) fn drive(
         match event {
             Event::Finished(usage) => return Ok(usage),
             Event::Failed(error) => return Err(error.into()),
-            Event::Queued { .. } | Event::Started { .. } | Event::Text { .. } => {}
+            Event::Queued { .. }
+            | Event::Started { .. }
+            | Event::Reasoning { .. }
+            | Event::Call(_)
+            | Event::Text { .. } => {}
+        }
+    }
+}
+
+/// Prints an answer for people: what is said to standard output, what is thought faintly to
+/// standard error, so that a pipe gets the answer alone.
+pub(crate) struct Printer<'a> {
+    out: &'a mut dyn Write,
+    terminal: Terminal,
+    shows_reasoning: bool,
+    /// All that was said.
+    pub(crate) said: String,
+    /// All that was thought.
+    pub(crate) thought: String,
+}
+
+impl Printer<'_> {
+    pub(crate) fn new(
+        out: &mut dyn Write,
+        terminal: Terminal,
+        shows_reasoning: bool,
+    ) -> Printer<'_> {
+        let (said, thought) = (String::new(), String::new());
+        Printer { out, terminal, shows_reasoning, said, thought }
+    }
+
+    /// Prints what is to be read of an event.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub(crate) fn show(&mut self, event: &Event) -> anyhow::Result<()> {
+        match event {
+            Event::Text { text, .. } if !text.is_empty() => {
+                if self.said.is_empty() {
+                    self.end_thought("\n");
+                }
+                self.said.push_str(text);
+                self.out.write_all(text.as_bytes())?;
+                self.out.flush()?;
+            }
+            Event::Reasoning { text, .. } => {
+                self.thought.push_str(text);
+                if self.shows_reasoning {
+                    self.terminal.hint(&self.terminal.faint(text));
+                }
+            }
+            // No tools are offered here, and the other events are the caller's.
+            Event::Queued { .. }
+            | Event::Started { .. }
+            | Event::Call(_)
+            | Event::Text { .. }
+            | Event::Finished(_)
+            | Event::Failed(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the last line.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub(crate) fn end(&mut self) -> anyhow::Result<()> {
+        if self.said.is_empty() {
+            self.end_thought("");
+        } else if !self.said.ends_with('\n') {
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+
+    fn end_thought(&self, space: &str) {
+        if self.shows_reasoning && !self.thought.is_empty() {
+            let end = if self.thought.ends_with('\n') { "" } else { "\n" };
+            self.terminal.hint(&format!("{end}{space}"));
         }
     }
 }
@@ -66,10 +146,14 @@ pub(crate) fn figures(load_time: Duration, usage: &TokenUsage) -> Vec<String> {
         None => "too short to measure".to_owned(),
     };
     let (prompt, made) = (usage.prompt_tokens, usage.completion_tokens);
+    let thought = match usage.reasoning_tokens {
+        0 => String::new(),
+        count => format!(" ({count} of them reasoning)"),
+    };
     vec![
         format!("load time:           {:.3} s", load_time.as_secs_f64()),
         format!("prompt:              {prompt} tokens{cached}, {}", rate(rates.prompt_per_s)),
-        format!("answer:              {made} tokens, {}", rate(rates.answer_per_s)),
+        format!("answer:              {made} tokens{thought}, {}", rate(rates.answer_per_s)),
         format!("time to first token: {:.3} s", rates.first_token.as_secs_f64()),
         format!("energy:              {}", energy(usage)),
         format!("ended by:            {}", reason(usage.finished)),
@@ -116,6 +200,7 @@ pub(crate) fn reason(finished: Finished) -> &'static str {
     match finished {
         Finished::EndOfText => "the model",
         Finished::Stop => "a stop text",
+        Finished::Calls => "a call of a tool",
         Finished::Length => "--max-tokens",
         Finished::Context => "the end of the context",
         Finished::Cancelled => "you",
@@ -133,6 +218,7 @@ mod tests {
         prompt_tokens: 30,
         cached_tokens: 10,
         completion_tokens: 101,
+        reasoning_tokens: 40,
         queued: Duration::from_millis(10),
         prefill: Duration::from_millis(200),
         decode: Duration::from_secs(2),
@@ -146,7 +232,7 @@ mod tests {
         insta::assert_snapshot!(lines, @r"
         load time:           0.412 s
         prompt:              30 tokens (10 known already), 100.0 tokens/s
-        answer:              101 tokens, 50.0 tokens/s
+        answer:              101 tokens (40 of them reasoning), 50.0 tokens/s
         time to first token: 0.210 s
         energy:              61.2 J, 0.61 J a token (modelled)
         ended by:            the model

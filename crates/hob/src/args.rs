@@ -1,7 +1,7 @@
 //! Flags that several commands share. They are plain data until `as meant`: the methods turn
 //! them into the roof's types.
 
-use app::{LoadOptions, Mirostat, SamplingParams};
+use app::{LoadOptions, Mirostat, SamplingParams, TemplateWishes};
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -43,11 +43,35 @@ pub(crate) struct AnswerArgs {
     #[arg(long, short = 'n', value_name = "N", help_heading = "Answer")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_tokens: Option<u32>,
+    /// Whether the model reasons before it answers, where it can do either [default: its own]
+    #[arg(long, value_name = "on|off", value_parser = on_off, help_heading = "Answer")]
+    pub(crate) thinking: Option<bool>,
+    /// How much the model reasons, where it knows degrees: low, medium, high [default: its own]
+    #[arg(long, value_name = "DEGREE", help_heading = "Answer")]
+    pub(crate) reasoning_effort: Option<String>,
+    /// Whether reasoning is shown, on standard error [default: on]
+    #[arg(long, value_name = "on|off", value_parser = on_off, help_heading = "Answer")]
+    pub(crate) show_reasoning: Option<bool>,
     /// Text that ends the answer; may be given several times
     #[arg(long, value_name = "TEXT", help_heading = "Answer")]
     pub(crate) stop: Vec<String>,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
+}
+
+impl AnswerArgs {
+    pub(crate) fn shows_reasoning(&self) -> bool {
+        self.show_reasoning.unwrap_or(true)
+    }
+
+    /// What the template is asked for.
+    pub(crate) fn wishes(&self) -> TemplateWishes {
+        TemplateWishes {
+            thinking: self.thinking,
+            reasoning_effort: self.reasoning_effort.clone(),
+            ..TemplateWishes::default()
+        }
+    }
 }
 
 /// How each token is chosen. Defaults in brackets are those of [`SamplingParams`]; a test holds
@@ -167,6 +191,14 @@ fn mirostat(version: u8) -> Mirostat {
         1 => Mirostat::V1,
         2 => Mirostat::V2,
         _ => Mirostat::Off,
+    }
+}
+
+fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("give `on` or `off`".to_owned()),
     }
 }
 

@@ -30,6 +30,11 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         logprob: Option<Logprob>,
     },
+    Reasoning {
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        logprob: Option<Logprob>,
+    },
     Finished {
         reason: &'static str,
         usage: Usage,
@@ -56,6 +61,7 @@ struct Usage {
     prompt_tokens: u32,
     cached_tokens: u32,
     completion_tokens: u32,
+    reasoning_tokens: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,6 +108,15 @@ pub(crate) fn write_event(out: &mut dyn Write, event: &Event) -> anyhow::Result<
             }
             Line::Text { text, logprob }
         }
+        Event::Reasoning { text, token } => {
+            let logprob = token.as_ref().and_then(logprob);
+            if text.is_empty() && logprob.is_none() {
+                return Ok(());
+            }
+            Line::Reasoning { text, logprob }
+        }
+        // No tools are offered here.
+        Event::Call(_) => return Ok(()),
         Event::Finished(usage) => finished(usage),
         Event::Failed(error) => Line::Error { kind: kind(error.kind), message: &error.message },
     };
@@ -141,6 +156,7 @@ fn finished(usage: &TokenUsage) -> Line<'static> {
         reason: match usage.finished {
             Finished::EndOfText => "end_of_text",
             Finished::Stop => "stop",
+            Finished::Calls => "calls",
             Finished::Length => "length",
             Finished::Context => "context",
             Finished::Cancelled => "cancelled",
@@ -149,6 +165,7 @@ fn finished(usage: &TokenUsage) -> Line<'static> {
             prompt_tokens: usage.prompt_tokens,
             cached_tokens: usage.cached_tokens,
             completion_tokens: usage.completion_tokens,
+            reasoning_tokens: usage.reasoning_tokens,
         },
         timings: Timings {
             queued_ms: ms(usage.queued),
@@ -216,6 +233,7 @@ mod tests {
             prompt_tokens: 4,
             cached_tokens: 0,
             completion_tokens: 1,
+            reasoning_tokens: 0,
             queued: Duration::ZERO,
             prefill: Duration::from_millis(500),
             decode: Duration::ZERO,
@@ -225,7 +243,7 @@ mod tests {
         check(
             &Event::Finished(usage),
             "{\"event\":\"finished\",\"reason\":\"length\",\"usage\":{\"prompt_tokens\":4,\
-             \"cached_tokens\":0,\"completion_tokens\":1},\"timings\":{\"queued_ms\":0.0,\
+             \"cached_tokens\":0,\"completion_tokens\":1,\"reasoning_tokens\":0},\"timings\":{\"queued_ms\":0.0,\
              \"prefill_ms\":500.0,\"decode_ms\":0.0,\"first_token_ms\":500.0,\
              \"busy_ms\":250.0,\"prompt_per_second\":8.0,\"answer_per_second\":null},\
              \"energy\":{\"joules\":1.5,\"basis\":\"modelled\"}}\n",

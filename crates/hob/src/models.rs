@@ -69,6 +69,13 @@ pub(crate) fn load(
     Ok(loaded?)
 }
 
+/// Says what a person should know of the model's template before they judge its answers.
+pub(crate) fn tell_notes(model: &LoadedModel, terminal: Terminal) {
+    for note in model.template_notes() {
+        terminal.say(&terminal.faint(&format!("note: {note}")));
+    }
+}
+
 /// Adds what to type, where a prompt may have been given in place of a model; `words` are all that
 /// were given.
 pub(crate) fn explain_missing(error: anyhow::Error, spec: &str, words: &str) -> anyhow::Error {

@@ -90,6 +90,11 @@ impl Terminal {
         let _ = writeln!(io::stderr(), "{line}");
     }
 
+    /// Text to stderr that goes on in the same line.
+    pub(crate) fn hint(self, text: &str) {
+        let _ = write!(io::stderr(), "{text}");
+    }
+
     /// Progress of bytes.
     pub(crate) fn bytes_progress(self, label: &str) -> BytesProgress {
         BytesProgress {

@@ -104,6 +104,7 @@ pub(crate) fn request(engine: &Engine, text: &str, tokens_max: u32) -> EngineReq
         sampling: greedy(engine),
         stop: Vec::new(),
         user: 1,
+        markers: Arc::default(),
     }
 }
 

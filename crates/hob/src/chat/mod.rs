@@ -4,15 +4,15 @@ mod line;
 mod saved;
 mod settings;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use app::{ChatRequest, Event, Finished, LoadedModel, Message};
+use app::{ChatRequest, Finished, LoadedModel, Message};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-use crate::answer;
+use crate::answer::{self, Printer};
 use crate::args::AnswerArgs;
 use crate::terminal::Terminal;
 use line::{Composer, Slash, Typed};
@@ -148,24 +148,19 @@ impl Chat {
     fn turn(&mut self, text: &str) -> anyhow::Result<()> {
         self.messages.push(Message::new("user", text));
         let request = request(&self.answer, self.conversation());
-        let mut said = String::new();
         let mut out = io::stdout().lock();
-        let answered =
-            self.model.chat(request).map_err(anyhow::Error::from).and_then(|generation| {
-                answer::drive(generation, &mut |event| {
-                    if let Event::Text { text, .. } = event {
-                        said.push_str(text);
-                        out.write_all(text.as_bytes())?;
-                        out.flush()?;
-                    }
-                    Ok(())
-                })
-            });
-        if !said.is_empty() {
-            writeln!(out)?;
-            self.messages.push(Message::new("assistant", &said));
-        } else {
+        let mut printer = Printer::new(&mut out, self.terminal, self.answer.shows_reasoning());
+        let answered = self.model.chat(request).map_err(anyhow::Error::from);
+        let answered = answered
+            .and_then(|generation| answer::drive(generation, &mut |event| printer.show(event)));
+        printer.end()?;
+        let (said, thought) = (printer.said, printer.thought);
+        if said.is_empty() && thought.is_empty() {
             self.messages.pop();
+        } else {
+            let reasoning_content = Some(thought).filter(|text| !text.is_empty());
+            let message = Message { reasoning_content, ..Message::new("assistant", &said) };
+            self.messages.push(message);
         }
         match answered {
             Ok(usage) => {
@@ -186,7 +181,7 @@ impl Chat {
 
     fn tell_end(&self, finished: Finished) {
         let told = match finished {
-            Finished::EndOfText | Finished::Stop => return,
+            Finished::EndOfText | Finished::Stop | Finished::Calls => return,
             Finished::Length => "cut at max-tokens; /set max-tokens N allows more",
             Finished::Context => "the context is full; /clear begins anew, --context gives more",
             Finished::Cancelled => "stopped",
@@ -212,6 +207,7 @@ pub(crate) fn request(answer: &AnswerArgs, messages: Vec<Message>) -> ChatReques
         tokens_max: answer.max_tokens,
         sampling: answer.sampling.params(),
         stop: answer.stop.clone(),
-        user: 0,
+        wishes: answer.wishes(),
+        ..ChatRequest::default()
     }
 }

@@ -29,6 +29,8 @@ struct File {
 struct Turn {
     role: String,
     content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reasoning: Option<String>,
 }
 
 /// Writes the conversation. Another file is never written over, only an older conversation.
@@ -44,8 +46,11 @@ pub(crate) fn save(path: &Path, model: &str, messages: &[Message]) -> anyhow::Re
             path.display()
         );
     }
-    let turn =
-        |message: &Message| Turn { role: message.role.clone(), content: message.content.clone() };
+    let turn = |message: &Message| Turn {
+        role: message.role.clone(),
+        content: message.content.clone(),
+        reasoning: message.reasoning_content.clone(),
+    };
     let file = File {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -90,7 +95,8 @@ fn check(text: &str) -> anyhow::Result<Vec<Message>> {
             bail!("message {} has the role `{}`: use {}", i + 1, turn.role, ROLES.join(", "));
         }
         ensure!(turn.role != "system" || i == 0, "message {}: `system` comes first only", i + 1);
-        messages.push(Message::new(&turn.role, &turn.content));
+        let reasoning_content = turn.reasoning.clone();
+        messages.push(Message { reasoning_content, ..Message::new(&turn.role, &turn.content) });
     }
     Ok(messages)
 }

@@ -43,8 +43,15 @@ pub(crate) fn set(answer: &mut AnswerArgs, name: &str, value: &str) -> anyhow::R
 pub(crate) fn list(answer: &AnswerArgs) -> String {
     let params = answer.sampling.params();
     let none = || "none".to_owned();
+    let own = || "the model's own".to_owned();
+    let on_off = |wish: Option<bool>| {
+        wish.map_or_else(own, |is_on| if is_on { "on" } else { "off" }.to_owned())
+    };
     let mut rows = vec![
         ("max-tokens", answer.max_tokens.map_or_else(none, |count| count.to_string())),
+        ("thinking", on_off(answer.thinking)),
+        ("reasoning-effort", answer.reasoning_effort.clone().unwrap_or_else(own)),
+        ("show-reasoning", on_off(Some(answer.shows_reasoning()))),
         ("stop", format!("{:?}", answer.stop)),
         ("seed", params.seed.map_or_else(none, |seed| seed.to_string())),
     ];

@@ -1,12 +1,13 @@
 //! `hob run`: an answer, or a chat when nothing is asked yet.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use app::{Event, Finished, LoadedModel, Message, ModelRef};
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::{Context, MODEL_DEFAULT, Row};
+use crate::answer::Printer;
 use crate::args::{AnswerArgs, LoadArgs};
 use crate::chat::{self, Chat};
 use crate::failure::{Interrupted, usage};
@@ -72,6 +73,7 @@ fn run_args(args: &Args, context: &Context) -> anyhow::Result<()> {
     }
     let model = find(args, spec, context)?;
     let loaded = models::load(&context.app, &model, &args.load.options(), context.terminal)?;
+    models::tell_notes(&loaded, context.terminal);
     match prompt {
         Some(prompt) => answer_once(args, &loaded, &prompt, context),
         None => {
@@ -108,23 +110,20 @@ fn answer_once(
     if args.json {
         events::write_loaded(&mut out, model)?;
     }
-    let mut is_line_open = false;
-    let answered = answer::drive(generation, &mut |event| match event {
-        // What failed is told once, where all failures are.
-        Event::Failed(_) => Ok(()),
-        event if args.json => events::write_event(&mut out, event),
-        Event::Text { text, .. } => {
-            is_line_open = if text.is_empty() { is_line_open } else { !text.ends_with('\n') };
-            out.write_all(text.as_bytes())?;
-            Ok(out.flush()?)
-        }
-        _ => Ok(()),
-    });
-    if is_line_open {
-        writeln!(out)?;
-    }
-    let usage = answered?;
     let terminal = context.terminal;
+    let answered = if args.json {
+        answer::drive(generation, &mut |event| match event {
+            // What failed is told once, where all failures are.
+            Event::Failed(_) => Ok(()),
+            event => events::write_event(&mut out, event),
+        })
+    } else {
+        let mut printer = Printer::new(&mut out, terminal, args.answer.shows_reasoning());
+        let answered = answer::drive(generation, &mut |event| printer.show(event));
+        printer.end()?;
+        answered
+    };
+    let usage = answered?;
     if args.verbose {
         let figures = answer::figures(model.load_time(), &usage).join("\n");
         let backend = model.backend();
@@ -136,6 +135,6 @@ fn answer_once(
             terminal.say(&terminal.faint("the context is full; --context gives more"));
             Ok(())
         }
-        Finished::EndOfText | Finished::Length | Finished::Stop => Ok(()),
+        Finished::EndOfText | Finished::Length | Finished::Stop | Finished::Calls => Ok(()),
     }
 }

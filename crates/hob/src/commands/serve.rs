@@ -54,6 +54,7 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         ..args.load.options()
     };
     let loaded = models::load(&context.app, &model, &options, terminal)?;
+    models::tell_notes(&loaded, terminal);
     let name = loaded.name().to_owned();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stop = Mutex::new(Some(stop));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use app::{ChatRequest, Message, TokenText, TokenUsage};
+use app::{CallEvent, ChatRequest, Message, TemplateWishes, TokenText, TokenUsage, Variables};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::sampling::{self, Common};
-use super::stream::{self, Chunks};
-use super::{Rejection, logprobs, usage};
+use super::stream::{self, Answer, Chunks};
+use super::{Rejection, logprobs, tools, usage};
 use crate::limits::{MESSAGES_MAX, TOP_LOGPROBS_MAX};
 use crate::routes::{House, Route};
 
@@ -28,16 +28,25 @@ pub(crate) const ROUTE: Route = Route {
 async fn chat(State(house): State<Arc<House>>, body: Bytes) -> Result<Response, Rejection> {
     let fields = Fields::parse(&body)?;
     check_model(&fields, &house)?;
-    for name in ["tools", "functions"] {
-        fields.refuse(name, |value| value.as_array().is_some_and(Vec::is_empty))?;
-    }
+    // The old names of `tools` and `tool_choice`.
+    fields.refuse("functions", |value| value.as_array().is_some_and(Vec::is_empty))?;
+    fields.refuse("function_call", |value| value == "none" || value == "auto")?;
     fields.refuse("response_format", |value| value["type"] == "text")?;
     let mut common = sampling::common(&fields)?;
     common.sampling.logprobs = wanted_logprobs(&fields)?;
     let wants_logprobs = common.sampling.logprobs.is_some();
-    let messages = messages(&fields)?;
     let Common { sampling, tokens_max, stop, user, stream, include_usage } = common;
-    let request = ChatRequest { messages, tokens_max, sampling, stop, user };
+    let request = ChatRequest {
+        messages: messages(&fields)?,
+        tools: tools::offered(&fields)?,
+        tool_choice: tools::choice(&fields)?,
+        one_call: fields.flag("parallel_tool_calls")? == Some(false),
+        wishes: wishes(&fields)?,
+        tokens_max,
+        sampling,
+        stop,
+        user,
+    };
     let model = house.model.clone();
     let name = model.name().to_owned();
     // Rendering and tokenising a long conversation takes milliseconds: not on an async thread.
@@ -48,17 +57,53 @@ async fn chat(State(house): State<Arc<House>>, body: Bytes) -> Result<Response, 
     if stream {
         return Ok(stream::respond(generation, ChatChunks { head, wants_logprobs, include_usage }));
     }
-    let answer = stream::collect(generation).await?;
+    let (answer, usage) = stream::collect(generation).await?;
     let logprobs = if wants_logprobs { logprobs::chat(&answer.tokens) } else { Value::Null };
     let mut value = head.value("chat.completion");
     value["choices"] = json!([{
         "index": 0,
-        "message": { "role": "assistant", "content": answer.text, "refusal": null },
+        "message": message_of(&answer),
         "logprobs": logprobs,
-        "finish_reason": usage::finish_reason(answer.usage.finished),
+        "finish_reason": usage::finish_reason(usage.finished),
     }]);
-    value["usage"] = usage::usage(&answer.usage);
+    value["usage"] = usage::usage(&usage);
     Ok(Json(value).into_response())
+}
+
+/// What was said, as clients know it; reasoning under the name that most of them read.
+fn message_of(answer: &Answer) -> Value {
+    let only_calls = !answer.calls.is_empty() && answer.text.is_empty();
+    let content = if only_calls { Value::Null } else { answer.text.as_str().into() };
+    let mut message = json!({ "role": "assistant", "content": content, "refusal": null });
+    if !answer.reasoning.is_empty() {
+        message["reasoning_content"] = answer.reasoning.as_str().into();
+    }
+    if !answer.calls.is_empty() {
+        message["tool_calls"] = answer.calls.iter().map(tools::call).collect();
+    }
+    message
+}
+
+/// What a request may ask of the model's template: OpenAI's `reasoning_effort`, and
+/// `chat_template_kwargs` as vLLM and llama.cpp know them.
+fn wishes(fields: &Fields) -> Result<TemplateWishes, Rejection> {
+    let mut variables = Variables::default();
+    match fields.get("chat_template_kwargs") {
+        None => {}
+        Some(Value::Object(given)) => variables = given.clone(),
+        Some(_) => {
+            let message = "`chat_template_kwargs` must be an object".to_owned();
+            return Err(Rejection::invalid("chat_template_kwargs", message));
+        }
+    }
+    let effort = fields.text("reasoning_effort")?;
+    let thinking = match variables.get("enable_thinking").or(variables.get("thinking")) {
+        Some(wish) => wish.as_bool(),
+        // OpenAI's word for an answer without reasoning.
+        None => (effort == Some("none")).then_some(false),
+    };
+    let reasoning_effort = effort.filter(|effort| *effort != "none").map(str::to_owned);
+    Ok(TemplateWishes { thinking, reasoning_effort, variables })
 }
 
 /// A request for another model than the served one is refused, never answered by a stand-in.
@@ -189,6 +234,16 @@ impl Chunks for ChatChunks {
         let logprobs =
             wanted.map_or(Value::Null, |token| logprobs::chat(std::slice::from_ref(token)));
         Some(self.chunk(&json!({ "content": text }), &logprobs, None))
+    }
+
+    fn reasoning(&mut self, text: &str) -> Option<Value> {
+        let delta = json!({ "reasoning_content": text });
+        (!text.is_empty()).then(|| self.chunk(&delta, &Value::Null, None))
+    }
+
+    fn call(&mut self, call: &CallEvent) -> Option<Value> {
+        let delta = tools::call_delta(call)?;
+        Some(self.chunk(&json!({ "tool_calls": [delta] }), &Value::Null, None))
     }
 
     fn last(&mut self, usage: &TokenUsage) -> Vec<Value> {

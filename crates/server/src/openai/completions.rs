@@ -55,7 +55,7 @@ async fn completions(State(house): State<Arc<House>>, body: Bytes) -> Result<Res
         let chunks = CompletionChunks { head, wants_logprobs, include_usage, offset: 0 };
         return Ok(stream::respond(generation, chunks));
     }
-    let answer = stream::collect(generation).await?;
+    let (answer, usage) = stream::collect(generation).await?;
     let logprobs =
         if wants_logprobs { logprobs::completions(&answer.tokens, 0) } else { Value::Null };
     let mut value = head.value("text_completion");
@@ -63,9 +63,9 @@ async fn completions(State(house): State<Arc<House>>, body: Bytes) -> Result<Res
         "index": 0,
         "text": answer.text,
         "logprobs": logprobs,
-        "finish_reason": usage::finish_reason(answer.usage.finished),
+        "finish_reason": usage::finish_reason(usage.finished),
     }]);
-    value["usage"] = usage::usage(&answer.usage);
+    value["usage"] = usage::usage(&usage);
     Ok(Json(value).into_response())
 }
 

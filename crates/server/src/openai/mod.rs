@@ -9,6 +9,7 @@ pub(crate) mod models;
 mod rejection;
 mod sampling;
 mod stream;
+mod tools;
 mod usage;
 
 pub(crate) use rejection::Rejection;

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use app::{Event, Generation, TokenText, TokenUsage};
+use app::{CallEvent, Event, Generation, TokenText, TokenUsage};
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
@@ -15,22 +15,44 @@ use serde_json::Value;
 use super::Rejection;
 
 /// A finished answer.
+#[derive(Default)]
 pub(crate) struct Answer {
     pub(crate) text: String,
+    pub(crate) reasoning: String,
+    /// Calls that are whole.
+    pub(crate) calls: Vec<Call>,
     pub(crate) tokens: Vec<TokenText>,
-    pub(crate) usage: TokenUsage,
+}
+
+/// A call of a tool.
+#[derive(Debug, Default)]
+pub(crate) struct Call {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// JSON, as the model wrote it.
+    pub(crate) arguments: String,
 }
 
 /// Waits for the whole answer. Dropping the future stops the generation.
-pub(crate) async fn collect(mut generation: Generation) -> Result<Answer, Rejection> {
-    let (mut text, mut tokens) = (String::new(), Vec::new());
+pub(crate) async fn collect(mut generation: Generation) -> Result<(Answer, TokenUsage), Rejection> {
+    let mut answer = Answer::default();
+    let mut open = Call::default();
     loop {
         match poll_fn(|context| generation.poll_recv(context)).await {
-            Some(Event::Text { text: more, token }) => {
-                text.push_str(&more);
-                tokens.extend(token);
+            Some(Event::Text { text, token }) => {
+                answer.text.push_str(&text);
+                answer.tokens.extend(token);
             }
-            Some(Event::Finished(usage)) => return Ok(Answer { text, tokens, usage }),
+            Some(Event::Reasoning { text, .. }) => answer.reasoning.push_str(&text),
+            Some(Event::Call(event)) => match event {
+                CallEvent::Start { id, name, .. } => {
+                    open = Call { id, name, arguments: String::new() };
+                }
+                CallEvent::Arguments { text, .. } => open.arguments.push_str(&text),
+                CallEvent::End { .. } => answer.calls.push(std::mem::take(&mut open)),
+                CallEvent::Void { .. } => open = Call::default(),
+            },
+            Some(Event::Finished(usage)) => return Ok((answer, usage)),
             Some(Event::Failed(error)) => return Err(error.into()),
             Some(Event::Queued { .. } | Event::Started { .. }) => {}
             None => return Err(Rejection::from(app::Error::ended_early())),
@@ -44,6 +66,16 @@ pub(crate) trait Chunks: Send + Unpin + 'static {
     fn first(&mut self) -> Option<Value>;
     /// For text; none when there is nothing to say.
     fn text(&mut self, text: &str, token: Option<&TokenText>) -> Option<Value>;
+    /// For reasoning; a text that is continued has none.
+    fn reasoning(&mut self, text: &str) -> Option<Value> {
+        let _ = text;
+        None
+    }
+    /// For a call; a text that is continued has none.
+    fn call(&mut self, call: &CallEvent) -> Option<Value> {
+        let _ = call;
+        None
+    }
     /// At the end, in order.
     fn last(&mut self, usage: &TokenUsage) -> Vec<Value>;
 }
@@ -86,6 +118,10 @@ impl<C: Chunks> Stream for Events<C> {
                 Some(Event::Text { text, token }) => {
                     this.chunks.text(&text, token.as_ref()).into_iter().collect()
                 }
+                Some(Event::Reasoning { text, .. }) => {
+                    this.chunks.reasoning(&text).into_iter().collect()
+                }
+                Some(Event::Call(call)) => this.chunks.call(&call).into_iter().collect(),
                 Some(Event::Finished(usage)) => {
                     this.ended = true;
                     this.chunks.last(&usage)

@@ -11,7 +11,7 @@ pub(crate) fn usage(usage: &TokenUsage) -> Value {
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": { "cached_tokens": usage.cached_tokens },
-        "completion_tokens_details": { "reasoning_tokens": 0 },
+        "completion_tokens_details": { "reasoning_tokens": usage.reasoning_tokens },
         // Beside the standard's fields; its clients keep what they do not know.
         "hob": {
             "energy_joules": usage.energy.joules,
@@ -31,6 +31,7 @@ fn ms(time: Duration) -> f64 {
 pub(crate) fn finish_reason(finished: Finished) -> &'static str {
     match finished {
         Finished::EndOfText | Finished::Stop | Finished::Cancelled => "stop",
+        Finished::Calls => "tool_calls",
         Finished::Length | Finished::Context => "length",
     }
 }

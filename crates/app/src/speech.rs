@@ -1,0 +1,264 @@
+//! How a model is spoken to and understood: its template, its dialect, and the answer in parts.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use chat::{Dialect, OutputEvent, OutputParser, ParseOptions, RenderOptions, Template, Tools};
+use engine::Markers;
+use gguf::GgufFile;
+use tokenizer::Tokenizer;
+
+use crate::{
+    CallEvent, ChatRequest, Error, ErrorKind, Event, Finished, Result, TokenText, ToolChoice, clock,
+};
+
+/// A model's template and dialect.
+pub(crate) struct Voice {
+    template: Template,
+    /// Name of hob's own template, where the model brought none.
+    stand_in: Option<&'static str>,
+    /// Tokens of the vocabulary that the dialect knows as markers.
+    pub(crate) markers: Arc<Markers>,
+}
+
+/// A conversation that is ready to be answered.
+pub(crate) struct Ready {
+    pub(crate) prompt: String,
+    pub(crate) speech: Speech,
+}
+
+impl Voice {
+    pub(crate) fn of(file: &GgufFile, tokenizer: &Tokenizer) -> Result<Voice> {
+        let text = |id: Option<u32>| id.map_or("", |id| tokenizer.token_text(id)).to_owned();
+        let (bos, eos) = (text(tokenizer.bos()), text(tokenizer.eos()));
+        let (template, stand_in) = match file.metadata().str("tokenizer.chat_template")? {
+            Some(source) => {
+                let template = Template::new(source, &bos, &eos).map_err(|error| {
+                    let message = format!("the model's chat template cannot be used: {error}");
+                    Error::new(ErrorKind::BadModel, message)
+                })?;
+                (template, None)
+            }
+            None => {
+                let has_token = |text: &str| tokenizer.token_id(text).is_some();
+                let (template, name) = Template::default_for(has_token, &bos, &eos);
+                (template, Some(name))
+            }
+        };
+        let markers = Arc::new(markers(template.dialect(), tokenizer));
+        Ok(Voice { template, stand_in, markers })
+    }
+
+    /// What a person should know, a line each.
+    pub(crate) fn notes(&self, model: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(name) = self.stand_in {
+            notes.push(format!(
+                "{model} brings no chat template; hob uses its own `{name}`, which may not be what \
+                 the model was trained with"
+            ));
+        }
+        if self.template.merges_system() {
+            notes.push(format!(
+                "{model} knows no system message: it is put before the first question"
+            ));
+        }
+        notes
+    }
+
+    /// Renders the conversation.
+    pub(crate) fn prepare(&self, request: &ChatRequest) -> Result<Ready> {
+        if request.messages.is_empty() {
+            return Err(Error::parameter("messages", "there are no messages".to_owned()));
+        }
+        let (tools, forced) = tools(request)?;
+        let wishes = &request.wishes;
+        let options = RenderOptions {
+            add_generation_prompt: true,
+            tools: tools.source().cloned(),
+            // A call that is asked for comes at once.
+            enable_thinking: if forced.is_some() { Some(false) } else { wishes.thinking },
+            reasoning_effort: wishes.reasoning_effort.clone(),
+            extra: wishes.variables.clone(),
+            now: Some(clock::moment()),
+        };
+        let mut prompt = self
+            .template
+            .render(&request.messages, &options)
+            .map_err(|error| Error::parameter("messages", error.to_string()))?;
+        let dialect = self.template.dialect();
+        let said = forced
+            .and_then(|name| tools.get(&name))
+            .map_or_else(String::new, |tool| dialect.forced_call(&prompt, tool));
+        let parse = ParseOptions {
+            tools,
+            prompt: tail(&prompt).to_owned(),
+            id_seed: RandomState::new().hash_one(clock::unique_id("")),
+        };
+        prompt.push_str(&said);
+        // A call that was asked for is all of the answer.
+        let one_call = request.one_call || !said.is_empty();
+        let speech = Speech::new(OutputParser::new(dialect, parse), said, one_call);
+        Ok(Ready { prompt, speech })
+    }
+}
+
+/// The tools that the model is shown, and the one that it must call.
+fn tools(request: &ChatRequest) -> Result<(Tools, Option<String>)> {
+    let wrong = |message: String| Error::parameter("tool_choice", message);
+    let none_offered = || wrong("asks for a call and no `tools` are offered".to_owned());
+    match &request.tool_choice {
+        ToolChoice::Auto => Ok((request.tools.clone(), None)),
+        ToolChoice::None => Ok((Tools::default(), None)),
+        ToolChoice::Named(name) => {
+            let only = request.tools.only(name);
+            let tools = only.ok_or_else(|| wrong(format!("no tool named `{name}` is offered")))?;
+            Ok((tools, Some(name.clone())))
+        }
+        ToolChoice::Required => {
+            let mut all = request.tools.iter();
+            let first = all.next().ok_or_else(none_offered)?;
+            if all.next().is_some() {
+                let what = "`required` with several tools is not possible yet: name the tool";
+                return Err(wrong(what.to_owned()));
+            }
+            Ok((request.tools.clone(), Some(first.name.clone())))
+        }
+    }
+}
+
+/// The end of a prompt: all that says how an answer begins.
+fn tail(prompt: &str) -> &str {
+    const TAIL_BYTES: usize = 256;
+    &prompt[prompt.ceil_char_boundary(prompt.len().saturating_sub(TAIL_BYTES))..]
+}
+
+fn markers(dialect: &'static Dialect, tokenizer: &Tokenizer) -> Markers {
+    let ids = |texts: &[&'static str]| -> HashSet<u32> {
+        texts.iter().filter_map(|text| tokenizer.token_id(text)).collect()
+    };
+    Markers { shown: ids(&dialect.markers()), not_ends: ids(dialect.goes_on_after()) }
+}
+
+/// An answer while it is taken apart.
+pub(crate) struct Speech {
+    /// None once the answer is over.
+    parser: Option<OutputParser>,
+    /// What stands at the end of the prompt and belongs to the answer.
+    said: String,
+    one_call: bool,
+    is_reasoning: bool,
+    reasoning_tokens: u32,
+    calls: u32,
+}
+
+impl Speech {
+    fn new(parser: OutputParser, said: String, one_call: bool) -> Speech {
+        let parser = Some(parser);
+        Speech { parser, said, one_call, is_reasoning: false, reasoning_tokens: 0, calls: 0 }
+    }
+
+    /// What is known before the model says anything.
+    pub(crate) fn begin(&mut self) -> Vec<Event> {
+        let said = std::mem::take(&mut self.said);
+        self.parse(|parser| parser.push(&said))
+    }
+
+    /// Takes a token's text. The token goes with the first words that it made, or with none.
+    pub(crate) fn take(&mut self, text: &str, token: Option<TokenText>) -> Vec<Event> {
+        let mut events = self.parse(|parser| parser.push(text));
+        let Some(said) = token else { return events };
+        self.reasoning_tokens += u32::from(self.is_reasoning);
+        let words = events.iter_mut().find_map(|event| match event {
+            Event::Reasoning { token, .. } | Event::Text { token, .. } => Some(token),
+            Event::Queued { .. }
+            | Event::Started { .. }
+            | Event::Call(_)
+            | Event::Finished(_)
+            | Event::Failed(_) => None,
+        });
+        match words {
+            Some(token) => *token = Some(said),
+            None if self.is_reasoning => {
+                events.push(Event::Reasoning { text: String::new(), token: Some(said) });
+            }
+            None => events.push(Event::Text { text: String::new(), token: Some(said) }),
+        }
+        events
+    }
+
+    /// The answer is over: what was held back.
+    pub(crate) fn end(&mut self) -> Vec<Event> {
+        let Some(parser) = self.parser.take() else { return Vec::new() };
+        let events = parser.finish();
+        self.translate(events)
+    }
+
+    /// Whether no more is wanted.
+    pub(crate) fn is_done(&self) -> bool {
+        self.one_call && self.calls > 0
+    }
+
+    pub(crate) fn reasoning_tokens(&self) -> u32 {
+        self.reasoning_tokens
+    }
+
+    /// Why the answer ended, in view of what it said.
+    pub(crate) fn finished(&self, finished: Finished) -> Finished {
+        match finished {
+            Finished::EndOfText | Finished::Stop if self.calls > 0 => Finished::Calls,
+            Finished::EndOfText
+            | Finished::Stop
+            | Finished::Calls
+            | Finished::Length
+            | Finished::Context
+            | Finished::Cancelled => finished,
+        }
+    }
+
+    fn parse(&mut self, step: impl FnOnce(&mut OutputParser) -> Vec<OutputEvent>) -> Vec<Event> {
+        let events = self.parser.as_mut().map_or_else(Vec::new, step);
+        let events = self.translate(events);
+        if self.is_done() {
+            self.parser = None;
+        }
+        events
+    }
+
+    fn translate(&mut self, parts: Vec<OutputEvent>) -> Vec<Event> {
+        let mut events = Vec::with_capacity(parts.len());
+        for part in parts {
+            if self.is_done() {
+                break;
+            }
+            self.is_reasoning = matches!(part, OutputEvent::ReasoningDelta(_));
+            let text = |text| Event::Text { text, token: None };
+            match part {
+                OutputEvent::ReasoningDelta(text) => {
+                    events.push(Event::Reasoning { text, token: None });
+                }
+                OutputEvent::ContentDelta(said) => events.push(text(said)),
+                OutputEvent::ToolCallStart { index, id, name } => {
+                    events.push(Event::Call(CallEvent::Start { index, id, name }));
+                }
+                OutputEvent::ToolCallArgumentsDelta { index, text } => {
+                    events.push(Event::Call(CallEvent::Arguments { index, text }));
+                }
+                OutputEvent::ToolCallEnd { index } => {
+                    self.calls += 1;
+                    events.push(Event::Call(CallEvent::End { index }));
+                }
+                OutputEvent::Malformed { index, text: said } => {
+                    let void = index.map(|index| Event::Call(CallEvent::Void { index }));
+                    events.extend(void);
+                    events.push(text(said));
+                }
+            }
+        }
+        events
+    }
+}
+
+#[cfg(test)]
+mod tests;
