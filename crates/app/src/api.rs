@@ -116,6 +116,9 @@ pub struct LoadOptions {
     pub queue_len_max: Option<u32>,
     /// `cpu`, `cpu:` and a variant of its kernels, or `reference`; `cpu` when none.
     pub backend: Option<String>,
+    /// How keys and values are kept: `f32`, `f16`, `bf16` or `q8_0`; `f16` when none, and `f32`
+    /// with the backend `reference`.
+    pub kv: Option<String>,
 }
 
 /// What the next tokens are made for.

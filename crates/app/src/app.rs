@@ -254,7 +254,8 @@ impl App {
     }
 
     /// Perplexity of a text in chunks of the options' context, as llama.cpp defines it.
-    /// With a `base`, which must have the same vocabulary, also how far the model is from it.
+    /// With a `base`, which must have the same vocabulary, also how far the model is from it; the
+    /// base keeps its keys and values as is usual, whatever the options say.
     /// `progress(chunk, of, running perplexity)`.
     ///
     /// # Errors
@@ -269,12 +270,13 @@ impl App {
         let chunk_len = options.context_len.unwrap_or(CHUNK_LEN_DEFAULT);
         let context_len = Some(chunk_len.next_multiple_of(PAGE_LEN));
         let options = LoadOptions { context_len, sequences_max: Some(1), ..options.clone() };
-        let load = |model: &ModelRef| {
+        let load = |model: &ModelRef, options: &LoadOptions| {
             let file = GgufFile::open(&model.path)?;
-            loaded::load_parts(&model.name, &file, &options, &mut |_, _| {})
+            loaded::load_parts(&model.name, &file, options, &mut |_, _| {})
         };
-        let mut parts = load(model)?;
-        let mut base_parts = base.map(load).transpose()?;
+        let mut parts = load(model, &options)?;
+        let usual = LoadOptions { kv: None, ..options.clone() };
+        let mut base_parts = base.map(|base| load(base, &usual)).transpose()?;
         let tokens = parts.tokenizer.encode(text, Specials::Parse);
         if let (Some(base), Some(other)) = (base, &base_parts) {
             let same_vocab = other.model.spec().vocab == parts.model.spec().vocab;

@@ -39,7 +39,7 @@ pub(crate) fn limits(
     cases: &[BenchCase],
 ) -> Result<Vec<BenchLimit>> {
     let backend = backends::choose(options.backend.as_deref(), Some(1))?;
-    let kv_format = loaded::kv_format(backend.name());
+    let kv_format = loaded::kv_format(options.kv.as_deref(), backend.name())?;
     let cost = CostModel::new(file, kv_format)?;
     let machine = Machine::new(options.threads)?;
     let costs = cases.iter().map(|case| -> Vec<StepCost> {

@@ -38,7 +38,7 @@ pub use engine::sampling::{Dry, Mirostat, SamplingParams};
 pub use engine::{Counts, EndCounts, Ended, FinishReason, Histogram, Stats, Usage};
 pub use error::{Error, ErrorKind, Result};
 pub use generation::Generation;
-pub use loaded::LoadedModel;
+pub use loaded::{LoadedModel, kv_type};
 pub use meter;
 pub use planner;
 pub use quantize::{QuantizeOptions, QuantizeReport};

@@ -126,15 +126,31 @@ fn wanted(name: &str, file: &GgufFile, options: &LoadOptions) -> Result<Wanted> 
         rows_max: STEP_TOKENS_MAX as usize,
         kv_page_len: PAGE_LEN as usize,
         kv_page_count: page_count(context_len, sequences_max) as usize,
-        kv_format: kv_format(backend.name()),
+        kv_format: kv_format(options.kv.as_deref(), backend.name())?,
         state_slots: sequences_max as usize,
     };
     Ok(Wanted { backend, load, context_len, sequences_max })
 }
 
-/// How a backend is asked to keep keys and values.
-pub(crate) fn kv_format(backend: &str) -> KvFormat {
-    if backend == "reference" { KvFormat::F32 } else { KvFormat::F16 }
+/// How a backend is asked to keep keys and values: as they are where it is the reference, else in
+/// 16 bits, unless asked otherwise.
+pub(crate) fn kv_format(name: Option<&str>, backend: &str) -> Result<KvFormat> {
+    let usual = if backend == "reference" { KvFormat::F32 } else { KvFormat::F16 };
+    let Some(name) = name else { return Ok(usual) };
+    let found = KvFormat::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name));
+    found.ok_or_else(|| {
+        let names = KvFormat::ALL.map(KvFormat::name).join(", ");
+        Error::parameter("kv", format!("keys and values cannot be kept in {name}: choose {names}"))
+    })
+}
+
+/// The type that keys and values are kept in with these options.
+///
+/// # Errors
+/// `BadRequest` for a name that is none.
+pub fn kv_type(options: &LoadOptions) -> Result<&'static str> {
+    let backend = options.backend.as_deref().unwrap_or("cpu");
+    kv_format(options.kv.as_deref(), backend).map(KvFormat::name)
 }
 
 fn page_count(context_len: u32, sequences_max: u32) -> u32 {

@@ -176,6 +176,7 @@ fn help_of_a_command() {
       -c, --context <TOKENS>  Tokens of a conversation [default: the model's own, at most 8192]
       -t, --threads <N>       Compute threads [default: all cores]
           --backend <NAME>    What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
+          --kv <TYPE>         How keys and values are kept: f32, f16, bf16 or q8_0 [default: f16]
     "#);
 }
 

@@ -401,6 +401,8 @@ impl Backend for CpuBackend {
         match store {
             Kv::F32(layers) => rope::write(self.on(), &mut layers[layer], geometry, rows, batch),
             Kv::F16(layers) => rope::write(self.on(), &mut layers[layer], geometry, rows, batch),
+            Kv::BF16(layers) => rope::write(self.on(), &mut layers[layer], geometry, rows, batch),
+            Kv::Q8_0(layers) => rope::write(self.on(), &mut layers[layer], geometry, rows, batch),
         }
         Ok(())
     }
@@ -434,6 +436,8 @@ impl Backend for CpuBackend {
         match kv.store.as_any().downcast_ref().ok_or(Error::ForeignBuffer)? {
             Kv::F32(layers) => attention(self.on(), out, heads, &layers[layer], batch),
             Kv::F16(layers) => attention(self.on(), out, heads, &layers[layer], batch),
+            Kv::BF16(layers) => attention(self.on(), out, heads, &layers[layer], batch),
+            Kv::Q8_0(layers) => attention(self.on(), out, heads, &layers[layer], batch),
         }
         Ok(())
     }

@@ -6,8 +6,45 @@
 )]
 
 use std::alloc::{Layout, alloc_zeroed};
+use std::ops::{Deref, DerefMut};
 
 use tensor::{Error, Result};
+
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
+
+/// Zeroed values from the start of a cache line on.
+pub(crate) struct Aligned<T> {
+    values: Vec<T>,
+    first: usize,
+    len: usize,
+}
+
+impl<T: bytemuck::Zeroable> Aligned<T> {
+    /// `len` of them.
+    ///
+    /// # Errors
+    /// As [`zeroed`].
+    pub(crate) fn zeroed(len: usize, purpose: &str) -> Result<Aligned<T>> {
+        let values: Vec<T> = zeroed(len.saturating_add(LINE_BYTES), purpose)?;
+        let first = values.as_ptr().align_offset(LINE_BYTES);
+        Ok(Aligned { values, first, len })
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.values[self.first..][..self.len]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.values[self.first..][..self.len]
+    }
+}
 
 /// `len` zeroed values.
 ///

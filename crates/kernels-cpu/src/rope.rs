@@ -3,9 +3,9 @@
 use tensor::{Batch, Rope, RopePairing};
 
 use crate::isa::Isa;
-use crate::kv::{Element, Geometry, Layer};
+use crate::kv::{Geometry, HeadMut, Layer, Stored};
 use crate::norm::part_len;
-use crate::simd::{Kernel, LANES, Simd, lanes_of};
+use crate::simd::{Kernel, LANES, Simd};
 use crate::threads::Pool;
 
 /// Cosines and sines of a batch's rows, kept because every layer of a step asks for the same.
@@ -84,21 +84,17 @@ fn rotate_head(head: &mut [f32], pairing: RopePairing, angles: &[(f32, f32)]) {
 
 /// Writes rotated `k` and `v` of all rows into a layer. One thread writes all rows of a head, so
 /// threads never share memory, whatever the page tables say.
-pub(crate) fn write<E: Element>(
+pub(crate) fn write<E: Stored>(
     (isa, pool): (Isa, &Pool),
     layer: &mut Layer<E>,
     geometry: Geometry,
     (k, v): (&[f32], &[f32]),
     batch: &Batch<'_>,
 ) {
-    let heads = layer
-        .keys
-        .chunks_exact_mut(geometry.keys().max(1))
-        .zip(layer.values.chunks_exact_mut(geometry.values().max(1)));
-    let mut heads: Vec<(&mut [E], &mut [E])> = heads.collect();
-    let write_head = |head: usize, parts: &mut [(&mut [E], &mut [E])]| {
-        for (keys, values) in parts {
-            isa.run(Write { keys, values, geometry, head, k, v, batch });
+    let mut heads = layer.heads_mut(geometry);
+    let write_head = |head: usize, parts: &mut [HeadMut<'_, E>]| {
+        for to in parts {
+            isa.run(Write { to, geometry, head, k, v, batch });
         }
     };
     if batch.tokens.len() < 4 {
@@ -108,9 +104,8 @@ pub(crate) fn write<E: Element>(
     }
 }
 
-struct Write<'a, E> {
-    keys: &'a mut [E],
-    values: &'a mut [E],
+struct Write<'a, 'h, E> {
+    to: &'a mut HeadMut<'h, E>,
     geometry: Geometry,
     head: usize,
     k: &'a [f32],
@@ -118,12 +113,14 @@ struct Write<'a, E> {
     batch: &'a Batch<'a>,
 }
 
-impl<E: Element> Kernel for Write<'_, E> {
+impl<E: Stored> Kernel for Write<'_, '_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let g = self.geometry;
+        let (g, HeadMut { keys, values, key_scales, value_scales }) = (self.geometry, self.to);
+        let scales = |dim: usize| g.groups(dim) * LANES;
+        let (of_key, of_value) = (scales(g.head_dim_k), scales(g.head_dim_v));
         let mut row = 0;
         for span in self.batch.spans {
             for position in span.first_position..span.first_position + span.rows {
@@ -131,28 +128,15 @@ impl<E: Element> Kernel for Write<'_, E> {
                 let offset = position % g.page_len;
                 let k = &self.k[(row * g.n_kv_heads + self.head) * g.head_dim_k..][..g.head_dim_k];
                 let v = &self.v[(row * g.n_kv_heads + self.head) * g.head_dim_v..][..g.head_dim_v];
-                let tile = (page * g.tiles() + offset / LANES) * g.key_tile();
-                let tile = &mut self.keys[tile..][..g.key_tile()];
-                scatter(s, tile, offset % LANES, k);
-                let page = &mut self.values[page * g.value_page()..][..g.value_page()];
-                for (tile, page) in page.chunks_exact_mut(g.page_len * LANES).enumerate() {
-                    let out = page[offset * LANES..].first_chunk_mut().expect("within the page");
-                    E::store(s, out, s.load(&lanes_of(v, tile * LANES)));
-                }
+                let tile = page * g.tiles() + offset / LANES;
+                let scales = &mut key_scales[tile * of_key..][..of_key];
+                let to = (&mut keys[tile * g.key_tile()..][..g.key_tile()], scales);
+                E::put_key(s, to, offset % LANES, k);
+                let scales = &mut value_scales[tile * of_value..][..of_value];
+                let to = (&mut values[page * g.value_page()..][..g.value_page()], scales);
+                E::put_value(s, to, (offset, g.page_len), v);
                 row += 1;
             }
-        }
-    }
-}
-
-#[inline(always)]
-fn scatter<S: Simd, E: Element>(s: S, tile: &mut [E], lane: usize, k: &[f32]) {
-    for start in (0..k.len()).step_by(LANES) {
-        let mut stored = [E::zeroed(); LANES];
-        E::store(s, &mut stored, s.load(&lanes_of(k, start)));
-        let columns = tile[start * LANES..].chunks_exact_mut(LANES);
-        for (column, value) in columns.zip(stored) {
-            column[lane] = value;
         }
     }
 }

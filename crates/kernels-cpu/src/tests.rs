@@ -400,6 +400,9 @@ fn attention_is_softmax_whatever_the_chunks() {
     check(&Case { head_dim: 20, page_len: 5, format: KvFormat::F32, tolerance: 5e-6 });
     // f16 keeps 11 bits of keys and values below 1.
     check(&Case { head_dim: 64, page_len: 32, format: KvFormat::F16, tolerance: 2e-3 });
+    // bf16 keeps 8 bits; Q8_0 rounds to a 254th of the largest.
+    check(&Case { head_dim: 64, page_len: 32, format: KvFormat::BF16, tolerance: 1.6e-2 });
+    check(&Case { head_dim: 96, page_len: 5, format: KvFormat::Q8_0, tolerance: 1.6e-2 });
 }
 
 #[test]

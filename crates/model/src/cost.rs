@@ -157,7 +157,9 @@ fn attention(spec: &ModelSpec, kv_format: KvFormat) -> Vec<AttentionCost> {
         let Some(shape) = layer.mixer.kv_shape() else { continue };
         let window = layer.mixer.window();
         let values = shape.head_dim_k + shape.head_dim_v;
-        let kv_bytes = (shape.n_kv_heads * values * kv_format.value_bytes()) as u64;
+        let head = |dim| kv_format.head_bytes(dim);
+        let stored = head(shape.head_dim_k) + head(shape.head_dim_v);
+        let kv_bytes = (shape.n_kv_heads * stored) as u64;
         let ops = 2 * (layer.mixer.n_heads() * values) as u64;
         match groups.iter_mut().find(|group| group.window == window) {
             Some(group) => {

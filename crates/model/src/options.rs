@@ -47,6 +47,7 @@ pub(crate) fn kv_layout(spec: &ModelSpec, options: &LoadOptions) -> Result<KvLay
         page_count: options.kv_page_count,
         format: options.kv_format,
     };
+    layout.check()?;
     // The limits on metadata keep one position small; positions are the caller's.
     let positions = options.kv_page_len.checked_mul(options.kv_page_count);
     let total = positions.and_then(|positions| positions.checked_mul(layout.position_bytes()));

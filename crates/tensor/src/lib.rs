@@ -31,6 +31,6 @@ pub use experts::{ExpertBiases, Experts, Gating, GroupWorth, Groups, Routing};
 pub use heads::HeadColumns;
 pub use kv::{KvCache, KvFormat, KvLayout, KvStore};
 pub use rope::{Rope, RopePairing};
-pub use rule::AttentionRule;
+pub use rule::{AttentionRule, WINDOW_SLACK};
 pub use state::{DeltaInputs, DeltaNet, HeadOrder, StateCache, StateLayout};
 pub use weight::{Weight, WeightSource, WeightStore};

@@ -2,6 +2,11 @@
 
 use crate::Tensor;
 
+/// Positions before the first that a span's rows see by their window which a backend may read all
+/// the same, because it reads whole blocks. A page that ends before these is never touched: a page
+/// table may name any page in its place.
+pub const WINDOW_SLACK: usize = 63;
+
 /// How the products of a query with keys become weights of values.
 #[derive(Clone, Copy)]
 pub struct AttentionRule<'a> {
@@ -10,7 +15,8 @@ pub struct AttentionRule<'a> {
     /// A score `s` becomes `cap * tanh(s / cap)`.
     /// Source: Gemma Team 2024, arXiv 2408.00118, section 2.
     pub soft_cap: Option<f32>,
-    /// A row sees so many positions at most: its own and those right before it; at least 1.
+    /// A row sees so many positions at most: its own and those right before it; at least 1. See
+    /// [`WINDOW_SLACK`] for pages that lie behind.
     pub window: Option<usize>,
     /// `[1, n_heads]`: of each query head a score that takes part in the softmax and has no value.
     /// Source: Agarwal et al. 2025, arXiv 2508.10925, section 2.

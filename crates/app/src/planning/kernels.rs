@@ -294,7 +294,7 @@ impl Rest {
                 .map(|seconds| seconds / layers)
         };
         let (one_s, many_s) = (besides(1)?, besides(PROMPT_ROWS)?);
-        let kv_bytes = (DEPTH * 2 * KV_WIDTH * KvFormat::F16.value_bytes()) as f64;
+        let kv_bytes = (DEPTH * 2 * KvFormat::F16.head_bytes(KV_WIDTH)) as f64;
         let positions = PROMPT_ROWS * DEPTH - PROMPT_ROWS * PROMPT_ROWS / 2;
         // A product and a sum for each value of a query and of what comes out.
         let flops = 4.0 * WIDTH as f64 * positions as f64;

@@ -20,6 +20,9 @@ pub struct LoadRow {
     pub context: u64,
     /// Conversations at once.
     pub users: u64,
+    /// How keys and values were kept.
+    #[serde(default = "kv_usual")]
+    pub kv: String,
     /// What the plan said.
     pub promised_bytes: u64,
     /// What the system said.
@@ -59,8 +62,13 @@ impl LoadRow {
     /// Whether two are of the same thing, so that the newer says enough.
     fn is_like(&self, other: &LoadRow) -> bool {
         let key = |row: &LoadRow| (row.what, row.context, row.users, row.file_bytes);
-        self.model == other.model && key(self) == key(other)
+        self.model == other.model && key(self) == key(other) && self.kv == other.kv
     }
+}
+
+/// How keys and values are kept unless asked otherwise.
+pub(super) fn kv_usual() -> String {
+    "f16".to_owned()
 }
 
 /// Every load, oldest first.
@@ -111,6 +119,7 @@ mod tests {
             what: Loaded::Everything,
             context,
             users: 1,
+            kv: super::kv_usual(),
             promised_bytes: 2000,
             measured_bytes,
             loaded_unix_s: 7,

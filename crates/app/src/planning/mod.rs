@@ -167,10 +167,12 @@ impl App {
         let mut verdict = planner::plan(&model.subject, &place.machine, wish, &place.knowledge);
         if let Some(file) = model.here.as_ref().filter(|_| place.is_here)
             && self.runs_kind_of(&model.subject)
+            && loaded::kv_format(Some(wish.kv.name()), "cpu").is_ok()
         {
             let options = LoadOptions {
                 context_len: Some(u32::try_from(wish.context.max(1)).unwrap_or(u32::MAX)),
                 sequences_max: Some(u32::try_from(wish.users).unwrap_or(u32::MAX)),
+                kv: Some(wish.kv.name().to_owned()),
                 ..LoadOptions::default()
             };
             let file = GgufFile::open(&file.path)?;
@@ -227,22 +229,18 @@ impl App {
         Ok(knowledge)
     }
 
-    /// Loads a model that is here, fills its context and measures what a plan promised.
+    /// Loads a model that is here, fills the options' context and measures what a plan promised.
     ///
     /// # Errors
     /// As [`App::load`]; when the model is not here.
-    pub fn verify(&self, model: &PlannedModel, context: u32, users: u32) -> Result<Reality> {
+    pub fn verify(&self, model: &PlannedModel, options: &LoadOptions) -> Result<Reality> {
         let Some(here) = &model.here else {
             let message = format!("{} is not here: pull it, then verify", model.subject.facts.name);
             return Err(Error::new(ErrorKind::NotFound, message));
         };
         let file = GgufFile::open(&here.path)?;
-        let options = LoadOptions {
-            context_len: Some(context),
-            sequences_max: Some(users),
-            ..LoadOptions::default()
-        };
-        let mut parts = loaded::load_parts(&here.name, &file, &options, &mut |_, _| {})?;
+        let mut parts = loaded::load_parts(&here.name, &file, options, &mut |_, _| {})?;
+        let (context, users) = (parts.context_len, parts.sequences_max);
         largest_step(&mut parts.model, context, users)?;
         let written = VERIFY_TOKENS.min(context / 2).max(1);
         let read = context.saturating_sub(written);
@@ -256,7 +254,7 @@ impl App {
         let prefill = bench::run(&mut parts.model, case(few, 0, before), VERIFY_REPETITIONS)?;
         let total = best(decode);
         if let Some(bytes) = resident_bytes {
-            self.note_load(here, &options, (Loaded::Everything, bytes))?;
+            self.note_load(here, options, (Loaded::Everything, bytes))?;
         }
         Ok(Reality {
             resident_bytes,
@@ -289,6 +287,7 @@ impl App {
             what: took.0,
             context: u64::from(options.context_len.unwrap_or(0)),
             users: u64::from(options.sequences_max.unwrap_or(1)),
+            kv: options.kv.clone().unwrap_or_else(loads::kv_usual),
             promised_bytes,
             measured_bytes: took.1,
             loaded_unix_s: clock::unix_time_s(),
@@ -306,7 +305,8 @@ impl App {
         let bytes = file_bytes(here);
         let is_it = |row: &LoadRow| row.model == here.name && row.file_bytes == bytes;
         let rank = |row: &LoadRow| {
-            let is_same = (row.context, row.users) == (wish.context, wish.users);
+            let is_same =
+                (row.context, row.users) == (wish.context, wish.users) && row.kv == wish.kv.name();
             (row.what == Loaded::Everything, is_same, row.loaded_unix_s)
         };
         Ok(loads::read(self.home())?.into_iter().filter(is_it).max_by_key(rank))
@@ -353,7 +353,7 @@ fn step_bytes(file: &GgufFile, rows: u64) -> Result<u64> {
         rows_max: usize::try_from(rows).expect("a step is short"),
         kv_page_len: 1,
         kv_page_count: 1,
-        kv_format: loaded::kv_format(backend.name()),
+        kv_format: loaded::kv_format(None, backend.name())?,
         state_slots: 1,
     };
     Ok(model::memory_need(file, &options, &*backend)?.workspace_bytes)

@@ -76,7 +76,12 @@ fn verifying_fills_the_context_and_writes_it_down() {
     let home = tempfile::tempdir().unwrap();
     let (app, model) = tiny(home.path());
     for (context, users) in [(1, 1), (40, 3)] {
-        let reality = app.verify(&model, context, users).unwrap();
+        let options = LoadOptions {
+            context_len: Some(context),
+            sequences_max: Some(users),
+            ..LoadOptions::default()
+        };
+        let reality = app.verify(&model, &options).unwrap();
         assert!(reality.decode_tps > 0.0 && reality.prefill_tps > 0.0);
         let load = app.load_of(&model, &wish(u64::from(context), u64::from(users))).unwrap();
         let noted = load.map(|load| (load.context, load.users, Some(load.measured_bytes)));

@@ -67,6 +67,7 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let subject = Subject {
         info: context.app.show(&model)?,
         backend: options.backend.clone().unwrap_or_else(|| "cpu".to_owned()),
+        kv: app::kv_type(&options)?.to_owned(),
         n_threads,
     };
     let limits = context.app.bench_limits(&model, &options, &cases)?;
@@ -98,6 +99,7 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
 struct Subject {
     info: ModelInfo,
     backend: String,
+    kv: String,
     n_threads: usize,
 }
 
@@ -221,6 +223,8 @@ struct JsonRow<'a> {
     model_size: u64,
     model_n_params: u64,
     n_threads: usize,
+    type_k: &'a str,
+    type_v: &'a str,
     n_prompt: u32,
     n_gen: u32,
     n_depth: u32,
@@ -255,6 +259,8 @@ fn json_row<'a>(subject: &'a Subject, result: &'a BenchResult, limit: &BenchLimi
         model_size: info.size_bytes,
         model_n_params: info.parameters,
         n_threads: subject.n_threads,
+        type_k: &subject.kv,
+        type_v: &subject.kv,
         n_prompt: result.case.n_prompt,
         n_gen: result.case.n_gen,
         n_depth: result.case.n_depth,
@@ -305,7 +311,7 @@ mod tests {
             tensors: vec![tensor("F32", 10), tensor("Q4_1", 20), tensor("F32", 5)],
             metadata: Vec::new(),
         };
-        Subject { info, backend: "cpu".to_owned(), n_threads: 2 }
+        Subject { info, backend: "cpu".to_owned(), kv: "f16".to_owned(), n_threads: 2 }
     }
 
     fn result() -> BenchResult {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use app::LoadOptions;
 use app::planner::{
     Engine, Guest, KV_TYPES, Knowledge, KvType, Machine, PIPELINES, Pipeline, Quantisation,
     Subject, Together, Tuning, Verdict, Wish, models_for, pipelines, plan, recommended, size_table,
@@ -305,7 +306,13 @@ fn verify(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let (tokens, users) = (u32::try_from(verdict.context)?, u32::try_from(verdict.users)?);
-    let reality = context.app.verify(model, tokens, users)?;
+    let options = LoadOptions {
+        context_len: Some(tokens),
+        sequences_max: Some(users),
+        kv: Some(verdict.kv.to_owned()),
+        ..LoadOptions::default()
+    };
+    let reality = context.app.verify(model, &options)?;
     let promised = promise.memory.total_bytes - promise.memory.reserve_bytes;
     let checks = [
         fit::Check::at_most("memory", promised as f64, reality.resident_bytes.map(|b| b as f64)),

@@ -23,7 +23,8 @@ const CHUNK_LEN_DEFAULT: u32 = 512;
 ///
 /// With --kl-base, what quantising a model cost is measured too: how far its probabilities of the
 /// next token are from those of the file it was made from (Kullback-Leibler divergence in nats; 0
-/// is the same), and how often both find the same token most likely.
+/// is the same), and how often both find the same token most likely. The base keeps its keys and
+/// values in f16: the model as its own base and --kv show what another type of those costs.
 #[derive(Debug, clap::Args)]
 struct Args {
     /// A UTF-8 text; `-` is standard input

@@ -569,6 +569,7 @@ mod tests {
             what: Loaded::Everything,
             context: 8192,
             users: 1,
+            kv: "f16".to_owned(),
             promised_bytes: 200 << 20,
             measured_bytes: 197 << 20,
             loaded_unix_s: 86_400 * 365,

@@ -5,15 +5,18 @@
 //! change nothing, so neither batch nor chunking nor threads can be seen in a result.
 //! Blocks and segments that a window hides from a whole task are not visited.
 
+mod codes;
+mod floats;
 mod softmax;
 
 use std::ops::Range;
 
 use tensor::{Batch, Span};
 
+use self::floats::Converted;
 use self::softmax::{Merge, NOTHING, State, soft_cap, softmax};
 use crate::isa::Isa;
-use crate::kv::{Element, Geometry, Layer};
+use crate::kv::{Geometry, Layer, Stored};
 use crate::simd::{self, Kernel, LANES, Simd};
 use crate::threads::{Parts, Pool};
 
@@ -29,8 +32,6 @@ const QUERY_ROWS: usize = 16;
 const LINE_BYTES: usize = 64;
 /// Rows of the micro-kernel.
 const ROWS: usize = 4;
-/// Up to here each row tile converts keys and values on its way; more share one conversion.
-const DIRECT_ROWS: usize = 8;
 /// What one call of attention is about.
 #[derive(Clone, Copy)]
 pub(crate) struct Heads<'a> {
@@ -68,7 +69,7 @@ impl Heads<'_> {
 }
 
 /// `out [rows, n_heads * head_dim_v]`.
-pub(crate) fn attention<E: Element>(
+pub(crate) fn attention<E: Cached>(
     (isa, pool): (Isa, &Pool),
     out: &mut [f32],
     heads: Heads<'_>,
@@ -157,23 +158,67 @@ struct Segment<'a, E> {
 }
 
 /// What one segment's work reads and makes.
-struct Work {
-    /// `[rows][head_dim_k]`, times the scale and over the cap.
-    q: Vec<f32>,
+struct Work<Q> {
+    /// Times the scale and over the cap.
+    q: Q,
     /// `[rows]`: the sums of probabilities, lane by lane.
     sums: Vec<[f32; LANES]>,
     part: State,
 }
 
+/// A type of cache as attention reads it.
+///
+/// **Invariant:** however many rows are computed together, each one's results are the same bits.
+pub(crate) trait Cached: Stored {
+    /// Up to here each row tile converts what it reads on its way; more share one conversion.
+    const DIRECT_ROWS: usize;
+    /// The query rows of a task as keys are multiplied with.
+    type Queries;
+    /// What many rows read.
+    type Wide: Cached<Queries = Self::Queries>;
+
+    /// From `q [rows][dim]`.
+    fn queries(q: Vec<f32>, dim: usize) -> Self::Queries;
+
+    fn widen<'a, S: Simd>(
+        s: S,
+        block: &Block<'a, Self>,
+        converted: &'a mut Converted,
+        g: Geometry,
+    ) -> Block<'a, Self::Wide>;
+
+    /// Products of the keys with query rows `row..row + R`.
+    fn scores<S: Simd, const R: usize>(
+        s: S,
+        out: &mut [Scores; R],
+        queries: (&Self::Queries, usize),
+        block: (&Block<'_, Self>, Geometry),
+    );
+
+    /// `out [R][tiles of head_dim_v] +=` the values, each times its probability.
+    fn weigh<S: Simd, const R: usize>(
+        s: S,
+        out: &mut [[f32; LANES]],
+        probabilities: &[Scores; R],
+        block: (&Block<'_, Self>, Geometry),
+    );
+}
+
+/// Of the positions of a block.
+type Scores = [[f32; LANES]; BLOCK_TILES];
+
 /// The keys and values of up to four tiles of positions.
 #[derive(Clone, Copy)]
-struct Block<'a, E> {
+pub(crate) struct Block<'a, E> {
     /// First position and count of valid positions of each tile.
     tiles: [(usize, usize); BLOCK_TILES],
     /// `[head_dim_k]` of each tile; any other's where there is no tile.
     keys: [&'a [[E; LANES]]; BLOCK_TILES],
     /// Those without positions come last.
     values: [Run<'a, E>; BLOCK_TILES],
+    /// Of quantised keys and values: of each tile the scales, `[groups of head_dim]` of f16.
+    key_scales: [&'a [[u16; LANES]]; BLOCK_TILES],
+    value_scales: [&'a [[u16; LANES]]; BLOCK_TILES],
 }
 
 /// The values of neighbouring positions.
@@ -188,15 +233,7 @@ struct Run<'a, E> {
     len: usize,
 }
 
-/// A block that was converted to f32.
-struct Converted {
-    /// `[BLOCK_TILES][head_dim_k]`.
-    keys: Vec<[f32; LANES]>,
-    /// `[tiles of head_dim_v][BLOCK]`.
-    values: Vec<[f32; LANES]>,
-}
-
-impl<E: Element> Kernel for Segment<'_, E> {
+impl<E: Cached> Kernel for Segment<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -209,7 +246,7 @@ impl<E: Element> Kernel for Segment<'_, E> {
             std::mem::replace(self.state, State { max: vec![], sum: vec![], out: vec![] })
         };
         let mut work = Work { q: self.queries(), sums: vec![[0.0; LANES]; rows], part };
-        let mut converted = Converted { keys: Vec::new(), values: Vec::new() };
+        let mut converted = Converted::default();
         let (start, seen) = (self.segment * SEGMENT_TILES, self.task.tiles(self.heads));
         // Blocks are left out whole, so that their borders depend on the position alone.
         let first = start.max(seen.start / BLOCK_TILES * BLOCK_TILES);
@@ -219,10 +256,10 @@ impl<E: Element> Kernel for Segment<'_, E> {
         for first in (first..last).step_by(BLOCK_TILES) {
             let after = end_of(first);
             let next = if after < last { self.block(after..end_of(after)) } else { block };
-            if rows <= DIRECT_ROWS {
+            if rows <= E::DIRECT_ROWS {
                 self.add_block(s, &mut work, (&block, Some(&next)));
             } else {
-                self.add_block(s, &mut work, (&converted.fill(s, &block, g), None));
+                self.add_block(s, &mut work, (&E::widen(s, &block, &mut converted, g), None));
             }
             block = next;
         }
@@ -238,8 +275,8 @@ impl<E: Element> Kernel for Segment<'_, E> {
     }
 }
 
-impl<'a, E: Element> Segment<'a, E> {
-    fn queries(&self) -> Vec<f32> {
+impl<'a, E: Cached> Segment<'a, E> {
+    fn queries(&self) -> E::Queries {
         let (heads, dim) = (&self.heads, self.heads.geometry.head_dim_k);
         let group = heads.n_heads / heads.geometry.n_kv_heads;
         let scale = heads.scale / heads.soft_cap.unwrap_or(1.0);
@@ -248,7 +285,7 @@ impl<'a, E: Element> Segment<'a, E> {
             let first = (self.task.row + query) * heads.n_heads + self.task.kv_head * group;
             q.extend(heads.q[first * dim..][..group * dim].iter().map(|q| q * scale));
         }
-        q
+        E::queries(q, dim)
     }
 
     /// Where the tiles are in the cache.
@@ -257,10 +294,13 @@ impl<'a, E: Element> Segment<'a, E> {
         let end = self.task.position + self.task.queries;
         let keys = &layer.keys[self.task.kv_head * g.keys()..][..g.keys()];
         let values = &layer.values[self.task.kv_head * g.values()..][..g.values()];
+        let scales = layer.scales(self.task.kv_head, g);
         let mut block = Block {
             tiles: [(0, 0); BLOCK_TILES],
             keys: [&[]; BLOCK_TILES],
             values: [Run { page: &[], step: 0, first: 0, column: 0, len: 0 }; BLOCK_TILES],
+            key_scales: [&[]; BLOCK_TILES],
+            value_scales: [&[]; BLOCK_TILES],
         };
         let mut run = 0;
         for (i, tile) in tiles.enumerate() {
@@ -269,8 +309,10 @@ impl<'a, E: Element> Segment<'a, E> {
             let page = self.task.span.pages[page] as usize;
             let count = LANES.min(g.page_len - offset).min(end - position);
             block.tiles[i] = (position, count);
-            let at = (page * g.tiles() + offset / LANES) * g.key_tile();
-            block.keys[i..].fill(keys[at..][..g.key_tile()].as_chunks().0);
+            let stored = page * g.tiles() + offset / LANES;
+            block.keys[i..].fill(keys[stored * g.key_tile()..][..g.key_tile()].as_chunks().0);
+            block.key_scales[i..].fill(scales.keys(stored, g));
+            block.value_scales[i..].fill(scales.values(stored, g));
             let last = &mut block.values[run];
             if offset > 0 && last.len > 0 {
                 // The page of the tile before.
@@ -287,10 +329,10 @@ impl<'a, E: Element> Segment<'a, E> {
     }
 
     #[inline(always)]
-    fn add_block<S: Simd, F: Element>(
+    fn add_block<S: Simd, F: Cached<Queries = E::Queries>>(
         &self,
         s: S,
-        work: &mut Work,
+        work: &mut Work<E::Queries>,
         block: (&Block<'_, F>, Option<&Block<'_, F>>),
     ) {
         let (rows, (block, next)) = (work.part.max.len(), block);
@@ -307,29 +349,19 @@ impl<'a, E: Element> Segment<'a, E> {
 
     /// Scores, probabilities and weighted values of `R` rows; asks for what the next block reads.
     #[inline(always)]
-    fn add_rows<S: Simd, F: Element, const R: usize>(
+    fn add_rows<S: Simd, F: Cached<Queries = E::Queries>, const R: usize>(
         &self,
         s: S,
-        (work, row): (&mut Work, usize),
+        (work, row): (&mut Work<E::Queries>, usize),
         (block, next): (&Block<'_, F>, Option<&Block<'_, F>>),
     ) {
         let g = self.heads.geometry;
         let group = self.heads.n_heads / g.n_kv_heads;
-        let mut left: [&[f32]; R] = [&[]; R];
-        for (r, left) in left.iter_mut().enumerate() {
-            *left = &work.q[(row + r) * g.head_dim_k..][..g.head_dim_k];
-        }
         let mut scores = [[[0.0; LANES]; BLOCK_TILES]; R];
         if let Some(next) = next {
             prefetch(s, &next.keys);
         }
-        if R * BLOCK_TILES <= S::SUMS {
-            multiply::<S, F, R, BLOCK_TILES>(s, (&mut scores, 0), &left, &block.keys);
-        } else {
-            for (tile, keys) in block.keys.iter().enumerate() {
-                multiply::<S, F, R, 1>(s, (&mut scores, tile), &left, &[*keys]);
-            }
-        }
+        F::scores::<S, R>(s, &mut scores, (&work.q, row), (block, g));
         if let Some(next) = next {
             prefetch_values(s, &next.values[0], g.value_tiles());
         }
@@ -344,23 +376,7 @@ impl<'a, E: Element> Segment<'a, E> {
             softmax(s, scores, (&mut work.part.max[row], &mut work.sums[row]), out);
         }
         let out = work.part.out[row * width..][..R * width].as_chunks_mut().0;
-        for run in block.values.iter().take_while(|run| run.len > 0) {
-            let mut left: [&[f32]; R] = [&[]; R];
-            for (left, scores) in left.iter_mut().zip(&scores) {
-                *left = &scores.as_flattened()[run.column..][..run.len];
-            }
-            let (tiles, mut tile) = (g.value_tiles(), 0);
-            while R * 4 <= S::SUMS && tile + 4 <= tiles {
-                let right =
-                    [run.tile(tile), run.tile(tile + 1), run.tile(tile + 2), run.tile(tile + 3)];
-                accumulate::<S, F, R, 4>(s, (out, tile), &left, &right);
-                tile += 4;
-            }
-            while tile < tiles {
-                accumulate::<S, F, R, 1>(s, (out, tile), &left, &[run.tile(tile)]);
-                tile += 1;
-            }
-        }
+        F::weigh::<S, R>(s, out, &scores, (block, g));
     }
 }
 
@@ -403,122 +419,18 @@ fn prefetch_values<S: Simd, E>(s: S, run: &Run<'_, E>, tiles: usize) {
 }
 
 impl<'a, E> Run<'a, E> {
+    /// What each row weighs these values by.
+    #[inline(always)]
+    fn weights<'p, const R: usize>(&self, probabilities: &'p [Scores; R]) -> [&'p [f32]; R] {
+        let mut weights: [&[f32]; R] = [&[]; R];
+        for (weights, probabilities) in weights.iter_mut().zip(probabilities) {
+            *weights = &probabilities.as_flattened()[self.column..][..self.len];
+        }
+        weights
+    }
+
     /// `[len]` of 16 of the columns.
     fn tile(&self, tile: usize) -> &'a [[E; LANES]] {
         &self.page[tile * self.step + self.first..][..self.len]
     }
-}
-
-impl Converted {
-    #[inline(always)]
-    fn fill<'a, S: Simd, E: Element>(
-        &'a mut self,
-        s: S,
-        block: &Block<'_, E>,
-        g: Geometry,
-    ) -> Block<'a, f32> {
-        self.keys.resize(BLOCK_TILES * g.head_dim_k, [0.0; LANES]);
-        self.values.resize(g.value_tiles() * BLOCK, [0.0; LANES]);
-        let (mut tiles, mut len) = ([(0, 0); BLOCK_TILES], 0);
-        for (i, keys) in self.keys.chunks_exact_mut(g.head_dim_k).enumerate() {
-            tiles[i] = block.tiles[i];
-            if tiles[i].1 > 0 {
-                convert(s, keys, block.keys[i]);
-            }
-        }
-        for run in block.values.iter().take_while(|run| run.len > 0) {
-            for (tile, values) in self.values.chunks_exact_mut(BLOCK).enumerate() {
-                // Pages that end within a tile leave gaps, whose probabilities are zero.
-                values[len..run.column].fill([0.0; LANES]);
-                convert(s, &mut values[run.column..][..run.len], run.tile(tile));
-            }
-            len = run.column + run.len;
-        }
-        let mut keys: [&[[f32; LANES]]; BLOCK_TILES] = [&[]; BLOCK_TILES];
-        for (keys, tile) in keys.iter_mut().zip(self.keys.chunks_exact(g.head_dim_k)) {
-            *keys = tile;
-        }
-        let none = Run { page: &[][..], step: 0, first: 0, column: 0, len: 0 };
-        let all = Run { page: &self.values[..], step: BLOCK, len, ..none };
-        Block { tiles, keys, values: [all, none, none, none] }
-    }
-}
-
-#[inline(always)]
-fn convert<S: Simd, E: Element>(s: S, out: &mut [[f32; LANES]], from: &[[E; LANES]]) {
-    for (out, from) in out.iter_mut().zip(from) {
-        s.store(out, E::load(s, from));
-    }
-}
-
-/// `out[r][tile..] = left * right`.
-#[inline(always)]
-fn multiply<S: Simd, E: Element, const R: usize, const T: usize>(
-    s: S,
-    (out, tile): (&mut [[[f32; LANES]; BLOCK_TILES]; R], usize),
-    left: &[&[f32]; R],
-    right: &[&[[E; LANES]]; T],
-) {
-    let mut sums = [[s.splat(0.0); T]; R];
-    add_products(s, &mut sums, left, right);
-    for (out, sums) in out.iter_mut().zip(sums) {
-        for (out, sum) in out[tile..].iter_mut().zip(sums) {
-            s.store(out, sum);
-        }
-    }
-}
-
-/// `out[r][tile..] += left * right`, for `out [R][tiles]`.
-#[inline(always)]
-fn accumulate<S: Simd, E: Element, const R: usize, const T: usize>(
-    s: S,
-    (out, tile): (&mut [[f32; LANES]], usize),
-    left: &[&[f32]; R],
-    right: &[&[[E; LANES]]; T],
-) {
-    let tiles = out.len() / R;
-    let mut sums = [[s.splat(0.0); T]; R];
-    for (out, sums) in out.chunks_exact(tiles).zip(&mut sums) {
-        for (out, sum) in out[tile..].iter().zip(sums) {
-            *sum = s.load(out);
-        }
-    }
-    add_products(s, &mut sums, left, right);
-    for (out, sums) in out.chunks_exact_mut(tiles).zip(sums) {
-        for (out, sum) in out[tile..].iter_mut().zip(sums) {
-            s.store(out, sum);
-        }
-    }
-}
-
-/// `sums[r][t] += left[r] . right[t]`, one chain over the depth for each lane.
-#[inline(always)]
-fn add_products<S: Simd, E: Element, const R: usize, const T: usize>(
-    s: S,
-    sums: &mut [[S::F; T]; R],
-    left: &[&[f32]; R],
-    right: &[&[[E; LANES]]; T],
-) {
-    // Slices of one known length need no checks in the loop.
-    let depth = right[0].len();
-    let (mut left, mut right, mut chains) = (*left, *right, *sums);
-    for left in &mut left {
-        *left = &left[..depth];
-    }
-    for right in &mut right {
-        *right = &right[..depth];
-    }
-    for i in 0..depth {
-        let mut columns = [s.splat(0.0); T];
-        for t in 0..T {
-            columns[t] = E::load(s, &right[t][i]);
-        }
-        for r in 0..R {
-            let x = s.splat(left[r][i]);
-            for t in 0..T {
-                chains[r][t] = s.fma(x, columns[t], chains[r][t]);
-            }
-        }
-    }
-    *sums = chains;
 }

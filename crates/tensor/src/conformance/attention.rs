@@ -11,7 +11,7 @@ use super::run::{Checker, host, input, output};
 use super::tolerance;
 use crate::{
     AttentionRule, Backend, Batch, KvCache, KvFormat, KvLayout, Result, Rope, RopePairing, Span,
-    Tensor,
+    Tensor, WINDOW_SLACK,
 };
 
 /// One cache and what is asked of it.
@@ -33,6 +33,8 @@ struct Case {
     sinks: Option<f32>,
     /// Earlier positions of a step when rows come one by one.
     step: usize,
+    /// Page tables name a page of NaN in place of those that no row of the step can see.
+    forgets: bool,
 }
 
 /// Rows of one step: `(sequence, first position, rows)`.
@@ -45,6 +47,8 @@ struct Sequence {
     k: Vec<f32>,
     v: Vec<f32>,
     pages: Vec<u32>,
+    /// A page that no sequence has.
+    nobodys: u32,
 }
 
 /// Sequences of a step, one of them without rows.
@@ -66,6 +70,7 @@ fn case((n_kv_heads, group): (usize, usize), head_dim: usize, spans: &[(usize, u
         soft_cap: None,
         sinks: None,
         step: 1,
+        forgets: false,
     }
 }
 
@@ -78,14 +83,17 @@ fn plain_cases() -> Vec<Case> {
             cases.push(Case { format: KvFormat::F16, ..case(heads, head_dim, &[(0, 18)]) });
         }
     }
-    for format in [KvFormat::F32, KvFormat::F16] {
+    for format in KvFormat::ALL {
         cases.push(Case { format, ..case((2, 2), 64, &mixed) });
         cases.push(Case { format, rotated: true, ..case((3, 3), 64, &mixed) });
         cases.push(Case { format, ..case((1, 3), 64, &[(311, 2), (599, 1)]) });
         cases.push(Case { format, page_len: 32, ..case((1, 2), 64, &[(0, 333)]) });
         cases.push(Case { format, page_len: 5, ..case((2, 1), 64, &[(9, 3), (0, 4)]) });
         cases.push(Case { format, page_len: 1, ..case((1, 1), 64, &[(2, 3)]) });
-        cases.push(Case { format, head_dim_v: 48, ..case((2, 2), 80, &mixed) });
+        // Heads of whole blocks, and others where a value is a block of its own.
+        let (k, v) = if format.format().block_len() == 1 { (80, 48) } else { (96, 32) };
+        cases.push(Case { format, head_dim_v: v, ..case((2, 2), k, &mixed) });
+        cases.push(Case { format, ..case((1, 8), 128, &[(13, 6)]) });
         cases.push(Case { format, scale: 4.0, ..case((2, 2), 64, &[(40, 4)]) });
     }
     cases.push(case((2, 2), 64, &[(0, 0)]));
@@ -98,9 +106,10 @@ fn ruled_cases() -> Vec<Case> {
     // A row of the last segment sees the end of the one before, or nothing of it.
     let far = || case((1, 2), 32, &[(498, 34), (70, 1)]);
     for (i, window) in [1, 5, 64, 100].into_iter().enumerate() {
-        let format = [KvFormat::F32, KvFormat::F16][i % 2];
-        cases.push(Case { window: Some(window), format, step: 43, ..far() });
-        cases.push(Case { window: Some(window), format, ..case((2, 2), 64, &MIXED) });
+        let format = |i: usize| KvFormat::ALL[i % KvFormat::ALL.len()];
+        cases.push(Case { window: Some(window), format: format(i), step: 43, ..far() });
+        let other = format(i + 1);
+        cases.push(Case { window: Some(window), format: other, ..case((2, 2), 64, &MIXED) });
     }
     cases.extend([
         Case { window: Some(5), page_len: 5, ..case((2, 1), 64, &[(9, 13), (0, 4)]) },
@@ -112,6 +121,12 @@ fn ruled_cases() -> Vec<Case> {
         Case { sinks: Some(1e30), ..case((3, 3), 64, &MIXED) },
         Case { sinks: Some(2.0), step: 99, ..case((1, 2), 32, &[(598, 2)]) },
     ]);
+    // Pages behind the window are somebody else's.
+    for (i, page_len) in [16, 32, 5].into_iter().enumerate() {
+        let format = KvFormat::ALL[i + 1];
+        let gone = |window| Case { page_len, window: Some(window), forgets: true, format, ..far() };
+        cases.extend([gone(1), Case { step: 7, ..gone(20) }, Case { step: 200, ..gone(150) }]);
+    }
     // As models have them, and head widths that are not a power of two.
     let both = |case: Case| Case { format: KvFormat::F16, window: Some(20), ..case };
     let wide = |k, v, heads| Case { head_dim_v: v, ..case(heads, k, &[(30, 2), (0, 9)]) };
@@ -122,6 +137,8 @@ fn ruled_cases() -> Vec<Case> {
         Case { sinks: Some(2.0), ..wide(80, 20, (3, 1)) },
         Case { window: Some(7), ..wide(192, 128, (2, 1)) },
         Case { format: KvFormat::F16, ..wide(576, 512, (1, 4)) },
+        Case { format: KvFormat::Q8_0, ..wide(576, 512, (1, 4)) },
+        Case { format: KvFormat::Q8_0, sinks: Some(2.0), ..wide(64, 64, (1, 8)) },
     ]);
     cases
 }
@@ -188,14 +205,27 @@ impl Case {
         let used: usize = lens().map(|len| len.div_ceil(self.page_len)).sum();
         let page_count = used + 2;
         let mut pages = rng.shuffled(u32::try_from(page_count).expect("few pages"));
+        let nobodys = pages.pop().expect("more than are used");
         let sequences = lens().map(|len| Sequence {
             len,
+            nobodys,
             q: values(Values::Even, len, self.n_heads() * self.head_dim_k, rng),
             k: values(Values::Even, len, self.n_kv_heads * self.head_dim_k, rng),
             v: values(Values::Even, len, self.n_kv_heads * self.head_dim_v, rng),
             pages: pages.drain(..len.div_ceil(self.page_len)).collect(),
         });
         (sequences.collect(), page_count)
+    }
+
+    /// The page table of a step from `first` on.
+    fn kept(&self, sequence: &Sequence, first: usize) -> Vec<u32> {
+        let mut kept = sequence.pages.clone();
+        if let Some(window) = self.window.filter(|_| self.forgets) {
+            let needed = (first + 1).saturating_sub(window).saturating_sub(WINDOW_SLACK);
+            let gone = (needed / self.page_len).min(kept.len());
+            kept[..gone].fill(sequence.nobodys);
+        }
+        kept
     }
 
     /// All earlier positions, one sequence after the other; then one step with all.
@@ -269,12 +299,15 @@ fn attend(
     let rule = AttentionRule { scale, soft_cap, window, sinks: sinks.as_ref() };
     let mut outs: Vec<Vec<f32>> = sequences.iter().map(|_| Vec::new()).collect();
     for step in steps {
+        let kept = step.iter().map(|(s, first, _)| case.kept(&sequences[*s], *first));
+        let kept: Vec<Vec<u32>> = kept.collect();
         let spans: Vec<Span<'_>> = step
             .iter()
-            .map(|(s, first, rows)| Span {
+            .zip(&kept)
+            .map(|((_, first, rows), pages)| Span {
                 rows: *rows,
                 first_position: *first,
-                pages: &sequences[*s].pages,
+                pages,
                 state: 0,
             })
             .collect();
@@ -354,6 +387,7 @@ fn bounds(case: &Case, sequence: &Sequence) -> Vec<f64> {
                 soft_cap: case.soft_cap.map(f64::from),
                 value_highest: f64::from(value_highest),
                 key_error: key_error(case, position),
+                score_step: score_step(case, sequence, (position, h)),
             }));
         }
     }
@@ -362,9 +396,30 @@ fn bounds(case: &Case, sequence: &Sequence) -> Vec<f64> {
 
 /// By how much of themselves rotated queries and stored keys may differ.
 fn key_error(case: &Case, position: usize) -> f64 {
-    match (case.rotated, case.format) {
-        (false, _) => 0.0,
-        (true, KvFormat::F32) => tolerance::rope(position as f64, 1.0),
-        (true, KvFormat::F16) => tolerance::rope(position as f64, 1.0) + 1.0 / 1024.0,
+    if !case.rotated {
+        return 0.0;
     }
+    let rounding = match case.format {
+        KvFormat::F32 | KvFormat::Q8_0 => 0.0,
+        KvFormat::F16 => 1.0 / 1024.0,
+        KvFormat::BF16 => 1.0 / 128.0,
+    };
+    tolerance::rope(position as f64, 1.0) + rounding
+}
+
+/// What quantised keys add to the difference of scores, whatever the size of the single value: a
+/// query that is quantised to 16 bits for them, and rotated keys whose codes are rounded to the
+/// other side.
+fn score_step(case: &Case, sequence: &Sequence, (position, head): (usize, usize)) -> f64 {
+    if case.format != KvFormat::Q8_0 {
+        return 0.0;
+    }
+    let highest = |x: &[f32]| f64::from(x.iter().fold(0.0, |max: f32, x| max.max(x.abs())));
+    let q = &sequence.q[(position * case.n_heads() + head) * case.head_dim_k..][..case.head_dim_k];
+    let (q, k) = (highest(q), highest(&sequence.k));
+    // Turning may put a pair's whole length into one value.
+    let turned = if case.rotated { 2.0 } else { 1.0 };
+    let key_step = if case.rotated { 1.0 / 127.0 } else { 0.0 };
+    let products = case.head_dim_k as f64 * turned * q * k;
+    f64::from(case.scale) * products * (key_step + 1.0 / f64::from(1 << 15))
 }

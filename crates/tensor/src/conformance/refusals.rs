@@ -136,12 +136,18 @@ fn cache(backend: &dyn Backend) -> Refusals {
         backend.attention(&mut out, q, (&kv, layer), rule, &batch)
     };
     let causal = AttentionRule::causal(1.0);
+    let wide = |head_dim_k, head_dim_v| {
+        let layout = KvLayout { head_dim_k, head_dim_v, format: KvFormat::Q8_0, ..layout.clone() };
+        backend.alloc_kv(&layout).map(|_| ())
+    };
     let ruled = |rule: &AttentionRule<'_>| run(0, (0, &[0]), 8, rule);
     let sunk = |rows: usize, n_heads: usize| -> Result<()> {
         let sinks = input(backend, &vec![0.0; rows * n_heads], n_heads)?;
         ruled(&AttentionRule { sinks: Some(&sinks), ..causal })
     };
     vec![
+        ("alloc_kv", "keys of no whole blocks", wide(80, 64)),
+        ("alloc_kv", "values of no whole blocks", wide(64, 80)),
         ("rope_kv_write", "a layer that is not there", run(1, (0, &[0]), 8, &causal)),
         ("rope_kv_write", "a position without a page", run(0, (3, &[0]), 8, &causal)),
         ("rope_kv_write", "a page that is not there", run(0, (0, &[2]), 8, &causal)),

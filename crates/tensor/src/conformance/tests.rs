@@ -7,8 +7,8 @@ use super::{attention, delta_net, experts, heads, matmul, refusals, rope, rows, 
 use crate::reference::Reference;
 use crate::{
     Activation, AttentionRule, Backend, Batch, DeltaInputs, DeltaNet, Experts, HeadColumns,
-    HeadOrder, HostBuffer, KvCache, KvLayout, Result, Rope, RopePairing, Span, StateCache,
-    StateLayout, Tensor, Weight, WeightSource,
+    HeadOrder, HostBuffer, KvCache, KvFormat, KvLayout, Result, Rope, RopePairing, Span,
+    StateCache, StateLayout, Tensor, Weight, WeightSource,
 };
 
 #[test]
@@ -50,6 +50,10 @@ enum Bug {
     RopePart,
     /// Writes one layer for all.
     CacheLayer,
+    /// Keeps 16 bits of what was to be 8.
+    CacheFormat,
+    /// One scale for a whole head.
+    CacheScale,
     /// Sees one position ahead.
     AttentionAhead,
     /// Ignores the page table.
@@ -60,6 +64,8 @@ enum Bug {
     AttentionScale,
     /// A window of one position more.
     AttentionWindow,
+    /// Multiplies what lies behind the window by zero.
+    AttentionBehind,
     /// Scores as they are.
     AttentionCap,
     /// Softmax without sinks.
@@ -83,7 +89,7 @@ enum Bug {
 type Part = fn(&mut Checker<'_>);
 
 /// Bug, operation that must be named, and the part of the conformance run that finds it.
-const BUGS: [(Bug, &str, Part); 30] = [
+const BUGS: [(Bug, &str, Part); 33] = [
     (Bug::StateOrder, "delta_net", delta_net::run),
     (Bug::StateKept, "delta_net", delta_net::run),
     (Bug::StateShared, "delta_net", delta_net::run),
@@ -107,11 +113,14 @@ const BUGS: [(Bug, &str, Part); 30] = [
     (Bug::RopePairing, "rope_kv_write", rope::run),
     (Bug::RopePart, "rope_kv_write", rope::run),
     (Bug::CacheLayer, "attention", attention::run),
+    (Bug::CacheFormat, "attention", attention::run),
+    (Bug::CacheScale, "attention", attention::run),
     (Bug::AttentionAhead, "attention", attention::run),
     (Bug::AttentionPages, "attention", attention::run),
     (Bug::AttentionGroups, "attention", attention::run),
     (Bug::AttentionScale, "attention", attention::run),
     (Bug::AttentionWindow, "attention", attention::run_ruled),
+    (Bug::AttentionBehind, "attention", attention::run_ruled),
     (Bug::AttentionCap, "attention", attention::run_ruled),
     (Bug::AttentionSink, "attention", attention::run_ruled),
 ];
@@ -154,6 +163,9 @@ impl Backend for Broken {
         self.inner.alloc(rows, cols)
     }
     fn alloc_kv(&self, layout: &KvLayout) -> Result<KvCache> {
+        if self.has(Bug::CacheFormat) && layout.format == KvFormat::Q8_0 {
+            return self.inner.alloc_kv(&KvLayout { format: KvFormat::F16, ..layout.clone() });
+        }
         self.inner.alloc_kv(layout)
     }
     fn prepared_bytes(&self, source: &WeightSource<'_>) -> usize {
@@ -288,6 +300,15 @@ impl Backend for Broken {
             rope.inverse_frequencies.resize(rope.head_dim / 2, 0.5);
         }
         let layer = if self.has(Bug::CacheLayer) && layer == 1 { 0 } else { layer };
+        if self.has(Bug::CacheScale) && kv.layout.format == KvFormat::Q8_0 {
+            let mut v = qkv.2.host()?.to_vec();
+            for head in v.chunks_exact_mut(kv.layout.head_dim_v) {
+                let step = head.iter().fold(0.0, |max: f32, v| max.max(v.abs())) / 127.0;
+                head.iter_mut().for_each(|v| *v = (*v / step).round() * step);
+            }
+            let v = Tensor::host_from(v, qkv.2.cols());
+            return self.inner.rope_kv_write(kv, layer, (qkv.0, qkv.1, &v), &rope, batch);
+        }
         self.inner.rope_kv_write(kv, layer, qkv, &rope, batch)
     }
     fn attention(
@@ -326,7 +347,16 @@ impl Backend for Broken {
         if self.has(Bug::AttentionGroups) {
             return self.attention_in_turns(out, (q, rule), kv, &batch);
         }
-        self.inner.attention(out, q, kv, rule, &batch)
+        self.inner.attention(out, q, kv, rule, &batch)?;
+        if self.has(Bug::AttentionBehind) {
+            let mut all = Tensor::host_zeros(out.rows(), out.cols());
+            let whole = AttentionRule { window: None, ..*rule };
+            self.inner.attention(&mut all, q, kv, &whole, &batch)?;
+            for (out, all) in out.host_mut()?.iter_mut().zip(all.host()?) {
+                *out += 0.0 * all;
+            }
+        }
+        Ok(())
     }
     fn sigmoid_gate(&self, x: &mut Tensor, gate: &Tensor) -> Result<()> {
         if self.has(Bug::SigmoidFirst) {

@@ -134,6 +134,8 @@ pub(super) struct Attention {
     /// By how much of themselves stored keys and the query may differ: rotation, and for f16 a
     /// rounding that falls to the other side.
     pub(super) key_error: f64,
+    /// By how much a score may differ for what queries and keys lose to quantisation.
+    pub(super) score_step: f64,
 }
 
 /// Attention: a score is an f32 sum of `head_dim_k` products, off by `(head_dim_k / 2 + 8)` steps
@@ -146,7 +148,8 @@ pub(super) struct Attention {
 pub(super) fn attention(about: &Attention) -> f64 {
     let dot = (about.head_dim_k as f64 / 2.0 + 8.0) * F32_STEP;
     let capped = about.soft_cap.map_or(0.0, |cap| cap.min(about.score_highest));
-    let score_error = (dot + 2.0 * about.key_error) * about.score_highest + 8.0 * F32_STEP * capped;
+    let of_itself = (dot + 2.0 * about.key_error) * about.score_highest;
+    let score_error = of_itself + about.score_step + 8.0 * F32_STEP * capped;
     let sum = (about.positions + 64) as f64 * F32_STEP;
     // Beyond 1 the first-order bound means nothing, and any probabilities would do.
     (2.0 * score_error + sum).min(2.0) * about.value_highest + NOTHING

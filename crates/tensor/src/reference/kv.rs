@@ -6,7 +6,7 @@ use std::any::Any;
 use quant::FormatId;
 
 use super::{fit, store};
-use crate::{Batch, Error, KvCache, KvFormat, KvLayout, KvStore, Result};
+use crate::{Batch, Error, KvCache, KvLayout, KvStore, Result};
 
 /// Keys and values of every layer.
 struct Layers(Vec<KvLayer>);
@@ -34,14 +34,11 @@ pub(super) struct KvRows {
 
 impl KvRows {
     fn new(layout: &KvLayout, head_dim: usize) -> Result<KvRows> {
-        let head_bytes = head_dim.saturating_mul(layout.format.value_bytes());
+        let head_bytes = layout.format.head_bytes(head_dim);
         let len = [layout.n_kv_heads, layout.page_len, layout.page_count]
             .iter()
             .try_fold(head_bytes, |product, factor| product.checked_mul(*factor));
-        let format = match layout.format {
-            KvFormat::F32 => FormatId::F32,
-            KvFormat::F16 => FormatId::F16,
-        };
+        let format = layout.format.format();
         Ok(KvRows { format, head_bytes, bytes: store::zeroed(len, "the KV cache")? })
     }
 
@@ -60,10 +57,7 @@ impl KvRows {
 
 /// A zeroed cache.
 pub(super) fn alloc(layout: &KvLayout) -> Result<KvCache> {
-    let sizes = [layout.n_kv_heads, layout.head_dim_k, layout.head_dim_v, layout.page_len];
-    fit(!sizes.contains(&0), || {
-        "a KV cache needs heads, head widths and a page length".to_owned()
-    })?;
+    layout.check()?;
     let layer = |_| {
         let keys = KvRows::new(layout, layout.head_dim_k)?;
         Ok(KvLayer { keys, values: KvRows::new(layout, layout.head_dim_v)? })

@@ -1,0 +1,194 @@
+//! Keys and values kept as floats: converted in registers, or once for many rows.
+
+use super::{BLOCK, BLOCK_TILES, Block, Cached, Run, Scores};
+use crate::kv::{Element, Geometry, Load};
+use crate::simd::{LANES, Simd};
+
+/// A block that was converted to f32.
+#[derive(Default)]
+pub(crate) struct Converted {
+    /// `[BLOCK_TILES][head_dim_k]`.
+    keys: Vec<[f32; LANES]>,
+    /// `[tiles of head_dim_v][BLOCK]`.
+    values: Vec<[f32; LANES]>,
+}
+
+impl<E: Element> Cached for E {
+    const DIRECT_ROWS: usize = 8;
+    /// `[rows][head_dim_k]`.
+    type Queries = Vec<f32>;
+    type Wide = f32;
+
+    fn queries(q: Vec<f32>, _: usize) -> Vec<f32> {
+        q
+    }
+
+    #[inline(always)]
+    fn widen<'a, S: Simd>(
+        s: S,
+        block: &Block<'a, E>,
+        converted: &'a mut Converted,
+        g: Geometry,
+    ) -> Block<'a, f32> {
+        converted.fill(s, block, g)
+    }
+
+    #[inline(always)]
+    fn scores<S: Simd, const R: usize>(
+        s: S,
+        out: &mut [Scores; R],
+        (queries, row): (&Vec<f32>, usize),
+        (block, g): (&Block<'_, E>, Geometry),
+    ) {
+        let mut left: [&[f32]; R] = [&[]; R];
+        for (r, left) in left.iter_mut().enumerate() {
+            *left = &queries[(row + r) * g.head_dim_k..][..g.head_dim_k];
+        }
+        if R * BLOCK_TILES <= S::SUMS {
+            multiply::<S, E, R, BLOCK_TILES>(s, (out, 0), &left, &block.keys);
+        } else {
+            for (tile, keys) in block.keys.iter().enumerate() {
+                multiply::<S, E, R, 1>(s, (out, tile), &left, &[*keys]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn weigh<S: Simd, const R: usize>(
+        s: S,
+        out: &mut [[f32; LANES]],
+        probabilities: &[Scores; R],
+        (block, g): (&Block<'_, E>, Geometry),
+    ) {
+        for run in block.values.iter().take_while(|run| run.len > 0) {
+            let left = run.weights(probabilities);
+            let (tiles, mut tile) = (g.value_tiles(), 0);
+            while R * 4 <= S::SUMS && tile + 4 <= tiles {
+                let right =
+                    [run.tile(tile), run.tile(tile + 1), run.tile(tile + 2), run.tile(tile + 3)];
+                accumulate::<S, E, R, 4>(s, (out, tile), &left, &right);
+                tile += 4;
+            }
+            while tile < tiles {
+                accumulate::<S, E, R, 1>(s, (out, tile), &left, &[run.tile(tile)]);
+                tile += 1;
+            }
+        }
+    }
+}
+
+impl Converted {
+    #[inline(always)]
+    fn fill<'a, S: Simd, E: Element>(
+        &'a mut self,
+        s: S,
+        block: &Block<'_, E>,
+        g: Geometry,
+    ) -> Block<'a, f32> {
+        self.keys.resize(BLOCK_TILES * g.head_dim_k, [0.0; LANES]);
+        self.values.resize(g.value_tiles() * BLOCK, [0.0; LANES]);
+        let (mut tiles, mut len) = ([(0, 0); BLOCK_TILES], 0);
+        for (i, keys) in self.keys.chunks_exact_mut(g.head_dim_k).enumerate() {
+            tiles[i] = block.tiles[i];
+            if tiles[i].1 > 0 {
+                convert(s, keys, block.keys[i]);
+            }
+        }
+        for run in block.values.iter().take_while(|run| run.len > 0) {
+            for (tile, values) in self.values.chunks_exact_mut(BLOCK).enumerate() {
+                // Pages that end within a tile leave gaps, whose probabilities are zero.
+                values[len..run.column].fill([0.0; LANES]);
+                convert(s, &mut values[run.column..][..run.len], run.tile(tile));
+            }
+            len = run.column + run.len;
+        }
+        let mut keys: [&[[f32; LANES]]; BLOCK_TILES] = [&[]; BLOCK_TILES];
+        for (keys, tile) in keys.iter_mut().zip(self.keys.chunks_exact(g.head_dim_k)) {
+            *keys = tile;
+        }
+        let none = Run { page: &[][..], step: 0, first: 0, column: 0, len: 0 };
+        let all = Run { page: &self.values[..], step: BLOCK, len, ..none };
+        let scales: [&[[u16; LANES]]; BLOCK_TILES] = [&[]; BLOCK_TILES];
+        let values = [all, none, none, none];
+        Block { tiles, keys, values, key_scales: scales, value_scales: scales }
+    }
+}
+
+#[inline(always)]
+fn convert<S: Simd, E: Element>(s: S, out: &mut [[f32; LANES]], from: &[[E; LANES]]) {
+    for (out, from) in out.iter_mut().zip(from) {
+        s.store(out, E::load(s, from));
+    }
+}
+
+/// `out[r][tile..] = left * right`.
+#[inline(always)]
+fn multiply<S: Simd, E: Element, const R: usize, const T: usize>(
+    s: S,
+    (out, tile): (&mut [[[f32; LANES]; BLOCK_TILES]; R], usize),
+    left: &[&[f32]; R],
+    right: &[&[[E; LANES]]; T],
+) {
+    let mut sums = [[s.splat(0.0); T]; R];
+    add_products(s, &mut sums, left, right);
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for (out, sum) in out[tile..].iter_mut().zip(sums) {
+            s.store(out, sum);
+        }
+    }
+}
+
+/// `out[r][tile..] += left * right`, for `out [R][tiles]`.
+#[inline(always)]
+pub(super) fn accumulate<S: Simd, E: Load, const R: usize, const T: usize>(
+    s: S,
+    (out, tile): (&mut [[f32; LANES]], usize),
+    left: &[&[f32]; R],
+    right: &[&[[E; LANES]]; T],
+) {
+    let tiles = out.len() / R;
+    let mut sums = [[s.splat(0.0); T]; R];
+    for (out, sums) in out.chunks_exact(tiles).zip(&mut sums) {
+        for (out, sum) in out[tile..].iter().zip(sums) {
+            *sum = s.load(out);
+        }
+    }
+    add_products(s, &mut sums, left, right);
+    for (out, sums) in out.chunks_exact_mut(tiles).zip(sums) {
+        for (out, sum) in out[tile..].iter_mut().zip(sums) {
+            s.store(out, sum);
+        }
+    }
+}
+
+/// `sums[r][t] += left[r] . right[t]`, one chain over the depth for each lane.
+#[inline(always)]
+fn add_products<S: Simd, E: Load, const R: usize, const T: usize>(
+    s: S,
+    sums: &mut [[S::F; T]; R],
+    left: &[&[f32]; R],
+    right: &[&[[E; LANES]]; T],
+) {
+    // Slices of one known length need no checks in the loop.
+    let depth = right[0].len();
+    let (mut left, mut right, mut chains) = (*left, *right, *sums);
+    for left in &mut left {
+        *left = &left[..depth];
+    }
+    for right in &mut right {
+        *right = &right[..depth];
+    }
+    for i in 0..depth {
+        let mut columns = [s.splat(0.0); T];
+        for t in 0..T {
+            columns[t] = E::load(s, &right[t][i]);
+        }
+        for r in 0..R {
+            let x = s.splat(left[r][i]);
+            for t in 0..T {
+                chains[r][t] = s.fma(x, columns[t], chains[r][t]);
+            }
+        }
+    }
+    *sums = chains;
+}
