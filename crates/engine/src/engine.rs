@@ -134,6 +134,7 @@ impl Engine {
             context_len_max: options.context_len,
             // A state is of all that came before, and cached pages hold none.
             shares_prefixes: model.spec().state().0.is_none(),
+            window: None,
         };
         let scheduler = Scheduler::new(limits);
         let state = State { scheduler, arrivals: Vec::new(), stopping: false, next_id: 0 };

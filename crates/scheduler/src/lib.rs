@@ -9,6 +9,8 @@
 //!
 //! **Invariant:** a page that is being written belongs to one sequence; only full, computed pages
 //! are shared. **Invariant:** pages planned for a step stay leased until its commit.
+//! **Invariant:** of layers that see only a window, the pages that the next tokens can see stay,
+//! and those behind are given back at each commit.
 //! **Invariant:** a plan is empty only when nothing runs and nothing waiting can start.
 
 mod commit;
@@ -22,9 +24,10 @@ mod scheduler;
 mod sequence;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 pub use commit::{Event, FinishReason, Outcome, StepResult};
-pub use limits::Limits;
+pub use limits::{Limits, WindowLimits};
 pub use plan::{Plan, PlanSpan};
 pub use request::{Admission, PageId, Refusal, Request, RequestId, Tick, TokenId};
 pub use scheduler::{Scheduler, Stats};

@@ -19,6 +19,17 @@ pub struct Limits {
     /// Whether a sequence may start from pages that another filled. Not where the pages are only
     /// a part of what a sequence is made of.
     pub shares_prefixes: bool,
+    /// Where there are layers that see only a window.
+    pub window: Option<WindowLimits>,
+}
+
+/// The cache of layers that see only a window. Its pages are as long as the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowLimits {
+    /// Positions before the next one to compute that must stay.
+    pub reach: u32,
+    /// Pages of that cache; see [`Limits::window_pages_needed`].
+    pub page_count: u32,
 }
 
 /// Long prompts that are read in turns, so that a short one never waits behind all of a long one,
@@ -41,6 +52,19 @@ impl Limits {
         usize::try_from(len).expect("not above a u32")
     }
 
+    /// Pages with which no sequence ever lacks one for its window, however many run: each holds
+    /// those that `reach` touches, and what a step computes is shared among all.
+    #[must_use]
+    pub fn window_pages_needed(&self, reach: u32) -> u64 {
+        let each = u64::from(reach.div_ceil(self.page_len)) + 2;
+        u64::from(self.sequences_max) * each + u64::from(self.step_tokens_max / self.page_len)
+    }
+
+    /// The first position whose window must still be there when `computed` are computed.
+    pub(crate) fn first_seen(&self, computed: usize) -> usize {
+        self.window.map_or(0, |window| computed.saturating_sub(window.reach as usize))
+    }
+
     pub(crate) fn pages_for(&self, len: usize) -> usize {
         len.div_ceil(self.page_len as usize)
     }
@@ -53,5 +77,9 @@ impl Limits {
         assert!(self.sequences_max > 0, "a sequence must be able to run");
         assert!(self.step_tokens_max > 0, "a step must be able to compute a token");
         assert!(self.context_len_max > 1, "a context holds a prompt and a token at least");
+        if let Some(window) = self.window {
+            let needed = self.window_pages_needed(window.reach);
+            assert!(u64::from(window.page_count) >= needed, "every window must have its pages");
+        }
     }
 }

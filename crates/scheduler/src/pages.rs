@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::limits::Limits;
 use crate::prefix::{ChainHash, PrefixIndex};
+use crate::windows::WindowPages;
 use crate::{PageId, TokenId};
 
 /// A handle on the pool, shared by the scheduler and every lease.
@@ -23,6 +25,7 @@ struct PoolState {
     released_at: Vec<u64>,
     releases: u64,
     index: PrefixIndex,
+    windows: Option<WindowPages>,
 }
 
 /// How many pages are in each state.
@@ -31,6 +34,8 @@ pub(crate) struct PoolStats {
     pub(crate) free: u32,
     pub(crate) cached: u32,
     pub(crate) leased: u32,
+    /// Of layers that see only a window.
+    pub(crate) window_leased: u32,
 }
 
 /// The right to read a page and, if it was never published, to write it. Dropping it gives the
@@ -53,9 +58,30 @@ impl Drop for PageLease {
     }
 }
 
+/// As [`PageLease`], on a page of layers that see only a window.
+#[derive(Debug)]
+pub(crate) struct WindowLease {
+    pool: Pool,
+    page: PageId,
+}
+
+impl WindowLease {
+    pub(crate) fn page(&self) -> PageId {
+        self.page
+    }
+}
+
+impl Drop for WindowLease {
+    fn drop(&mut self) {
+        self.pool.lock().windows().release(self.page);
+    }
+}
+
 impl Pool {
-    pub(crate) fn new(page_count: u32, hash: ChainHash) -> Pool {
+    pub(crate) fn new(limits: &Limits, hash: ChainHash) -> Pool {
+        let page_count = limits.page_count;
         let len = page_count as usize;
+        let windows = limits.window.map(|window| WindowPages::new(window.page_count, page_count));
         Pool(Arc::new(Mutex::new(PoolState {
             free: (0..page_count).rev().map(PageId).collect(),
             refs: vec![0; len],
@@ -63,6 +89,7 @@ impl Pool {
             released_at: vec![0; len],
             releases: 0,
             index: PrefixIndex::new(len, hash),
+            windows,
         })))
     }
 
@@ -111,12 +138,53 @@ impl Pool {
         Some(PageLease { pool: self.clone(), page })
     }
 
+    /// A page to write of layers that see only a window.
+    pub(crate) fn allocate_window(&self) -> WindowLease {
+        let page = self.lock().windows().allocate();
+        WindowLease { pool: self.clone(), page }
+    }
+
+    /// Puts a filled page of a window beside a published one, see [`WindowPages::publish`].
+    pub(crate) fn publish_window(&self, lease: &WindowLease, full: PageId) -> Option<WindowLease> {
+        let page = self.lock().windows().publish(lease.page, full)?;
+        Some(WindowLease { pool: self.clone(), page })
+    }
+
+    /// How many of these pages a sequence can start behind, given that of those `first_of(count)`
+    /// and later ones it must have the windows too; and leases on these, by page.
+    pub(crate) fn find_windows(
+        &self,
+        pages: &[PageLease],
+        first_of: impl Fn(usize) -> usize,
+    ) -> Vec<Option<WindowLease>> {
+        let mut state = self.lock();
+        let windows = state.windows();
+        // Where the pages with a window begin that end at the place so far.
+        let (mut begins, mut count) = (0, 0);
+        for (place, page) in pages.iter().enumerate() {
+            if !windows.has(page.page) {
+                begins = place + 1;
+            }
+            if begins <= first_of(place + 1) {
+                count = place + 1;
+            }
+        }
+        let first = first_of(count);
+        let lease = |(place, page): (usize, &PageLease)| {
+            let page = if place < first { None } else { windows.share(page.page) };
+            page.map(|page| WindowLease { pool: self.clone(), page })
+        };
+        pages[..count].iter().enumerate().map(lease).collect()
+    }
+
     pub(crate) fn stats(&self) -> PoolStats {
         let state = self.lock();
         let leased = state.refs.iter().filter(|refs| **refs > 0).count();
         assert_eq!(state.free.len() + state.cached.len() + leased, state.refs.len(), "a leak");
         let count = |len: usize| u32::try_from(len).expect("page_count is a u32");
+        let window_leased = state.windows.as_ref().map_or(0, WindowPages::leased);
         PoolStats {
+            window_leased: count(window_leased),
             free: count(state.free.len()),
             cached: count(state.cached.len()),
             leased: count(leased),
@@ -127,6 +195,11 @@ impl Pool {
     pub(crate) fn page_state(&self, page: PageId) -> (u32, bool) {
         let state = self.lock();
         (state.refs[page.0 as usize], state.index.contains(page))
+    }
+
+    /// Leases on a page of a window, and what it stands beside.
+    pub(crate) fn window_state(&self, page: PageId) -> (u32, Option<PageId>) {
+        self.lock().windows().state(page)
     }
 
     /// # Panics
@@ -150,6 +223,9 @@ impl Pool {
         }
         let leased = state.refs.iter().filter(|refs| **refs > 0).count();
         assert_eq!(state.free.len() + state.cached.len() + leased, state.refs.len(), "a leak");
+        if let Some(windows) = &state.windows {
+            windows.assert_consistent();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, PoolState> {
@@ -160,12 +236,19 @@ impl Pool {
 }
 
 impl PoolState {
+    fn windows(&mut self) -> &mut WindowPages {
+        self.windows.as_mut().expect("asked only where there are windows")
+    }
+
     fn allocate(&mut self) -> Option<PageId> {
         let page = match self.free.pop() {
             Some(page) => page,
             None => {
                 let (_, page) = self.cached.pop_first()?;
                 self.index.remove(page);
+                if let Some(windows) = &mut self.windows {
+                    windows.forget(page);
+                }
                 page
             }
         };

@@ -25,6 +25,9 @@ pub struct PlanSpan {
     pub tokens: Vec<TokenId>,
     /// Position `p` is in page `p / page_len`, at `p % page_len`; just enough for this span.
     pub pages: Vec<PageId>,
+    /// The same of layers that see only a window; any page stands for those behind it, which are
+    /// not to be read. Empty where there are no such layers.
+    pub window_pages: Vec<PageId>,
     /// Whether the last row's logits are to be sampled.
     pub wants_token: bool,
     /// Below `sequences_max`, and no other running sequence's: its own while it runs.

@@ -40,6 +40,8 @@ pub struct Stats {
     pub pages_cached: u32,
     /// Pages in use.
     pub pages_used: u32,
+    /// Pages in use of layers that see only a window.
+    pub window_pages_used: u32,
     /// How long the first in the queue has waited, in ms.
     pub oldest_wait_ms: u64,
 }
@@ -54,7 +56,7 @@ impl Scheduler {
         limits.assert_usable();
         Scheduler {
             limits,
-            pool: Pool::new(limits.page_count, chain_hash),
+            pool: Pool::new(&limits, chain_hash),
             fairness: Fairness::default(),
             waiting: Vec::new(),
             running: Vec::new(),
@@ -123,6 +125,7 @@ impl Scheduler {
             pages_free: pages.free,
             pages_cached: pages.cached,
             pages_used: pages.leased,
+            window_pages_used: pages.window_leased,
             oldest_wait_ms: self.now.0 - oldest.0,
         }
     }

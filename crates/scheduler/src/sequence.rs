@@ -1,7 +1,7 @@
 //! A request on its way: its tokens, how far they are computed, and the pages that hold them.
 
 use crate::limits::Limits;
-use crate::pages::{PageLease, Pool};
+use crate::pages::{PageLease, Pool, WindowLease};
 use crate::plan::PlanSpan;
 use crate::{PageId, Request, RequestId, Tick, TokenId};
 
@@ -27,6 +27,8 @@ pub(crate) struct Sequence {
     /// Most that `computed` ever was: what lies below is not charged again.
     charged: usize,
     pages: PageTable,
+    /// Beside `pages`, where there are layers that see only a window; none behind it.
+    windows: Vec<Option<WindowLease>>,
     published_count: usize,
 }
 
@@ -47,6 +49,7 @@ impl Sequence {
             computed: 0,
             charged: 0,
             pages: PageTable::default(),
+            windows: Vec::new(),
             published_count: 0,
         }
     }
@@ -83,6 +86,11 @@ impl Sequence {
         let page_len = limits.page_len as usize;
         let prefix = &self.tokens[..self.tokens.len() - 1];
         self.pages = PageTable(pool.find_prefix(prefix, page_len));
+        if limits.window.is_some() {
+            let first_of = |count: usize| limits.first_seen(count * page_len) / page_len;
+            self.windows = pool.find_windows(&self.pages.0, first_of);
+            self.pages.shorten(self.windows.len());
+        }
         self.published_count = self.pages.0.len();
         self.computed = self.pages.0.len() * page_len;
         self.charged = self.charged.max(self.computed);
@@ -100,6 +108,7 @@ impl Sequence {
 
     /// Gives all pages back; the tokens stay.
     pub(crate) fn release_pages(&mut self) {
+        self.windows.clear();
         self.pages = PageTable::default();
         self.published_count = 0;
         self.computed = 0;
@@ -113,6 +122,9 @@ impl Sequence {
         while self.pages.0.len() < needed {
             let Some(lease) = pool.allocate() else { break };
             self.pages.0.push(lease);
+            if limits.window.is_some() {
+                self.windows.push(Some(pool.allocate_window()));
+            }
         }
         let room = self.pages.0.len() * page_len - self.computed;
         room.min(wanted)
@@ -127,6 +139,7 @@ impl Sequence {
             first_position: u32::try_from(self.computed).expect("within the context"),
             tokens: self.tokens[self.computed..end].to_vec(),
             pages: self.pages.0.iter().map(PageLease::page).collect(),
+            window_pages: self.windows.iter().map(page_or_any).collect(),
             wants_token: end == self.tokens.len(),
             seat: self.seat,
         }
@@ -143,6 +156,10 @@ impl Sequence {
         while (self.published_count + 1) * page_len <= self.computed {
             self.publish_next(pool, page_len);
         }
+        let behind = limits.first_seen(self.computed) / page_len;
+        for window in self.windows.iter_mut().take(behind) {
+            *window = None;
+        }
         fresh as u64
     }
 
@@ -152,6 +169,11 @@ impl Sequence {
         let tokens = &self.tokens[slot * page_len..(slot + 1) * page_len];
         if let Some(same) = pool.publish(&self.pages.0[slot], parent, tokens) {
             self.pages.0[slot] = same;
+        }
+        if let Some(Some(window)) = self.windows.get_mut(slot)
+            && let Some(same) = pool.publish_window(window, self.pages.0[slot].page())
+        {
+            *window = same;
         }
         self.published_count += 1;
     }
@@ -168,17 +190,46 @@ impl Sequence {
             assert_eq!(is_published, slot < self.published_count, "full pages are published");
             assert!(refs == 1 || is_published, "a page being written has one owner");
         }
+        self.assert_windows_consistent(pool, limits);
     }
+
+    /// # Panics
+    /// When a window that the next token sees is gone, or one behind it is kept.
+    fn assert_windows_consistent(&self, pool: &Pool, limits: &Limits) {
+        let wanted = if limits.window.is_some() { self.pages.0.len() } else { 0 };
+        assert_eq!(self.windows.len(), wanted, "a window beside each page");
+        let behind = limits.first_seen(self.computed) / limits.page_len as usize;
+        for (slot, window) in self.windows.iter().enumerate() {
+            assert_eq!(window.is_none(), slot < behind, "what is seen is kept, and no more");
+            let Some(window) = window else { continue };
+            let (refs, full) = pool.window_state(window.page());
+            let published = (slot < self.published_count).then(|| self.pages.0[slot].page());
+            assert_eq!(full, published, "it stands beside its page once that is published");
+            assert!(refs == 1 || full.is_some(), "a page being written has one owner");
+        }
+    }
+}
+
+/// Behind the window any page will do.
+fn page_or_any(window: &Option<WindowLease>) -> PageId {
+    window.as_ref().map_or(PageId(0), WindowLease::page)
 }
 
 /// Leases in the order of positions. Dropped from the end, see [`Pool`].
 #[derive(Debug, Default)]
 struct PageTable(Vec<PageLease>);
 
+impl PageTable {
+    /// Leaves the first `len`.
+    fn shorten(&mut self, len: usize) {
+        while self.0.len() > len {
+            drop(self.0.pop());
+        }
+    }
+}
+
 impl Drop for PageTable {
     fn drop(&mut self) {
-        while let Some(lease) = self.0.pop() {
-            drop(lease);
-        }
+        self.shorten(0);
     }
 }

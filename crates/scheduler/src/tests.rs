@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     step_tokens_max: 32,
     context_len_max: 64,
     shares_prefixes: true,
+    window: None,
 };
 
 fn request(id: u64, user: u64, prompt_len: u32, tokens_max: u32) -> Request {
@@ -233,7 +234,7 @@ fn an_outcome_must_match_its_plan() {
 
 #[test]
 fn a_hash_collision_is_no_hit() {
-    let pool = Pool::new(4, |_, _| 42);
+    let pool = Pool::new(&Limits { page_count: 4, ..LIMITS }, |_, _| 42);
     let root = pool.allocate().expect("free");
     assert!(pool.publish(&root, None, &[1, 2]).is_none());
     let child = pool.allocate().expect("free");
@@ -249,7 +250,7 @@ fn a_hash_collision_is_no_hit() {
 
 #[test]
 fn the_page_least_recently_used_goes_first_and_children_before_parents() {
-    let pool = Pool::new(3, chain_hash);
+    let pool = Pool::new(&Limits { page_count: 3, ..LIMITS }, chain_hash);
     let root = pool.allocate().expect("free");
     pool.publish(&root, None, &[1]);
     let child = pool.allocate().expect("free");

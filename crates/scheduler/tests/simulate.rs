@@ -3,21 +3,25 @@
 //!
 //! The fake cache holds in each slot a number made of *all* slots before it, read through the page
 //! table, and the next token is made of all slots. So a page shared wrongly, freed early or
-//! published before it was computed gives other tokens than the request gets alone.
+//! published before it was computed gives other tokens than the request gets alone. In half of the
+//! lives there is a second cache of layers that see only a window, and every slot and token is made
+//! of its last slots too.
 //!
 //! A failure prints one line; run it again with `HOB_SIM_SEED=<seed>`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod fake_model;
+
+use fake_model::{Cache, State, VOCAB, alone, mix};
 use scheduler::{
     Admission, Event, FinishReason, Limits, Outcome, Plan, PlanSpan, Refusal, Request, RequestId,
-    Scheduler, StepResult, Tick, TokenId,
+    Scheduler, StepResult, Tick, TokenId, WindowLimits,
 };
 
 const SEEDS: u64 = 10_000;
 const CANARY_SEEDS: u64 = 300;
 const END_OF_TEXT: TokenId = 0;
-const VOCAB: u64 = 47;
 
 #[test]
 fn ten_thousand_lives() {
@@ -40,6 +44,8 @@ fn ten_thousand_lives() {
     assert!(seen.preempted > SEEDS / 4, "{seen:?}");
     assert!(seen.cached_starts > SEEDS / 4, "{seen:?}");
     assert!(seen.refused > SEEDS / 10, "{seen:?}");
+    assert!(seen.cached_windows > SEEDS / 20, "{seen:?}");
+    assert!(seen.forgotten > SEEDS, "{seen:?}");
     for reason in [
         FinishReason::EndOfText,
         FinishReason::Length,
@@ -81,6 +87,10 @@ enum Canary {
     FreesEarly,
     /// A page of a prefix holds the right tokens behind other ones.
     MistakesAPrefix,
+    /// A page is given out that a window still sees.
+    ForgetsAWindow,
+    /// A page of a window is that of other positions.
+    MistakesAWindow,
     /// Two sequences get each other's token.
     SwapsResults,
     /// The caller never hears that a request ended.
@@ -88,11 +98,13 @@ enum Canary {
 }
 
 impl Canary {
-    const ALL: [Canary; 6] = [
+    const ALL: [Canary; 8] = [
         Canary::SharesAPage,
         Canary::SkipsAWrite,
         Canary::FreesEarly,
         Canary::MistakesAPrefix,
+        Canary::ForgetsAWindow,
+        Canary::MistakesAWindow,
         Canary::SwapsResults,
         Canary::LosesAnEvent,
     ];
@@ -102,6 +114,10 @@ impl Canary {
 struct Seen {
     preempted: u64,
     cached_starts: u64,
+    /// Starts from a prefix with windows of which a part was behind already.
+    cached_windows: u64,
+    /// Pages behind windows in plans.
+    forgotten: u64,
     refused: u64,
     finished: BTreeMap<String, u64>,
 }
@@ -110,6 +126,8 @@ impl Seen {
     fn add(&mut self, other: &Seen) {
         self.preempted += other.preempted;
         self.cached_starts += other.cached_starts;
+        self.cached_windows += other.cached_windows;
+        self.forgotten += other.forgotten;
         self.refused += other.refused;
         for (reason, count) in &other.finished {
             *self.finished.entry(reason.clone()).or_default() += count;
@@ -157,7 +175,7 @@ macro_rules! check {
 impl Life {
     fn new(seed: u64, canary: Option<Canary>) -> Life {
         let mut rng = Rng(seed);
-        let limits = Limits {
+        let mut limits = Limits {
             page_len: rng.between(1, 5) as u32,
             page_count: rng.between(1, 16) as u32,
             sequences_max: rng.between(1, 7) as u32,
@@ -165,7 +183,13 @@ impl Life {
             step_tokens_max: rng.between(1, 24) as u32,
             context_len_max: rng.between(6, 60) as u32,
             shares_prefixes: rng.between(0, 9) > 0,
+            window: None,
         };
+        if rng.chance(1, 2) {
+            let reach = rng.between(1, 12) as u32;
+            let page_count = limits.window_pages_needed(reach) + rng.below(3) * rng.below(8);
+            limits.window = Some(WindowLimits { reach, page_count: page_count as u32 });
+        }
         let families =
             (0..rng.between(1, 3)).map(|_| (0..24).map(|_| rng.token()).collect()).collect();
         let (to_come, user_count) = (rng.between(1, 16) as u32, rng.between(1, 4));
@@ -198,7 +222,8 @@ impl Life {
             self.clients.len()
         );
         let stats = self.scheduler.stats();
-        check!(stats.pages_used == 0, "idle, and pages are leased: {stats:?}");
+        let used = stats.pages_used + stats.window_pages_used;
+        check!(used == 0, "idle, and pages are leased: {stats:?}");
         check!(stats.waiting == 0 && stats.running == 0, "idle, and not: {stats:?}");
         Ok(self.seen)
     }
@@ -216,6 +241,7 @@ impl Life {
         let events = self.scheduler.take_events();
         self.hear(&events)?;
         self.check_plan(&plan)?;
+        self.check_windows(&plan)?;
         if plan.spans.is_empty() {
             return Ok(());
         }
@@ -319,19 +345,52 @@ impl Life {
         Ok(())
     }
 
+    /// The pages of windows that are seen or written: below their count, each its own, and written
+    /// by one sequence alone.
+    fn check_windows(&mut self, plan: &Plan) -> Checked {
+        let Some(window) = self.limits.window else {
+            let none = plan.spans.iter().all(|span| span.window_pages.is_empty());
+            check!(none, "pages of windows that there are not");
+            return Ok(());
+        };
+        let page_len = self.limits.page_len as usize;
+        let mut written_by = BTreeMap::new();
+        for span in &plan.spans {
+            check!(span.window_pages.len() == span.pages.len(), "no window for a page: {span:?}");
+            let below = span.window_pages.iter().all(|page| page.0 < window.page_count);
+            check!(below, "a page that is not there: {span:?}");
+            let seen = self.cache.first_seen(span.first_position as usize) / page_len;
+            self.seen.forgotten += seen as u64;
+            let pages: BTreeSet<_> = span.window_pages[seen..].iter().collect();
+            check!(pages.len() == span.window_pages.len() - seen, "a window twice: {span:?}");
+            for page in &span.window_pages[span.first_position as usize / page_len..] {
+                let other = written_by.insert(*page, span.id);
+                check!(other.is_none(), "{page:?} is written by {other:?} and {:?}", span.id);
+            }
+        }
+        for span in &plan.spans {
+            let seen = self.cache.first_seen(span.first_position as usize) / page_len;
+            for page in &span.window_pages[seen..] {
+                let is_own = written_by.get(page).is_none_or(|writer| *writer == span.id);
+                check!(is_own, "{page:?} is read by {:?} while it is written", span.id);
+            }
+        }
+        Ok(())
+    }
+
     /// One step of the fake model. All spans read before any writes, as in a real step.
     fn compute(&mut self, plan: &Plan) -> Checked<Vec<(RequestId, StepResult)>> {
         let fails_whole = self.rng.chance(1, 150);
         let mut spans = plan.spans.clone();
         self.mislead(&mut spans);
-        let states: Vec<u64> = spans.iter().map(|span| self.cache.read(span)).collect();
+        let states: Vec<State> = spans.iter().map(|span| self.cache.read(span)).collect();
         let mut results = Vec::new();
         for (span, state) in spans.iter().zip(states) {
             let skipped = (self.canary == Some(Canary::SkipsAWrite) && self.rng.chance(1, 8))
                 .then(|| self.rng.below(span.tokens.len() as u64) as usize);
             let fails = fails_whole || self.rng.chance(1, 150);
             if fails {
-                self.cache.write(span, !state, None);
+                self.cache.write(span, state.spoilt(), None);
                 self.client(span.id)?.has_failed = true;
                 results.push((span.id, StepResult::Failed));
                 continue;
@@ -364,6 +423,22 @@ impl Life {
                 let page_len = self.limits.page_len as usize;
                 self.cache.slots[page * page_len] ^= 1;
             }
+            Canary::ForgetsAWindow if self.limits.window.is_some() && self.rng.chance(1, 4) => {
+                let first = spans[from].first_position as usize;
+                let seen = self.cache.first_seen(first);
+                if seen < first {
+                    let slot = self.cache.slot(&spans[from].window_pages, seen);
+                    self.cache.window_slots[slot] ^= 1;
+                }
+            }
+            Canary::MistakesAWindow if self.rng.chance(1, 4) => {
+                let first = spans[from].first_position as usize;
+                let page = self.cache.first_seen(first) / self.limits.page_len as usize;
+                let pages = &mut spans[from].window_pages;
+                if page + 1 < pages.len() {
+                    pages.swap(page, page + 1);
+                }
+            }
             Canary::MistakesAPrefix if spans[to].first_position > 0 => {
                 let tokens = &spans[to].pages;
                 if tokens.len() > 1 && self.rng.chance(1, 4) {
@@ -382,6 +457,8 @@ impl Life {
                     check!((cached_len as usize) < len, "all of {id:?} is cached");
                     check!(cached_len % self.limits.page_len == 0, "part of a page is shared");
                     self.seen.cached_starts += u64::from(cached_len > 0);
+                    let gone = self.cache.first_seen(cached_len as usize) / self.cache.page_len;
+                    self.seen.cached_windows += u64::from(gone > 0);
                 }
                 Event::Preempted { .. } => self.seen.preempted += 1,
                 Event::Finished { .. }
@@ -396,7 +473,7 @@ impl Life {
         let client = self.clients.remove(&id).ok_or(format!("{id:?} ended twice"))?;
         check!(self.scheduler.tokens_of(id).is_none(), "{id:?} ended, and is here");
         *self.seen.finished.entry(format!("{reason:?}")).or_default() += 1;
-        let alone = alone(&client.prompt, client.answer.len());
+        let alone = alone(&client.prompt, client.answer.len(), self.cache.reach);
         check!(client.answer == alone, "{id:?} got {:?}, and alone {alone:?}", client.answer);
         let len = client.prompt.len() + client.answer.len();
         let in_pages = (self.limits.page_count * self.limits.page_len + 1) as usize;
@@ -438,59 +515,6 @@ fn swap_tokens(results: &mut [(RequestId, StepResult)]) {
     }
 }
 
-/// The memory of the fake model: a number for each slot of each page.
-struct Cache {
-    page_len: usize,
-    slots: Vec<u64>,
-}
-
-impl Cache {
-    fn new(limits: &Limits) -> Cache {
-        let page_len = limits.page_len as usize;
-        Cache { page_len, slots: vec![0; page_len * limits.page_count as usize] }
-    }
-
-    fn slot(&self, span: &PlanSpan, position: usize) -> usize {
-        span.pages[position / self.page_len].0 as usize * self.page_len + position % self.page_len
-    }
-
-    /// What all slots before the span make together.
-    fn read(&self, span: &PlanSpan) -> u64 {
-        let before = 0..span.first_position as usize;
-        before.fold(0, |state, position| mix(state, self.slots[self.slot(span, position)]))
-    }
-
-    /// Writes the span's slots and makes the token after it.
-    fn write(&mut self, span: &PlanSpan, mut state: u64, skipped: Option<usize>) -> TokenId {
-        for (row, token) in span.tokens.iter().enumerate() {
-            let value = mix(state, u64::from(*token));
-            if skipped != Some(row) {
-                let slot = self.slot(span, span.first_position as usize + row);
-                self.slots[slot] = value;
-            }
-            state = mix(state, value);
-        }
-        token_of(state)
-    }
-}
-
-/// What the fake model answers to a prompt with nobody else there: `len` tokens.
-fn alone(prompt: &[TokenId], len: usize) -> Vec<TokenId> {
-    let feed = |state: u64, token: TokenId| mix(state, mix(state, u64::from(token)));
-    let mut state = prompt.iter().fold(0, |state, token| feed(state, *token));
-    let mut answer = Vec::with_capacity(len);
-    for _ in 0..len {
-        let token = token_of(state);
-        answer.push(token);
-        state = feed(state, token);
-    }
-    answer
-}
-
-fn token_of(state: u64) -> TokenId {
-    (state % VOCAB) as TokenId
-}
-
 fn flood(seed: u64) -> Option<u64> {
     const STEPS_MAX: u64 = 3_000;
     let mut life = Life::new(seed, None);
@@ -530,13 +554,6 @@ fn flood(seed: u64) -> Option<u64> {
 #[expect(clippy::disallowed_methods, reason = "how a person replays one life")]
 fn seed_to_replay() -> Option<u64> {
     std::env::var("HOB_SIM_SEED").ok()?.parse().ok()
-}
-
-fn mix(state: u64, value: u64) -> u64 {
-    let mixed = (state.rotate_left(7) ^ value).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// splitmix64.
