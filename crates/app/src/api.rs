@@ -119,6 +119,8 @@ pub struct LoadOptions {
     /// How keys and values are kept: `f32`, `f16`, `bf16` or `q8_0`; `f16` when none, and `f32`
     /// with the backend `reference`.
     pub kv: Option<String>,
+    /// Whether drafts are made of what a conversation said before; they are when none.
+    pub speculation: Option<bool>,
 }
 
 /// What the next tokens are made for.
@@ -309,6 +311,10 @@ pub struct TokenUsage {
     pub completion_tokens: u32,
     /// Of these, thought and not said.
     pub reasoning_tokens: u32,
+    /// Draft tokens computed for it.
+    pub draft_tokens: u32,
+    /// Of these, accepted.
+    pub accepted_tokens: u32,
     /// From submission to the first step.
     pub queued: Duration,
     /// From the first step to the first token.

@@ -107,6 +107,8 @@ impl Generation {
                     cached_tokens: usage.cached_tokens,
                     completion_tokens: usage.completion_tokens,
                     reasoning_tokens,
+                    draft_tokens: usage.draft_tokens,
+                    accepted_tokens: usage.accepted_tokens,
                     queued: usage.queued,
                     prefill: usage.prefill,
                     decode: usage.decode,

@@ -35,6 +35,9 @@ pub struct EngineOptions {
     pub step_tokens_max: u32,
     /// Tokens a request may hold, prompt and answer together.
     pub context_len: u32,
+    /// Whether what stood in a conversation before may be drafted to come again. Answers are the
+    /// same with and without; a model that keeps a state of each sequence is never drafted.
+    pub speculates: bool,
 }
 
 /// A request, in tokens.
@@ -146,12 +149,14 @@ impl Engine {
             started,
         });
         let vocab_len = model.spec().vocab;
+        // A state cannot go back to where a wrong draft began.
+        let speculates = options.speculates && model.spec().state().0.is_none();
         let (on_thread, words) = (Arc::clone(&shared), Arc::clone(&tokenizer));
         let thread = std::thread::Builder::new()
             .name("hob-engine".to_owned())
             .spawn(move || {
                 let last = LastOut(on_thread);
-                step::run(&last.0, model, &words);
+                step::run(&last.0, model, &words, speculates);
             })
             .map_err(|error| Error::Step(format!("no thread could be started: {error}")))?;
         let context_len = options.context_len;

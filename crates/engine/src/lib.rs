@@ -10,6 +10,7 @@ mod cancel;
 mod engine;
 mod error;
 pub mod sampling;
+mod speculation;
 mod stats;
 mod step;
 mod stop;

@@ -53,6 +53,10 @@ pub struct Counts {
     pub cached_tokens: u64,
     /// Tokens made.
     pub made_tokens: u64,
+    /// Tokens drafted and computed.
+    pub draft_tokens: u64,
+    /// Of these, accepted.
+    pub accepted_tokens: u64,
     /// Times that a running request gave its pages up.
     pub preemptions: u64,
     /// Requests refused because the queue was full.

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use model::Model;
 use scheduler::{
-    Event as Scheduled, FinishReason, Outcome, PageId, Plan, PlanSpan, RequestId, StepResult,
+    DRAFT_TOKENS_MAX, Event as Scheduled, FinishReason, Made, Outcome, PageId, Plan, PlanSpan,
+    RequestId, Scheduler, StepResult,
 };
 use tensor::{Batch, Span};
 use tokenizer::{StreamDecoder, Tokenizer};
 
 use crate::engine::{Markers, Shared};
 use crate::sampling::{Sampled, Sampler};
+use crate::speculation::{Lookup, Luck, Pace, how_many};
 use crate::stats::{Counts, Ledger};
 use crate::stop::StopMatcher;
 use crate::stream::{Event, Sender, TokenEvent, Usage};
@@ -32,6 +34,8 @@ pub(crate) struct Running {
     sampler: Sampler,
     reading: Reading,
     decoder: StreamDecoder,
+    lookup: Lookup,
+    luck: Luck,
     failure: Option<Error>,
     usage: Usage,
     submitted: Instant,
@@ -55,6 +59,8 @@ impl Running {
             sampler,
             reading,
             decoder: StreamDecoder::new(),
+            lookup: Lookup::default(),
+            luck: Luck::new(),
             failure: None,
             usage: Usage { prompt_tokens, ..Usage::default() },
             submitted: Instant::now(),
@@ -64,23 +70,25 @@ impl Running {
         }
     }
 
-    /// Takes in a sampled token: streams its text and says whether the answer ends with it.
-    fn take(&mut self, sampled: Sampled, tokenizer: &Tokenizer, counts: &mut Counts) -> StepResult {
+    /// Takes in a sampled token: streams its text and tells why the answer ends, if it does.
+    fn take(
+        &mut self,
+        sampled: Sampled,
+        tokenizer: &Tokenizer,
+        counts: &mut Counts,
+    ) -> Option<FinishReason> {
         let id = sampled.token;
         self.note_token(counts);
         let markers = &self.reading.markers;
         if tokenizer.is_end_of_generation(id) && !markers.not_ends.contains(&id) {
-            return StepResult::Finish(Some(id), FinishReason::EndOfText);
+            return Some(FinishReason::EndOfText);
         }
         let is_text = !tokenizer.is_special(id) || markers.shown.contains(&id);
         let bytes: &[u8] = if is_text { tokenizer.token_bytes(id) } else { &[] };
         let decoded = self.decoder.push(bytes);
         let (text, stopped) = self.reading.stop.push(&decoded);
         self.sender.send(Event::Token(TokenEvent { id, text, logprob: sampled.logprob }));
-        if stopped {
-            return StepResult::Finish(Some(id), FinishReason::Stop);
-        }
-        StepResult::Token(id)
+        stopped.then_some(FinishReason::Stop)
     }
 
     /// Notes the first step.
@@ -88,6 +96,16 @@ impl Running {
         if self.first_step.is_none() {
             self.first_step = Some(now);
             counts.queued.record(now.saturating_duration_since(self.submitted));
+        }
+    }
+
+    fn note_drafted(&mut self, drafted: usize, accepted: u32, counts: &mut Counts) {
+        if drafted > 0 {
+            self.usage.draft_tokens += u32::try_from(drafted).unwrap_or(u32::MAX);
+            self.usage.accepted_tokens += accepted;
+            counts.draft_tokens += drafted as u64;
+            counts.accepted_tokens += u64::from(accepted);
+            self.luck.note(drafted, accepted as usize);
         }
     }
 
@@ -148,7 +166,8 @@ impl Running {
 }
 
 /// Runs until the engine is dropped; every request that was admitted is told its end.
-pub(crate) fn run(shared: &Shared, mut model: Model, tokenizer: &Tokenizer) {
+pub(crate) fn run(shared: &Shared, mut model: Model, tokenizer: &Tokenizer, speculates: bool) {
+    let mut pace = Pace::default();
     let mut live: HashMap<RequestId, Running> = HashMap::new();
     let mut logits = Vec::new();
     while let Some((plan, events)) = next_plan(shared, &mut live) {
@@ -167,8 +186,13 @@ pub(crate) fn run(shared: &Shared, mut model: Model, tokenizer: &Tokenizer) {
             Ok(()) => sample_all(shared, &plan, &mut logits, &mut live, tokenizer),
             Err(error) => fail_all(&plan, &mut live, &error),
         };
-        charge(&plan, now.elapsed(), &mut live, &mut shared.ledger().counts);
-        let events = shared.lock().scheduler.commit(&Outcome { results });
+        charge(&plan, (now.elapsed(), &mut pace), &mut live, &mut shared.ledger().counts);
+        let mut state = shared.lock();
+        let events = state.scheduler.commit(&Outcome { results });
+        if speculates {
+            speculate(&plan, &mut state.scheduler, &mut live, &pace);
+        }
+        drop(state);
         tell(shared, &mut live, events);
     }
     for (_, running) in live.drain() {
@@ -206,25 +230,53 @@ fn next_plan(
 /// Shares the time of a step among its requests by their rows, and counts it.
 fn charge(
     plan: &Plan,
-    time: Duration,
+    (time, pace): (Duration, &mut Pace),
     live: &mut HashMap<RequestId, Running>,
     counts: &mut Counts,
 ) {
     let rows: usize = plan.spans.iter().map(|span| span.tokens.len()).sum();
     counts.steps += 1;
     counts.busy += time;
+    let mut answering_rows = 0;
     for span in &plan.spans {
         let own = span.tokens.len();
         let running = live.get_mut(&span.id);
         // The token that this step made is counted already.
         let made = running.as_ref().map_or(0, |running| running.usage.completion_tokens);
-        if own == 1 && span.wants_token && made > 1 {
-            counts.decode_rows += 1;
+        let is_answering = span.drafted > 0 || (own == 1 && span.wants_token && made > 1);
+        if is_answering {
+            counts.decode_rows += own as u64;
+            answering_rows += own;
         } else {
             counts.prefill_rows += own as u64;
         }
         if let Some(running) = running {
             running.usage.busy += time.mul_f64(own as f64 / rows as f64);
+        }
+    }
+    if answering_rows == rows {
+        pace.note(rows, time.as_secs_f64());
+    }
+}
+
+/// Drafts what the sequences that made a token in this step may say next.
+fn speculate(
+    plan: &Plan,
+    scheduler: &mut Scheduler,
+    live: &mut HashMap<RequestId, Running>,
+    pace: &Pace,
+) {
+    let mut rows = plan.spans.iter().filter(|span| span.wants_token).count();
+    for span in plan.spans.iter().filter(|span| span.wants_token) {
+        let Some(running) = live.get_mut(&span.id) else { continue };
+        let Some(tokens) = scheduler.tokens_of(span.id) else { continue };
+        let found = running.lookup.draft(tokens, DRAFT_TOKENS_MAX);
+        let count = how_many(found.len(), rows, running.luck, pace);
+        let draft = found[..count].to_vec();
+        if draft.is_empty() {
+            running.luck.note(0, 0);
+        } else if scheduler.speculate(span.id, &draft) {
+            rows += count;
         }
     }
 }
@@ -275,7 +327,7 @@ fn forward(model: &mut Model, plan: &Plan, logits: &mut Vec<f32>) -> model::Resu
         spans.push(Span { rows: span.tokens.len(), first_position, pages, state });
         row += u32::try_from(span.tokens.len()).expect("a step is far shorter than 2^32 tokens");
         if span.wants_token {
-            output_rows.push(row - 1);
+            output_rows.extend(row - 1 - span.drafted..row);
         }
     }
     model.forward(&Batch { tokens: &tokens, spans: &spans }, &output_rows, logits)
@@ -288,37 +340,66 @@ fn sample_all(
     live: &mut HashMap<RequestId, Running>,
     tokenizer: &Tokenizer,
 ) -> Vec<(RequestId, StepResult)> {
-    let wanted = plan.spans.iter().filter(|span| span.wants_token).count();
+    let wanted = plan.spans.iter().map(logit_rows).sum();
     let vocab_len = logits.len().checked_div(wanted).unwrap_or(1).max(1);
-    let mut rows = logits.chunks_exact_mut(vocab_len);
+    let mut rest = logits;
     plan.spans
         .iter()
         .map(|span| {
             if !span.wants_token {
                 return (span.id, StepResult::Prefilled);
             }
-            let row = rows.next().expect("one row of logits for each span that wants a token");
-            (span.id, sample(shared, span, row, live, tokenizer))
+            let (own, others) =
+                std::mem::take(&mut rest).split_at_mut(logit_rows(span) * vocab_len);
+            rest = others;
+            let mut rows = own.chunks_exact_mut(vocab_len);
+            (span.id, sample(shared, span, &mut rows, live, tokenizer))
         })
         .collect()
 }
 
+/// Rows of a span whose logits are computed: of the last known token and of each draft
+/// token.
+fn logit_rows(span: &PlanSpan) -> usize {
+    if span.wants_token { 1 + span.drafted as usize } else { 0 }
+}
+
+/// Draws the token after the last known one, and goes on as long as what was drawn is what had
+/// been drafted.
 fn sample(
     shared: &Shared,
     span: &PlanSpan,
-    logits: &mut [f32],
+    rows: &mut dyn Iterator<Item = &mut [f32]>,
     live: &mut HashMap<RequestId, Running>,
     tokenizer: &Tokenizer,
 ) -> StepResult {
     let Some(running) = live.get_mut(&span.id) else {
         return StepResult::Failed;
     };
-    let sampled = {
+    let drafts = &span.tokens[span.tokens.len() - span.drafted as usize..];
+    let mut history = {
         let state = shared.lock();
-        let history = state.scheduler.tokens_of(span.id).unwrap_or(&[]);
-        running.sampler.sample(logits, history)
+        state.scheduler.tokens_of(span.id).unwrap_or(&[]).to_vec()
     };
-    running.take(sampled, tokenizer, &mut shared.ledger().counts)
+    let mut accepted = 0;
+    for logits in rows {
+        let sampled = running.sampler.sample(logits, &history);
+        let token = sampled.token;
+        let made = Made { accepted, token };
+        let ends = running.take(sampled, tokenizer, &mut shared.ledger().counts);
+        let is_accepted = drafts.get(accepted as usize) == Some(&token);
+        if ends.is_none() && is_accepted {
+            accepted += 1;
+            history.push(token);
+            continue;
+        }
+        running.note_drafted(drafts.len(), accepted, &mut shared.ledger().counts);
+        return match ends {
+            Some(reason) => StepResult::Finish(made, reason),
+            None => StepResult::Token(made),
+        };
+    }
+    StepResult::Failed
 }
 
 fn fail_all(

@@ -63,6 +63,10 @@ pub struct Usage {
     pub cached_tokens: u32,
     /// Tokens made.
     pub completion_tokens: u32,
+    /// Draft tokens computed for it.
+    pub draft_tokens: u32,
+    /// Of these, accepted.
+    pub accepted_tokens: u32,
     /// From submission to the first step.
     pub queued: Duration,
     /// From the first step to the first token.

@@ -6,6 +6,7 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use engine::sampling::SamplingParams;
 use engine::{EngineOptions, EngineRequest, Error, FinishReason, Markers};
 use support::{
     Answer, CONTEXT_LEN, PAGE_LEN, answer, backends, collect, options, reference, request, seeded,
@@ -182,6 +183,43 @@ fn markers_are_text_and_may_stand_in_an_answer() {
 }
 
 #[test]
+fn answers_are_the_same_with_and_without_drafts() {
+    const REPEATED: &str = "she said that the sand is the sand, and he said that the sand is";
+    for (backend, kv_format) in backends() {
+        let name = backend.name();
+        let answers = [false, true].map(|speculates| {
+            let engine =
+                start((backend.clone(), kv_format), EngineOptions { speculates, ..options() });
+            let mut answers = Vec::new();
+            for text in PROMPTS.into_iter().chain([REPEATED]) {
+                let greedy = request(&engine, text, 60);
+                let sampling = seeded(&engine, 5);
+                let few = SamplingParams { top_k: 2, logprobs: Some(1), ..sampling.clone() };
+                for request in [
+                    EngineRequest { sampling, ..greedy.clone() },
+                    EngineRequest { sampling: few, ..greedy.clone() },
+                    greedy,
+                ] {
+                    let answer = answer(&engine, request);
+                    answers.push((answer.tokens, answer.text, answer.logprobs));
+                }
+            }
+            let counts = engine.stats().counts;
+            assert_eq!(counts.draft_tokens > 0, speculates, "{name}");
+            assert!(counts.accepted_tokens <= counts.draft_tokens);
+            // Random models repeat themselves: some drafts must be accepted, or none was tried.
+            assert!(
+                !speculates || counts.accepted_tokens > 20,
+                "{name}: {}",
+                counts.accepted_tokens
+            );
+            answers
+        });
+        assert_eq!(answers[0], answers[1], "{name}");
+    }
+}
+
+#[test]
 fn logprobs_come_when_asked_for() {
     let engine = start(reference(), options());
     let without = answer(&engine, request(&engine, "the", 6));
@@ -228,7 +266,7 @@ fn cancelling_ends_with_a_word() {
 
 #[test]
 fn what_was_done_is_counted() {
-    let (engine, gate) = start_gated(reference(), options());
+    let (engine, gate) = start_gated(reference(), EngineOptions { speculates: false, ..options() });
     let submit = |text: &&str| engine.submit(request(&engine, text, 24)).expect("room");
     let generations: Vec<_> = PROMPTS.iter().map(submit).collect();
     let given_up = engine.submit(request(&engine, LONG, 24)).expect("room");

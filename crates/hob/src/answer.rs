@@ -150,10 +150,15 @@ pub(crate) fn figures(load_time: Duration, usage: &TokenUsage) -> Vec<String> {
         0 => String::new(),
         count => format!(" ({count} of them reasoning)"),
     };
+    let drafts = match usage.draft_tokens {
+        0 => "none".to_owned(),
+        count => format!("{} of {count} tokens accepted", usage.accepted_tokens),
+    };
     vec![
         format!("load time:           {:.3} s", load_time.as_secs_f64()),
         format!("prompt:              {prompt} tokens{cached}, {}", rate(rates.prompt_per_s)),
         format!("answer:              {made} tokens{thought}, {}", rate(rates.answer_per_s)),
+        format!("drafts:              {drafts}"),
         format!("time to first token: {:.3} s", rates.first_token.as_secs_f64()),
         format!("energy:              {}", energy(usage)),
         format!("ended by:            {}", reason(usage.finished)),
@@ -219,6 +224,8 @@ mod tests {
         cached_tokens: 10,
         completion_tokens: 101,
         reasoning_tokens: 40,
+        draft_tokens: 50,
+        accepted_tokens: 30,
         queued: Duration::from_millis(10),
         prefill: Duration::from_millis(200),
         decode: Duration::from_secs(2),
@@ -233,6 +240,7 @@ mod tests {
         load time:           0.412 s
         prompt:              30 tokens (10 known already), 100.0 tokens/s
         answer:              101 tokens (40 of them reasoning), 50.0 tokens/s
+        drafts:              30 of 50 tokens accepted
         time to first token: 0.210 s
         energy:              61.2 J, 0.61 J a token (modelled)
         ended by:            the model

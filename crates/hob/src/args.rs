@@ -38,6 +38,17 @@ impl LoadArgs {
     }
 }
 
+/// How answers are made, for those who load a model to answer.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Loading")]
+pub(crate) struct EngineArgs {
+    /// Draft what was said before, and keep what the model says too [default: on]
+    ///
+    /// Answers are the same either way. Drafts are made only as long as they save time.
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) speculation: Option<bool>,
+}
+
 /// What an answer is made with; also what `/set` changes in a chat. Every flag is an option, so
 /// that setting one later leaves the others alone.
 #[derive(Clone, Debug, Default, clap::Args)]

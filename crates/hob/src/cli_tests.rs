@@ -158,7 +158,7 @@ fn every_command_and_flag_is_explained() {
 fn help_of_a_command() {
     let line = words("serve -h");
     let help = command().term_width(100).try_get_matches_from(line).unwrap_err().to_string();
-    insta::assert_snapshot!(help, @r#"
+    insta::assert_snapshot!(help, @"
     Serve a model to programs, in OpenAI's dialect
 
     Usage: hob serve [OPTIONS]
@@ -173,11 +173,13 @@ fn help_of_a_command() {
       -h, --help                   Print help (see more with '--help')
 
     Loading:
-      -c, --context <TOKENS>  Tokens of a conversation [default: the model's own, at most 8192]
-      -t, --threads <N>       Compute threads [default: all cores]
-          --backend <NAME>    What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
-          --kv <TYPE>         How keys and values are kept: f32, f16, bf16 or q8_0 [default: f16]
-    "#);
+      -c, --context <TOKENS>      Tokens of a conversation [default: the model's own, at most 8192]
+      -t, --threads <N>           Compute threads [default: all cores]
+          --backend <NAME>        What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
+          --kv <TYPE>             How keys and values are kept: f32, f16, bf16 or q8_0 [default: f16]
+          --speculation <on|off>  Draft what was said before, and keep what the model says too [default:
+                                  on]
+    ");
 }
 
 #[test]

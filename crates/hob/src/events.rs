@@ -62,6 +62,8 @@ struct Usage {
     cached_tokens: u32,
     completion_tokens: u32,
     reasoning_tokens: u32,
+    draft_tokens: u32,
+    accepted_tokens: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -166,6 +168,8 @@ fn finished(usage: &TokenUsage) -> Line<'static> {
             cached_tokens: usage.cached_tokens,
             completion_tokens: usage.completion_tokens,
             reasoning_tokens: usage.reasoning_tokens,
+            draft_tokens: usage.draft_tokens,
+            accepted_tokens: usage.accepted_tokens,
         },
         timings: Timings {
             queued_ms: ms(usage.queued),
@@ -234,6 +238,8 @@ mod tests {
             cached_tokens: 0,
             completion_tokens: 1,
             reasoning_tokens: 0,
+            draft_tokens: 0,
+            accepted_tokens: 0,
             queued: Duration::ZERO,
             prefill: Duration::from_millis(500),
             decode: Duration::ZERO,
@@ -243,7 +249,8 @@ mod tests {
         check(
             &Event::Finished(usage),
             "{\"event\":\"finished\",\"reason\":\"length\",\"usage\":{\"prompt_tokens\":4,\
-             \"cached_tokens\":0,\"completion_tokens\":1,\"reasoning_tokens\":0},\"timings\":{\"queued_ms\":0.0,\
+             \"cached_tokens\":0,\"completion_tokens\":1,\"reasoning_tokens\":0,\
+             \"draft_tokens\":0,\"accepted_tokens\":0},\"timings\":{\"queued_ms\":0.0,\
              \"prefill_ms\":500.0,\"decode_ms\":0.0,\"first_token_ms\":500.0,\
              \"busy_ms\":250.0,\"prompt_per_second\":8.0,\"answer_per_second\":null},\
              \"energy\":{\"joules\":1.5,\"basis\":\"modelled\"}}\n",

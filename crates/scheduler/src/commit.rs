@@ -18,11 +18,28 @@ pub enum StepResult {
     /// Its tokens are computed; no token was wanted.
     Prefilled,
     /// Its tokens are computed and this one follows; the sequence goes on unless it is full.
-    Token(TokenId),
-    /// Its tokens are computed and the sequence ends, with this last token if there is one.
-    Finish(Option<TokenId>, FinishReason),
+    Token(Made),
+    /// Its tokens are computed and the sequence ends, with this last token.
+    Finish(Made, FinishReason),
     /// Its pages hold nothing of use; the sequence ends.
     Failed,
+}
+
+/// What a span made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Draft tokens that were accepted, from the first on.
+    pub accepted: u32,
+    /// The token after them.
+    pub token: TokenId,
+}
+
+impl Made {
+    /// A token without accepted ones before it.
+    #[must_use]
+    pub fn token(token: TokenId) -> Made {
+        Made { accepted: 0, token }
+    }
 }
 
 /// News of a request.
@@ -72,7 +89,7 @@ impl Scheduler {
     ///
     /// # Panics
     /// When the results are not those of the last plan: one for each span, `Token` where a token
-    /// was wanted and `Prefilled` where none was.
+    /// was wanted and `Prefilled` where none was, and no more accepted than were computed.
     pub fn commit(&mut self, outcome: &Outcome) -> Vec<Event> {
         let in_flight = std::mem::take(&mut self.in_flight);
         assert_eq!(outcome.results.len(), in_flight.len(), "one result for each span");
@@ -93,6 +110,12 @@ impl Scheduler {
         let place = self.running.iter().position(|sequence| sequence.id == id);
         let place = place.expect("a planned sequence runs until its commit");
         let sequence = &mut self.running[place];
+        let accepted = match result {
+            StepResult::Token(made) | StepResult::Finish(made, _) => made.accepted as usize,
+            StepResult::Prefilled | StepResult::Failed => 0,
+        };
+        sequence.accept(accepted);
+        let len = len + accepted;
         if result != StepResult::Failed {
             let fresh = sequence.advance(len, &self.pool, &self.limits);
             self.fairness.charge(sequence.user, fresh);
@@ -113,14 +136,12 @@ impl Scheduler {
                 assert!(sequence.remaining() > 0, "a token was wanted of {:?}", sequence.id);
                 None
             }
-            StepResult::Finish(token, reason) => {
-                if let Some(token) = token {
-                    sequence.append(token);
-                }
+            StepResult::Finish(made, reason) => {
+                sequence.append(made.token);
                 Some(reason)
             }
-            StepResult::Token(token) => {
-                sequence.append(token);
+            StepResult::Token(made) => {
+                sequence.append(made.token);
                 if sequence.generated_len() >= sequence.tokens_max {
                     return Some(FinishReason::Length);
                 }

@@ -26,8 +26,8 @@ mod sequence;
 mod tests;
 mod windows;
 
-pub use commit::{Event, FinishReason, Outcome, StepResult};
-pub use limits::{Limits, WindowLimits};
+pub use commit::{Event, FinishReason, Made, Outcome, StepResult};
+pub use limits::{DRAFT_TOKENS_MAX, Limits, WindowLimits};
 pub use plan::{Plan, PlanSpan};
 pub use request::{Admission, PageId, Refusal, Request, RequestId, Tick, TokenId};
 pub use scheduler::{Scheduler, Stats};

@@ -32,6 +32,9 @@ pub struct WindowLimits {
     pub page_count: u32,
 }
 
+/// Draft tokens of a sequence that are computed in one step.
+pub const DRAFT_TOKENS_MAX: usize = 15;
+
 /// Long prompts that are read in turns, so that a short one never waits behind all of a long one,
 /// and yet each advances at a useful pace.
 pub(crate) const PREFILLS_TOGETHER_MAX: usize = 4;

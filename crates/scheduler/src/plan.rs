@@ -23,12 +23,15 @@ pub struct PlanSpan {
     pub first_position: u32,
     /// To compute.
     pub tokens: Vec<TokenId>,
+    /// How many of `tokens`, at their end, are draft tokens: what may follow, likely or not.
+    pub drafted: u32,
     /// Position `p` is in page `p / page_len`, at `p % page_len`; just enough for this span.
     pub pages: Vec<PageId>,
     /// The same of layers that see only a window; any page stands for those behind it, which are
     /// not to be read. Empty where there are no such layers.
     pub window_pages: Vec<PageId>,
-    /// Whether the last row's logits are to be sampled.
+    /// Whether the logits of the last known token's row are to be sampled, and after it those of
+    /// each draft token as long as it is what was sampled.
     pub wants_token: bool,
     /// Below `sequences_max`, and no other running sequence's: its own while it runs.
     pub seat: u32,
@@ -66,7 +69,17 @@ impl Scheduler {
             self.preempt(victim, &mut draft);
             self.draft_prefills(&mut draft);
         }
+        self.add_draft_tokens(&mut draft);
         self.seal(draft)
+    }
+
+    /// Draft tokens get what nobody else can use.
+    fn add_draft_tokens(&mut self, draft: &mut Draft) {
+        for sequence in &mut self.running {
+            let planned = draft.spans.iter().any(|(id, _)| *id == sequence.id);
+            let budget = if planned && sequence.is_decoding() { draft.budget } else { 0 };
+            draft.budget -= sequence.plan_draft_tokens(budget, &self.limits);
+        }
     }
 
     fn seal(&mut self, draft: Draft) -> Plan {

@@ -2,7 +2,7 @@
 
 use crate::commit::{Event, FinishReason};
 use crate::fairness::Fairness;
-use crate::limits::Limits;
+use crate::limits::{DRAFT_TOKENS_MAX, Limits};
 use crate::pages::Pool;
 use crate::prefix::chain_hash;
 use crate::sequence::Sequence;
@@ -98,6 +98,16 @@ impl Scheduler {
             return false;
         };
         sequence.is_cancelled = true;
+        true
+    }
+
+    /// Draft tokens: what may follow the tokens of a sequence that answers. The next plan computes
+    /// as many of these as cost no page, and the caller says how many it accepted; they are for one
+    /// plan. False when no such sequence runs.
+    pub fn speculate(&mut self, id: RequestId, tokens: &[TokenId]) -> bool {
+        let found = self.running.iter_mut().find(|sequence| sequence.id == id);
+        let Some(sequence) = found.filter(|sequence| sequence.is_decoding()) else { return false };
+        sequence.speculate(&tokens[..tokens.len().min(DRAFT_TOKENS_MAX)]);
         true
     }
 

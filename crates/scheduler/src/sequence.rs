@@ -30,6 +30,8 @@ pub(crate) struct Sequence {
     /// Beside `pages`, where there are layers that see only a window; none behind it.
     windows: Vec<Option<WindowLease>>,
     published_count: usize,
+    /// What may follow `tokens`; those that are planned once there is a plan.
+    draft_tokens: Vec<TokenId>,
 }
 
 impl Sequence {
@@ -51,6 +53,7 @@ impl Sequence {
             pages: PageTable::default(),
             windows: Vec::new(),
             published_count: 0,
+            draft_tokens: Vec::new(),
         }
     }
 
@@ -112,6 +115,7 @@ impl Sequence {
         self.pages = PageTable::default();
         self.published_count = 0;
         self.computed = 0;
+        self.draft_tokens.clear();
     }
 
     /// Leases pages for up to `wanted` more tokens and tells for how many there are.
@@ -130,17 +134,49 @@ impl Sequence {
         room.min(wanted)
     }
 
+    pub(crate) fn speculate(&mut self, tokens: &[TokenId]) {
+        assert!(self.is_decoding(), "only an answer is drafted");
+        self.draft_tokens.clear();
+        self.draft_tokens.extend_from_slice(tokens);
+    }
+
+    /// Keeps as many draft tokens as a step of at most `budget` more tokens can compute: within the
+    /// pages that are there, and short of the token that would end the answer.
+    pub(crate) fn plan_draft_tokens(&mut self, budget: usize, limits: &Limits) -> usize {
+        if budget == 0 {
+            self.draft_tokens.clear();
+            return 0;
+        }
+        let in_pages = self.pages.0.len() * limits.page_len as usize - self.computed - 1;
+        let to_end = self.tokens_max - self.generated_len() - 1;
+        let to_full = limits.sequence_len_max() - self.tokens.len() - 1;
+        self.draft_tokens.truncate(budget.min(in_pages).min(to_end).min(to_full));
+        self.draft_tokens.len()
+    }
+
+    /// Takes the first draft tokens in and forgets the others.
+    pub(crate) fn accept(&mut self, accepted: usize) {
+        assert!(accepted <= self.draft_tokens.len(), "no more is accepted than was drafted");
+        self.tokens.extend_from_slice(&self.draft_tokens[..accepted]);
+        self.draft_tokens.clear();
+    }
+
     pub(crate) fn span(&self, len: usize, limits: &Limits) -> PlanSpan {
         let end = self.computed + len;
         assert!(len > 0 && end <= self.tokens.len(), "a span is of tokens there are");
         assert_eq!(limits.pages_for(end), self.pages.0.len(), "pages reach as far as the span");
+        let wants_token = end == self.tokens.len();
+        assert!(wants_token || self.draft_tokens.is_empty(), "only an answer is drafted");
+        let mut tokens = self.tokens[self.computed..end].to_vec();
+        tokens.extend_from_slice(&self.draft_tokens);
         PlanSpan {
             id: self.id,
             first_position: u32::try_from(self.computed).expect("within the context"),
-            tokens: self.tokens[self.computed..end].to_vec(),
+            tokens,
+            drafted: u32::try_from(self.draft_tokens.len()).expect("a few"),
             pages: self.pages.0.iter().map(PageLease::page).collect(),
             window_pages: self.windows.iter().map(page_or_any).collect(),
-            wants_token: end == self.tokens.len(),
+            wants_token,
             seat: self.seat,
         }
     }

@@ -6,8 +6,8 @@ use crate::limits::{IDLE_USERS_MAX, PREEMPTIONS_MAX};
 use crate::pages::Pool;
 use crate::prefix::chain_hash;
 use crate::{
-    Admission, Event, FinishReason, Limits, Outcome, PageId, Plan, Refusal, Request, RequestId,
-    Scheduler, StepResult, Tick,
+    Admission, Event, FinishReason, Limits, Made, Outcome, PageId, Plan, Refusal, Request,
+    RequestId, Scheduler, StepResult, Tick,
 };
 
 const LIMITS: Limits = Limits {
@@ -34,7 +34,8 @@ fn admit(scheduler: &mut Scheduler, request: Request) -> Admission {
 
 /// Computes a plan; every token sampled is 7.
 fn finish(scheduler: &mut Scheduler, plan: &Plan) -> Vec<Event> {
-    let result = |wants| if wants { StepResult::Token(7) } else { StepResult::Prefilled };
+    let result =
+        |wants| if wants { StepResult::Token(Made::token(7)) } else { StepResult::Prefilled };
     let results = plan.spans.iter().map(|span| (span.id, result(span.wants_token)));
     let results = results.collect();
     scheduler.commit(&Outcome { results })

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod fake_model;
 
-use fake_model::{Cache, State, VOCAB, alone, mix};
+use fake_model::{Cache, END_OF_TEXT, Rng, State, alone, result_of};
 use scheduler::{
     Admission, Event, FinishReason, Limits, Outcome, Plan, PlanSpan, Refusal, Request, RequestId,
     Scheduler, StepResult, Tick, TokenId, WindowLimits,
@@ -21,7 +21,6 @@ use scheduler::{
 
 const SEEDS: u64 = 10_000;
 const CANARY_SEEDS: u64 = 300;
-const END_OF_TEXT: TokenId = 0;
 
 #[test]
 fn ten_thousand_lives() {
@@ -46,6 +45,7 @@ fn ten_thousand_lives() {
     assert!(seen.refused > SEEDS / 10, "{seen:?}");
     assert!(seen.cached_windows > SEEDS / 20, "{seen:?}");
     assert!(seen.forgotten > SEEDS, "{seen:?}");
+    assert!(seen.accepted_tokens > SEEDS && seen.rejected_drafts > SEEDS, "{seen:?}");
     for reason in [
         FinishReason::EndOfText,
         FinishReason::Length,
@@ -91,6 +91,8 @@ enum Canary {
     ForgetsAWindow,
     /// A page of a window is that of other positions.
     MistakesAWindow,
+    /// A draft token is accepted that was wrong.
+    AcceptsAWrongDraft,
     /// Two sequences get each other's token.
     SwapsResults,
     /// The caller never hears that a request ended.
@@ -98,13 +100,14 @@ enum Canary {
 }
 
 impl Canary {
-    const ALL: [Canary; 8] = [
+    const ALL: [Canary; 9] = [
         Canary::SharesAPage,
         Canary::SkipsAWrite,
         Canary::FreesEarly,
         Canary::MistakesAPrefix,
         Canary::ForgetsAWindow,
         Canary::MistakesAWindow,
+        Canary::AcceptsAWrongDraft,
         Canary::SwapsResults,
         Canary::LosesAnEvent,
     ];
@@ -119,6 +122,8 @@ struct Seen {
     /// Pages behind windows in plans.
     forgotten: u64,
     refused: u64,
+    accepted_tokens: u64,
+    rejected_drafts: u64,
     finished: BTreeMap<String, u64>,
 }
 
@@ -129,6 +134,8 @@ impl Seen {
         self.cached_windows += other.cached_windows;
         self.forgotten += other.forgotten;
         self.refused += other.refused;
+        self.accepted_tokens += other.accepted_tokens;
+        self.rejected_drafts += other.rejected_drafts;
         for (reason, count) in &other.finished {
             *self.finished.entry(reason.clone()).or_default() += count;
         }
@@ -237,6 +244,7 @@ impl Life {
         if self.rng.chance(1, 50) {
             self.cancel_one()?;
         }
+        self.speculate();
         let plan = self.scheduler.plan(Tick(self.step));
         let events = self.scheduler.take_events();
         self.hear(&events)?;
@@ -308,6 +316,24 @@ impl Life {
         Request { id, prompt, tokens_max, user: self.rng.below(self.user_count) }
     }
 
+    /// Draft tokens for some: mostly what the request would get alone, and then something else.
+    fn speculate(&mut self) {
+        let ids: Vec<RequestId> = self.clients.keys().copied().collect();
+        for id in ids {
+            if self.rng.chance(1, 2) {
+                continue;
+            }
+            let client = &self.clients[&id];
+            let (known, len) = (client.answer.len(), self.rng.pick(7));
+            let mut drafts = alone(&client.prompt, known + len, self.cache.reach).split_off(known);
+            if self.rng.chance(1, 2) && !drafts.is_empty() {
+                let place = self.rng.pick(drafts.len());
+                drafts[place] = self.rng.token();
+            }
+            self.scheduler.speculate(id, &drafts);
+        }
+    }
+
     fn cancel_one(&mut self) -> Checked {
         let Some(place) = self.rng.below_checked(self.clients.len() as u64) else { return Ok(()) };
         let id = *self.clients.keys().nth(place as usize).expect("below their count");
@@ -324,13 +350,16 @@ impl Life {
         let mut written_by = BTreeMap::new();
         for span in &plan.spans {
             let known = self.scheduler.tokens_of(span.id).ok_or("planned, and not here")?;
-            let (first, end) = (span.first_position as usize, span.end_position());
-            check!(known.get(first..end) == Some(&*span.tokens), "other tokens: {span:?}");
+            let (first, last) = (span.first_position as usize, span.end_position());
+            let end = last - span.drafted as usize;
+            let told = &span.tokens[..end - first];
+            check!(known.get(first..end) == Some(told), "other tokens: {span:?}");
+            check!(span.drafted == 0 || told.len() == 1, "drafts behind a prompt: {span:?}");
             check!(span.wants_token == (end == known.len()), "samples elsewhere: {span:?}");
             let pages: BTreeSet<_> = span.pages.iter().collect();
             check!(pages.len() == span.pages.len(), "a page twice: {span:?}");
             let page_len = self.limits.page_len as usize;
-            check!(pages.len() == end.div_ceil(page_len), "pages do not match: {span:?}");
+            check!(pages.len() == last.div_ceil(page_len), "pages do not match: {span:?}");
             for page in &span.pages[first / page_len..] {
                 let other = written_by.insert(*page, span.id);
                 check!(other.is_none(), "{page:?} is written by {other:?} and {:?}", span.id);
@@ -395,15 +424,23 @@ impl Life {
                 results.push((span.id, StepResult::Failed));
                 continue;
             }
-            let token = self.cache.write(span, state, skipped);
-            results.push((span.id, result_of(span, token)));
+            let tokens = self.cache.write(span, state, skipped);
+            let mut result = result_of(span, &tokens);
+            if self.canary == Some(Canary::AcceptsAWrongDraft)
+                && let StepResult::Token(made) = &mut result
+                && made.accepted < span.drafted
+            {
+                made.accepted += 1;
+            }
+            self.note(span, result)?;
+            results.push((span.id, result));
         }
         if self.canary == Some(Canary::SwapsResults) {
             swap_tokens(&mut results);
         }
         for (id, result) in &results {
-            if let StepResult::Token(token) | StepResult::Finish(Some(token), _) = result {
-                self.client(*id)?.answer.push(*token);
+            if let StepResult::Token(made) | StepResult::Finish(made, _) = result {
+                self.client(*id)?.answer.push(made.token);
             }
         }
         // The order of results is the caller's.
@@ -411,6 +448,16 @@ impl Life {
             results.reverse();
         }
         Ok(results)
+    }
+
+    /// Accepted draft tokens are a part of the answer.
+    fn note(&mut self, span: &PlanSpan, result: StepResult) -> Checked {
+        let (StepResult::Token(made) | StepResult::Finish(made, _)) = result else { return Ok(()) };
+        self.seen.accepted_tokens += u64::from(made.accepted);
+        self.seen.rejected_drafts += u64::from(made.accepted < span.drafted);
+        let drafts = &span.tokens[span.tokens.len() - span.drafted as usize..];
+        self.client(span.id)?.answer.extend(&drafts[..made.accepted as usize]);
+        Ok(())
     }
 
     fn mislead(&mut self, spans: &mut [PlanSpan]) {
@@ -497,14 +544,6 @@ impl Life {
     }
 }
 
-fn result_of(span: &PlanSpan, token: TokenId) -> StepResult {
-    match (span.wants_token, token) {
-        (false, _) => StepResult::Prefilled,
-        (true, END_OF_TEXT) => StepResult::Finish(Some(token), FinishReason::EndOfText),
-        (true, token) => StepResult::Token(token),
-    }
-}
-
 fn swap_tokens(results: &mut [(RequestId, StepResult)]) {
     let is_token = |(_, result): &&mut (RequestId, StepResult)| {
         matches!(result, StepResult::Token(_) | StepResult::Finish(..))
@@ -539,7 +578,7 @@ fn flood(seed: u64) -> Option<u64> {
         let plan = life.scheduler.plan(Tick(step));
         let results = plan.spans.iter().map(|span| {
             let token = 1 + (life.rng.next() % 20) as TokenId;
-            (span.id, result_of(span, token))
+            (span.id, result_of(span, &vec![token; span.tokens.len()]))
         });
         let results = results.collect();
         let events = life.scheduler.commit(&Outcome { results });
@@ -554,38 +593,4 @@ fn flood(seed: u64) -> Option<u64> {
 #[expect(clippy::disallowed_methods, reason = "how a person replays one life")]
 fn seed_to_replay() -> Option<u64> {
     std::env::var("HOB_SIM_SEED").ok()?.parse().ok()
-}
-
-/// splitmix64.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(0, self.0)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn below_checked(&mut self, end: u64) -> Option<u64> {
-        (end > 0).then(|| self.below(end))
-    }
-
-    fn pick(&mut self, len: usize) -> usize {
-        self.below(len as u64) as usize
-    }
-
-    fn between(&mut self, first: u64, last: u64) -> u64 {
-        first + self.below(last - first + 1)
-    }
-
-    fn chance(&mut self, of: u64, among: u64) -> bool {
-        self.below(among) < of
-    }
-
-    fn token(&mut self) -> TokenId {
-        (1 + self.below(VOCAB - 1)) as TokenId
-    }
 }

@@ -37,6 +37,7 @@ pub(crate) fn options() -> EngineOptions {
         queue_len_max: 16,
         step_tokens_max: 64,
         context_len: CONTEXT_LEN,
+        speculates: true,
     }
 }
 

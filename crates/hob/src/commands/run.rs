@@ -3,12 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use app::{Event, Finished, LoadedModel, Message, ModelRef};
+use app::{Event, Finished, LoadOptions, LoadedModel, Message, ModelRef};
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::{Context, MODEL_DEFAULT, Row};
 use crate::answer::Printer;
-use crate::args::{AnswerArgs, LoadArgs};
+use crate::args::{AnswerArgs, EngineArgs, LoadArgs};
 use crate::chat::{self, Chat};
 use crate::failure::{Interrupted, usage};
 use crate::{answer, events, input, models};
@@ -36,6 +36,8 @@ struct Args {
     answer: AnswerArgs,
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
@@ -72,7 +74,8 @@ fn run_args(args: &Args, context: &Context) -> anyhow::Result<()> {
         return Err(usage("a chat needs a terminal: write a prompt after the model"));
     }
     let model = find(args, spec, context)?;
-    let loaded = models::load(&context.app, &model, &args.load.options(), context.terminal)?;
+    let options = LoadOptions { speculation: args.engine.speculation, ..args.load.options() };
+    let loaded = models::load(&context.app, &model, &options, context.terminal)?;
     models::tell_notes(&loaded, context.terminal);
     match prompt {
         Some(prompt) => answer_once(args, &loaded, &prompt, context),

@@ -8,7 +8,7 @@ use app::LoadOptions;
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::{Context, MODEL_DEFAULT, Row};
-use crate::args::LoadArgs;
+use crate::args::{EngineArgs, LoadArgs};
 use crate::failure::usage;
 use crate::interrupt::Interruptible;
 use crate::models;
@@ -39,6 +39,8 @@ struct Args {
     allow_unauthenticated: bool,
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
@@ -51,6 +53,7 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let options = LoadOptions {
         sequences_max: Some(args.parallel),
         queue_len_max: Some(args.queue),
+        speculation: args.engine.speculation,
         ..args.load.options()
     };
     let loaded = models::load(&context.app, &model, &options, terminal)?;

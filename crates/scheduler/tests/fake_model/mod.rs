@@ -1,11 +1,16 @@
 //! The model that the simulation schedules: each slot and each token is made of all that a real
 //! one would read.
 
+mod rng;
+
 use std::collections::VecDeque;
 
-use scheduler::{Limits, PageId, PlanSpan, TokenId};
+use scheduler::{FinishReason, Limits, Made, PageId, PlanSpan, StepResult, TokenId};
+
+pub(crate) use rng::Rng;
 
 pub(crate) const VOCAB: u64 = 47;
+pub(crate) const END_OF_TEXT: TokenId = 0;
 
 /// The memory of the fake model: a number for each slot of each page.
 pub(crate) struct Cache {
@@ -81,15 +86,17 @@ impl Cache {
         State { all: (0..first).fold(0, of_all), seen: seen.map(of_window).collect() }
     }
 
-    /// Writes the span's slots and makes the token after it.
+    /// Writes the span's slots and makes the token after each.
     pub(crate) fn write(
         &mut self,
         span: &PlanSpan,
         mut state: State,
         skipped: Option<usize>,
-    ) -> TokenId {
+    ) -> Vec<TokenId> {
+        let mut tokens = Vec::with_capacity(span.tokens.len());
         for (row, token) in span.tokens.iter().enumerate() {
             let (value, of_window) = state.feed(*token, self.reach);
+            tokens.push(token_of(state.made()));
             if skipped == Some(row) {
                 continue;
             }
@@ -101,7 +108,27 @@ impl Cache {
                 self.window_slots[slot] = of_window;
             }
         }
-        token_of(state.made())
+        tokens
+    }
+}
+
+/// `tokens` follow the span's tokens, one after each.
+pub(crate) fn result_of(span: &PlanSpan, tokens: &[TokenId]) -> StepResult {
+    if !span.wants_token {
+        return StepResult::Prefilled;
+    }
+    let known = span.tokens.len() - span.drafted as usize;
+    let mut accepted = 0;
+    loop {
+        let token = tokens[known - 1 + accepted];
+        let made = Made { accepted: accepted as u32, token };
+        if token == END_OF_TEXT {
+            return StepResult::Finish(made, FinishReason::EndOfText);
+        }
+        if span.tokens.get(known + accepted) != Some(&token) {
+            return StepResult::Token(made);
+        }
+        accepted += 1;
     }
 }
 

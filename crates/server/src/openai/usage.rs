@@ -20,6 +20,8 @@ pub(crate) fn usage(usage: &TokenUsage) -> Value {
             "prefill_ms": ms(usage.prefill),
             "decode_ms": ms(usage.decode),
             "busy_ms": ms(usage.busy),
+            "draft_tokens": usage.draft_tokens,
+            "accepted_tokens": usage.accepted_tokens,
         },
     })
 }

@@ -314,6 +314,20 @@ pub(crate) static METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "hob:spec_decode_num_accepted_tokens_total",
+        kind: Kind::Counter,
+        labels: &["model_name"],
+        help: "Draft tokens that were accepted.",
+        read: |status, sheet| counted(status, sheet, |counts| counts.accepted_tokens as f64),
+    },
+    Metric {
+        name: "hob:spec_decode_num_draft_tokens_total",
+        kind: Kind::Counter,
+        labels: &["model_name"],
+        help: "Draft tokens that were computed.",
+        read: |status, sheet| counted(status, sheet, |counts| counts.draft_tokens as f64),
+    },
+    Metric {
         name: "hob:time_to_first_token_seconds",
         kind: Kind::Histogram,
         labels: &["model_name"],

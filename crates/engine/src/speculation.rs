@@ -1,0 +1,67 @@
+//! Speculative decoding: drafts of what an answer says next, and whether computing them pays.
+//!
+//! A draft is what stood in the conversation before: after the same few tokens the same may follow
+//! (prompt lookup; Saxena 2023). The model computes the known token and the draft in one step, and
+//! each token is drawn as it would be without, so that answers are the same with and without.
+
+mod lookup;
+mod pace;
+
+use scheduler::DRAFT_TOKENS_MAX;
+
+pub(crate) use lookup::Lookup;
+pub(crate) use pace::Pace;
+
+/// Rows of a step up to which drafts are made: with more, the step's own rows use the machine.
+pub(crate) const ROWS_MAX: usize = DRAFT_TOKENS_MAX + 1;
+
+/// How often the draft tokens of one request are accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Luck(f64);
+
+/// What a draft token is worth before anything is known: a repeated phrase often goes on.
+const LUCK_FIRST: f64 = 0.6;
+/// Weight of the newest step.
+const LUCK_WEIGHT: f64 = 0.15;
+/// How fast a request without drafts is given another chance.
+const LUCK_RETURN: f64 = 0.005;
+
+impl Luck {
+    pub(crate) fn new() -> Luck {
+        Luck(LUCK_FIRST)
+    }
+
+    /// Of `drafted` tokens the first `accepted` were so.
+    pub(crate) fn note(&mut self, drafted: usize, accepted: usize) {
+        if drafted == 0 {
+            self.0 += LUCK_RETURN * (LUCK_FIRST - self.0);
+            return;
+        }
+        // Those behind a wrong one were never put to the test.
+        let tested = drafted.min(accepted + 1);
+        let share = accepted as f64 / tested as f64;
+        self.0 += LUCK_WEIGHT * (share - self.0);
+    }
+
+    /// Tokens that a step is expected to make with so many draft tokens.
+    fn tokens(self, drafted: usize) -> f64 {
+        // 1 + p + p^2 + ...
+        (0..=drafted).map(|place| self.0.powi(i32::try_from(place).unwrap_or(i32::MAX))).sum()
+    }
+}
+
+/// How many of `drafted` tokens to compute in a step that computes `rows` rows without them: as
+/// many as make most tokens in the time that steps take.
+pub(crate) fn how_many(drafted: usize, rows: usize, luck: Luck, pace: &Pace) -> usize {
+    if rows == 0 || rows >= ROWS_MAX {
+        return 0;
+    }
+    let others = rows as f64 - 1.0;
+    let rate = |count: usize| (others + luck.tokens(count)) / pace.seconds(rows + count);
+    let most = drafted.min(ROWS_MAX - rows);
+    // The first of equals: a shorter draft.
+    (1..=most).fold(0, |best, count| if rate(count) > rate(best) { count } else { best })
+}
+
+#[cfg(test)]
+mod tests;
