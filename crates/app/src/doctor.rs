@@ -76,7 +76,7 @@ impl App {
             backend: Some("cpu".to_owned()),
             backends: BACKENDS.map(str::to_owned).to_vec(),
             loading: Some(Loading::Map),
-            free_bytes: nearest(&home).and_then(|folder| fs4::available_space(folder).ok()),
+            free_bytes: nearest(&home).and_then(|folder| store::available_space(folder).ok()),
             disk_gbs: measured.as_ref().and_then(|file| file.disk_gbs),
             bandwidth_gbs: measured.as_ref().map(|file| file.bandwidth_gbs),
             model: self.model_files(options.verify, cancelled)?,

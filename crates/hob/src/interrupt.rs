@@ -15,7 +15,25 @@ static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 
 /// Catches Ctrl-C and a polite kill from now on.
 pub(crate) fn install() -> anyhow::Result<()> {
-    Ok(ctrlc::set_handler(on_press)?)
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let entered = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    drop(entered);
+    let listen = async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => on_press(),
+                _ = terminate.recv() => on_press(),
+                _ = hangup.recv() => on_press(),
+            }
+        }
+    };
+    let name = "hob-signals".to_owned();
+    std::thread::Builder::new().name(name).spawn(move || runtime.block_on(listen))?;
+    Ok(())
 }
 
 fn on_press() {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sha2::{Digest, Sha256};
 
 use crate::limits::{CHUNK_BYTES, DISK_SPARE_BYTES};
-use crate::{Error, Result};
+use crate::{Error, Result, available_space};
 
 /// The folder of blobs.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Blobs {
     /// Says early that `bytes` more do not fit on the disk.
     pub(crate) fn check_room(&self, bytes: u64) -> Result<()> {
         // Where the system does not tell, writing will.
-        let Ok(available) = fs4::available_space(&self.dir) else { return Ok(()) };
+        let Ok(available) = available_space(&self.dir) else { return Ok(()) };
         if available < bytes.saturating_add(DISK_SPARE_BYTES) {
             let path = self.dir.clone();
             return Err(Error::DiskFull { path, needed: bytes, available: Some(available) });

@@ -146,7 +146,7 @@ impl Error {
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                 let folder = path.parent().map_or_else(|| path.clone(), Path::to_owned);
-                let available = fs4::available_space(&folder).ok();
+                let available = crate::available_space(&folder).ok();
                 Error::DiskFull { path: folder, needed: needed.unwrap_or(0), available }
             }
             ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied if doing != "reading" => {

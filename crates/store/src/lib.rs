@@ -20,6 +20,7 @@ mod package;
 mod peek;
 mod pull;
 mod safetensors;
+mod space;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -32,4 +33,5 @@ pub use manifest::{Entry, EntryFile};
 pub use peek::{Beside, Peeked};
 pub use pull::{Places, PullOptions};
 pub use safetensors::{Checkpoint, SafeTensor, file_header, is_checkpoint, open_checkpoint};
+pub use space::available_space;
 pub use store::{ModelSource, Store};
