@@ -263,6 +263,7 @@ impl LoadedModel {
             stop,
             user,
             markers,
+            constraint: None,
         })
         .map(|generation| generation.spoken(ready.speech))
     }
@@ -283,6 +284,7 @@ impl LoadedModel {
             stop: request.stop,
             user: request.user,
             markers: Arc::default(),
+            constraint: None,
         })
     }
 

@@ -5,13 +5,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use grammar::Matcher;
 use model::Model;
 use scheduler::{Admission, Limits, Refusal, Request, RequestId, Scheduler, Tick};
 use tokenizer::Tokenizer;
 
 use crate::sampling::{Sampler, SamplingParams};
 use crate::stats::{Ledger, Stats};
-use crate::step::{self, Reading, Running};
+use crate::step::{self, Choosing, Reading, Running};
 use crate::stop::StopMatcher;
 use crate::stream::{self, Event, Generation};
 use crate::{CancelToken, Error, Result};
@@ -55,6 +56,8 @@ pub struct EngineRequest {
     pub user: u64,
     /// Control tokens that are text to whoever reads the answer.
     pub markers: Arc<Markers>,
+    /// What the answer must fit; its vocabulary is the model's.
+    pub constraint: Option<Matcher>,
 }
 
 /// Control tokens that a reader of answers knows as markers. All others steer and are no text.
@@ -171,6 +174,7 @@ impl Engine {
         self.check(&request)?;
         let is_breaker = self.dry_breakers(&request.sampling);
         let sampler = Sampler::new(&request.sampling, is_breaker);
+        let choosing = Choosing { sampler, constraint: request.constraint };
         let cancel = CancelToken::default();
         let (sender, generation) = stream::channel(cancel.clone());
         let prompt_tokens = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
@@ -190,7 +194,7 @@ impl Engine {
         };
         sender.send(Event::Queued { position });
         let reading = Reading { stop: StopMatcher::new(request.stop), markers: request.markers };
-        state.arrivals.push((id, Running::new(sender, cancel, sampler, reading, prompt_tokens)));
+        state.arrivals.push((id, Running::new(sender, cancel, choosing, reading, prompt_tokens)));
         drop(state);
         self.shared.wake.notify_one();
         Ok(generation)

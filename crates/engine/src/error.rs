@@ -51,6 +51,9 @@ pub enum Error {
     /// A step of the model failed.
     #[error("the model failed in a step: {0}")]
     Step(String),
+    /// No token that the grammar allows can be chosen.
+    #[error("the answer cannot go on: {0}")]
+    Constraint(String),
     /// The engine is going down.
     #[error("the model is being unloaded")]
     Stopping,

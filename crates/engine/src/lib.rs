@@ -7,6 +7,7 @@
 //! **Invariant:** a request that was admitted ends with exactly one `Finished` or `Failed`.
 
 mod cancel;
+mod constraint;
 mod engine;
 mod error;
 pub mod sampling;
@@ -17,6 +18,7 @@ mod stop;
 mod stream;
 
 pub use cancel::CancelToken;
+pub use constraint::vocabulary;
 pub use engine::{Engine, EngineOptions, EngineRequest, Markers};
 pub use error::{Error, Result};
 pub use scheduler::FinishReason;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use grammar::Matcher;
 use model::Model;
 use scheduler::{
     DRAFT_TOKENS_MAX, Event as Scheduled, FinishReason, Made, Outcome, PageId, Plan, PlanSpan,
@@ -26,12 +27,46 @@ pub(crate) struct Reading {
     pub(crate) markers: Arc<Markers>,
 }
 
+/// How tokens come to be.
+pub(crate) struct Choosing {
+    pub(crate) sampler: Sampler,
+    pub(crate) constraint: Option<Matcher>,
+}
+
+impl Choosing {
+    /// Draws the token after `history`: among those that the constraint allows, if there is one.
+    /// Says also whether the answer is whole with it.
+    fn draw(&mut self, logits: &mut [f32], history: &[u32]) -> Result<(Sampled, bool), Error> {
+        let mask = match &mut self.constraint {
+            None => None,
+            Some(matcher) => {
+                Some(matcher.mask().map_err(|error| Error::Constraint(error.to_string()))?)
+            }
+        };
+        let sampled = self.sampler.sample(logits, history, mask);
+        let is_whole = self.accept(sampled.token)?;
+        Ok((sampled, is_whole))
+    }
+
+    /// Takes in the token; says whether the answer is whole with it.
+    fn accept(&mut self, token: u32) -> Result<bool, Error> {
+        let Some(matcher) = &mut self.constraint else { return Ok(false) };
+        // Where the logits leave nothing of a mask, the sampler's answer is none.
+        let refused = |_| {
+            let why = "the model gives no chance to any token that fits: ask without logit_bias";
+            Error::Constraint(why.to_owned())
+        };
+        matcher.accept(token).map_err(refused)?;
+        Ok(matcher.is_finished())
+    }
+}
+
 /// A request as the step thread sees it.
 pub(crate) struct Running {
     sender: Sender,
     cancel: CancelToken,
     cancel_told: bool,
-    sampler: Sampler,
+    choosing: Choosing,
     reading: Reading,
     decoder: StreamDecoder,
     lookup: Lookup,
@@ -48,7 +83,7 @@ impl Running {
     pub(crate) fn new(
         sender: Sender,
         cancel: CancelToken,
-        sampler: Sampler,
+        choosing: Choosing,
         reading: Reading,
         prompt_tokens: u32,
     ) -> Running {
@@ -56,7 +91,7 @@ impl Running {
             sender,
             cancel,
             cancel_told: false,
-            sampler,
+            choosing,
             reading,
             decoder: StreamDecoder::new(),
             lookup: Lookup::default(),
@@ -383,10 +418,17 @@ fn sample(
     };
     let mut accepted = 0;
     for logits in rows {
-        let sampled = running.sampler.sample(logits, &history);
+        let (sampled, is_whole) = match running.choosing.draw(logits, &history) {
+            Ok(drawn) => drawn,
+            Err(error) => {
+                running.failure = Some(error);
+                return StepResult::Failed;
+            }
+        };
         let token = sampled.token;
         let made = Made { accepted, token };
         let ends = running.take(sampled, tokenizer, &mut shared.ledger().counts);
+        let ends = ends.or(is_whole.then_some(FinishReason::EndOfText));
         let is_accepted = drafts.get(accepted as usize) == Some(&token);
         if ends.is_none() && is_accepted {
             accepted += 1;

@@ -19,7 +19,7 @@ pub(crate) struct LoadArgs {
     /// compare. A name that is wrong is answered with those that are right.
     #[arg(long, value_name = "NAME")]
     pub(crate) backend: Option<String>,
-    /// How keys and values are kept: f32, f16, bf16 or q8_0 [default: f16]
+    /// Type of keys and values: f32, f16, bf16 or q8_0 [default: f16]
     ///
     /// q8_0 takes 53 % of the memory of f16. What it costs is in the documentation of models.
     #[arg(long, value_name = "TYPE")]
@@ -42,7 +42,7 @@ impl LoadArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Loading")]
 pub(crate) struct EngineArgs {
-    /// Draft what was said before, and keep what the model says too [default: on]
+    /// Draft what was said before; keep what is confirmed [default: on]
     ///
     /// Answers are the same either way. Drafts are made only as long as they save time.
     #[arg(long, value_name = "on|off", value_parser = on_off)]

@@ -1,6 +1,6 @@
 //! From logits to a token: the parameters a caller may set and the chain that applies them.
 //!
-//! The order is llama.cpp's: bias, penalties, DRY; then top-k, typical, top-p, min-p, XTC and
+//! The order is llama.cpp's: bias, penalties, DRY; then the grammar's mask, and top-k, typical, top-p, min-p, XTC and
 //! temperature, or temperature and Mirostat; then the draw. What is chosen depends on the
 //! parameters, the seed, the logits and the history, and on nothing else.
 
@@ -19,6 +19,7 @@ mod validate;
 use std::collections::HashSet;
 
 use candidates::Candidates;
+use grammar::Mask;
 use logprobs::RawLogits;
 use rng::Rng;
 
@@ -66,7 +67,10 @@ impl Sampler {
     ///
     /// A NaN counts as negative infinity: the token is not chosen. When all are, the answer is
     /// token 0: a model so broken is for its caller to notice, not for the sampler to crash on.
-    pub fn sample(&mut self, logits: &mut [f32], history: &[u32]) -> Sampled {
+    ///
+    /// What the `mask` does not allow is taken out before anything is chosen. Token 0 is the answer
+    /// too where the logits leave nothing of it.
+    pub fn sample(&mut self, logits: &mut [f32], history: &[u32], mask: Option<&Mask>) -> Sampled {
         let top = self.params.logprobs;
         if top.is_some() {
             self.raw.keep(logits);
@@ -74,6 +78,9 @@ impl Sampler {
         penalties::bias(logits, &self.params.logit_bias);
         penalties::penalize(logits, history, &self.params);
         dry::dry(logits, history, &self.params.dry, &self.breakers);
+        if let Some(mask) = mask {
+            mask.apply(logits);
+        }
         let token = self.choose(logits);
         Sampled { token, logprob: top.map(|top| self.raw.of(token, top as usize)) }
     }

@@ -46,7 +46,7 @@ fn shares(params: &SamplingParams, logits: &[f32], count: u32) -> Vec<f64> {
     let mut sampler = sampler(params);
     let mut counts = vec![0_u32; logits.len()];
     for _ in 0..count {
-        counts[sampler.sample(&mut logits.to_vec(), &[]).token as usize] += 1;
+        counts[sampler.sample(&mut logits.to_vec(), &[], None).token as usize] += 1;
     }
     counts.into_iter().map(|drawn| f64::from(drawn) / f64::from(count)).collect()
 }
@@ -75,7 +75,7 @@ fn a_seed_gives_the_same_tokens() {
     let run = |seed| {
         let params = SamplingParams { seed: Some(seed), ..plain() };
         let mut sampler = sampler(&params);
-        let draw = |_| sampler.sample(&mut logits(&[0.25; 4]), &[]).token;
+        let draw = |_| sampler.sample(&mut logits(&[0.25; 4]), &[], None).token;
         (0..64).map(draw).collect::<Vec<u32>>()
     };
     assert_eq!(run(7), run(7));
@@ -105,7 +105,7 @@ fn temperature_divides_logits() {
 fn greedy_takes_the_first_of_the_most_likely() {
     for temperature in [0.0, -1.0] {
         let params = SamplingParams { temperature, ..plain() };
-        let token = sampler(&params).sample(&mut [1.0, 3.0, 3.0, f32::NAN], &[]).token;
+        let token = sampler(&params).sample(&mut [1.0, 3.0, 3.0, f32::NAN], &[], None).token;
         assert_eq!(token, 1);
     }
     assert_eq!(most_likely(&[]), 0);
@@ -120,11 +120,15 @@ fn broken_logits_are_survived() {
     let xtc = SamplingParams { xtc_probability: 1.0, top_k: 2, logprobs: Some(2), ..plain() };
     for params in [plain(), greedy, mirostat, first, typical, xtc] {
         let nothing = [f32::NAN, f32::NEG_INFINITY, f32::NAN];
-        assert_eq!(sampler(&params).sample(&mut nothing.to_vec(), &[]).token, 0);
+        assert_eq!(sampler(&params).sample(&mut nothing.to_vec(), &[], None).token, 0);
         let one = [f32::NAN, f32::NEG_INFINITY, -5.0];
-        assert_eq!(sampler(&params).sample(&mut one.to_vec(), &[]).token, 2, "{params:?}");
+        assert_eq!(sampler(&params).sample(&mut one.to_vec(), &[], None).token, 2, "{params:?}");
         let infinite = [0.0, f32::INFINITY, 0.0];
-        assert_eq!(sampler(&params).sample(&mut infinite.to_vec(), &[]).token, 1, "{params:?}");
+        assert_eq!(
+            sampler(&params).sample(&mut infinite.to_vec(), &[], None).token,
+            1,
+            "{params:?}"
+        );
     }
 }
 
@@ -287,7 +291,7 @@ fn mirostat_keeps_the_surprise_near_its_target() {
             let mut sampler = sampler(&params);
             let mut bits = 0.0;
             for _ in 0..2000 {
-                let token = sampler.sample(&mut logits.clone(), &[]).token;
+                let token = sampler.sample(&mut logits.clone(), &[], None).token;
                 bits -= (f64::from(logits[token as usize]).exp() / total).log2();
             }
             // The target is of the narrowed distribution, whose tokens surprise less.
@@ -310,7 +314,7 @@ fn logprobs_are_of_the_model() {
     };
     let mut logits = logits(&[0.1, 0.6, 0.3]);
     logits.push(f32::NAN);
-    let sampled = sampler(&params).sample(&mut logits, &[]);
+    let sampled = sampler(&params).sample(&mut logits, &[], None);
     assert_eq!(sampled.token, 0);
     let told = sampled.logprob.expect("asked for");
     near(f64::from(told.logprob), 0.1_f64.ln(), 1e-6);
@@ -319,9 +323,9 @@ fn logprobs_are_of_the_model() {
     near(f64::from(told.top[1].1), 0.3_f64.ln(), 1e-6);
 
     let params = SamplingParams { logprobs: Some(0), ..plain() };
-    let told = sampler(&params).sample(&mut [0.0], &[]).logprob.expect("asked for");
+    let told = sampler(&params).sample(&mut [0.0], &[], None).logprob.expect("asked for");
     assert_eq!((told.logprob, told.top.len()), (0.0, 0));
-    assert_eq!(sampler(&plain()).sample(&mut [0.0], &[]).logprob, None);
+    assert_eq!(sampler(&plain()).sample(&mut [0.0], &[], None).logprob, None);
 }
 
 #[test]

@@ -105,6 +105,7 @@ pub(crate) fn request(engine: &Engine, text: &str, tokens_max: u32) -> EngineReq
         sampling: greedy(engine),
         stop: Vec::new(),
         user: 1,
+        constraint: None,
         markers: Arc::default(),
     }
 }
