@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Energy, Message, SamplingParams, Tools, Variables};
+use crate::{Energy, Message, SamplingParams, Speculation, Tools, Variables};
 
 /// Settings, read once by `hob` and immutable after.
 #[derive(Clone, Debug)]
@@ -119,8 +119,8 @@ pub struct LoadOptions {
     /// How keys and values are kept: `f32`, `f16`, `bf16` or `q8_0`; `f16` when none, and `f32`
     /// with the backend `reference`.
     pub kv: Option<String>,
-    /// Whether drafts are made of what a conversation said before; they are when none.
-    pub speculation: Option<bool>,
+    /// When drafts are made of what a conversation said before.
+    pub speculation: Speculation,
 }
 
 /// What the next tokens are made for.

@@ -35,7 +35,7 @@ pub use clock::{unique_id, unix_time_s};
 pub use draw::DrawModel;
 pub use energy::{Drawn, Energy};
 pub use engine::sampling::{Dry, Mirostat, SamplingParams};
-pub use engine::{Counts, EndCounts, Ended, FinishReason, Histogram, Stats, Usage};
+pub use engine::{Counts, EndCounts, Ended, FinishReason, Histogram, Speculation, Stats, Usage};
 pub use error::{Error, ErrorKind, Result};
 pub use generation::Generation;
 pub use loaded::{LoadedModel, kv_type};

@@ -174,7 +174,7 @@ impl LoadedModel {
             queue_len_max: options.queue_len_max.unwrap_or(QUEUE_LEN_DEFAULT),
             step_tokens_max: STEP_TOKENS_MAX,
             context_len: parts.context_len,
-            speculates: options.speculation.unwrap_or(true),
+            speculation: options.speculation,
         };
         let backend = format!("{}: {}", parts.backend.name(), parts.backend.description());
         let engine = Engine::start(parts.model, Arc::clone(&parts.tokenizer), engine_options)?;

@@ -11,6 +11,7 @@ use scheduler::{Admission, Limits, Refusal, Request, RequestId, Scheduler, Tick}
 use tokenizer::Tokenizer;
 
 use crate::sampling::{Sampler, SamplingParams};
+use crate::speculation::Speculation;
 use crate::stats::{Ledger, Stats};
 use crate::step::{self, Choosing, Reading, Running};
 use crate::stop::StopMatcher;
@@ -36,9 +37,9 @@ pub struct EngineOptions {
     pub step_tokens_max: u32,
     /// Tokens a request may hold, prompt and answer together.
     pub context_len: u32,
-    /// Whether what stood in a conversation before may be drafted to come again. Answers are the
-    /// same with and without; a model that keeps a state of each sequence is never drafted.
-    pub speculates: bool,
+    /// When drafts are made of what stood in the conversation before. Answers are the same with and
+    /// without; for a model that keeps a state of each sequence none are made.
+    pub speculation: Speculation,
 }
 
 /// A request, in tokens.
@@ -153,13 +154,14 @@ impl Engine {
         });
         let vocab_len = model.spec().vocab;
         // A state cannot go back to where a wrong draft began.
-        let speculates = options.speculates && model.spec().state().0.is_none();
+        let has_state = model.spec().state().0.is_some();
+        let speculation = if has_state { Speculation::Off } else { options.speculation };
         let (on_thread, words) = (Arc::clone(&shared), Arc::clone(&tokenizer));
         let thread = std::thread::Builder::new()
             .name("hob-engine".to_owned())
             .spawn(move || {
                 let last = LastOut(on_thread);
-                step::run(&last.0, model, &words, speculates);
+                step::run(&last.0, model, &words, speculation);
             })
             .map_err(|error| Error::Step(format!("no thread could be started: {error}")))?;
         let context_len = options.context_len;

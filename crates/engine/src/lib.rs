@@ -22,5 +22,6 @@ pub use constraint::vocabulary;
 pub use engine::{Engine, EngineOptions, EngineRequest, Markers};
 pub use error::{Error, Result};
 pub use scheduler::FinishReason;
+pub use speculation::Speculation;
 pub use stats::{BUCKET_ENDS_S, Counts, EndCounts, Ended, Histogram, RECENT_MAX, Stats};
 pub use stream::{Event, Generation, TokenEvent, Usage};

@@ -15,6 +15,18 @@ pub(crate) use pace::Pace;
 /// Rows of a step up to which drafts are made: with more, the step's own rows use the machine.
 pub(crate) const ROWS_MAX: usize = DRAFT_TOKENS_MAX + 1;
 
+/// When drafts are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speculation {
+    /// Never.
+    Off,
+    /// As long as they save time, by what steps were seen to take.
+    #[default]
+    Measured,
+    /// Wherever there are some, so that what is computed does not depend on a clock.
+    Always,
+}
+
 /// How often the draft tokens of one request are accepted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Luck(f64);
@@ -50,15 +62,17 @@ impl Luck {
     }
 }
 
+/// Draft tokens that a step of `rows` rows has room for.
+pub(crate) fn room(rows: usize) -> usize {
+    if rows == 0 { 0 } else { ROWS_MAX.saturating_sub(rows) }
+}
+
 /// How many of `drafted` tokens to compute in a step that computes `rows` rows without them: as
 /// many as make most tokens in the time that steps take.
 pub(crate) fn how_many(drafted: usize, rows: usize, luck: Luck, pace: &Pace) -> usize {
-    if rows == 0 || rows >= ROWS_MAX {
-        return 0;
-    }
     let others = rows as f64 - 1.0;
     let rate = |count: usize| (others + luck.tokens(count)) / pace.seconds(rows + count);
-    let most = drafted.min(ROWS_MAX - rows);
+    let most = drafted.min(room(rows));
     // The first of equals: a shorter draft.
     (1..=most).fold(0, |best, count| if rate(count) > rate(best) { count } else { best })
 }

@@ -15,7 +15,7 @@ use tokenizer::{StreamDecoder, Tokenizer};
 
 use crate::engine::{Markers, Shared};
 use crate::sampling::{Sampled, Sampler};
-use crate::speculation::{Lookup, Luck, Pace, how_many};
+use crate::speculation::{Lookup, Luck, Pace, Speculation, how_many, room};
 use crate::stats::{Counts, Ledger};
 use crate::stop::StopMatcher;
 use crate::stream::{Event, Sender, TokenEvent, Usage};
@@ -201,7 +201,12 @@ impl Running {
 }
 
 /// Runs until the engine is dropped; every request that was admitted is told its end.
-pub(crate) fn run(shared: &Shared, mut model: Model, tokenizer: &Tokenizer, speculates: bool) {
+pub(crate) fn run(
+    shared: &Shared,
+    mut model: Model,
+    tokenizer: &Tokenizer,
+    speculation: Speculation,
+) {
     let mut pace = Pace::default();
     let mut live: HashMap<RequestId, Running> = HashMap::new();
     let mut logits = Vec::new();
@@ -224,8 +229,13 @@ pub(crate) fn run(shared: &Shared, mut model: Model, tokenizer: &Tokenizer, spec
         charge(&plan, (now.elapsed(), &mut pace), &mut live, &mut shared.ledger().counts);
         let mut state = shared.lock();
         let events = state.scheduler.commit(&Outcome { results });
-        if speculates {
-            speculate(&plan, &mut state.scheduler, &mut live, &pace);
+        let pace = match speculation {
+            Speculation::Off => None,
+            Speculation::Measured => Some(Some(&pace)),
+            Speculation::Always => Some(None),
+        };
+        if let Some(pace) = pace {
+            speculate(&plan, &mut state.scheduler, &mut live, pace);
         }
         drop(state);
         tell(shared, &mut live, events);
@@ -294,19 +304,23 @@ fn charge(
     }
 }
 
-/// Drafts what the sequences that made a token in this step may say next.
+/// Drafts what the sequences that made a token in this step may say next: as much as pays by the
+/// `pace` of steps, or all where there is none.
 fn speculate(
     plan: &Plan,
     scheduler: &mut Scheduler,
     live: &mut HashMap<RequestId, Running>,
-    pace: &Pace,
+    pace: Option<&Pace>,
 ) {
     let mut rows = plan.spans.iter().filter(|span| span.wants_token).count();
     for span in plan.spans.iter().filter(|span| span.wants_token) {
         let Some(running) = live.get_mut(&span.id) else { continue };
         let Some(tokens) = scheduler.tokens_of(span.id) else { continue };
         let found = running.lookup.draft(tokens, DRAFT_TOKENS_MAX);
-        let count = how_many(found.len(), rows, running.luck, pace);
+        let count = match pace {
+            Some(pace) => how_many(found.len(), rows, running.luck, pace),
+            None => found.len().min(room(rows)),
+        };
         let draft = found[..count].to_vec();
         if draft.is_empty() {
             running.luck.note(0, 0);

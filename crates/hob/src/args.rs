@@ -1,7 +1,7 @@
 //! Flags that several commands share. They are plain data until `as meant`: the methods turn
 //! them into the roof's types.
 
-use app::{LoadOptions, Mirostat, SamplingParams, TemplateWishes};
+use app::{LoadOptions, Mirostat, SamplingParams, Speculation, TemplateWishes};
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -42,11 +42,12 @@ impl LoadArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Loading")]
 pub(crate) struct EngineArgs {
-    /// Draft what was said before; keep what is confirmed [default: on]
+    /// Draft what was said before: on, off or always [default: on]
     ///
-    /// Answers are the same either way. Drafts are made only as long as they save time.
-    #[arg(long, value_name = "on|off", value_parser = on_off)]
-    pub(crate) speculation: Option<bool>,
+    /// Answers are the same either way. Drafts are made only as long as they save time; `always`
+    /// makes them whatever they cost, to compare.
+    #[arg(long, value_name = "WHEN", value_parser = speculation)]
+    pub(crate) speculation: Option<Speculation>,
 }
 
 /// What an answer is made with; also what `/set` changes in a chat. Every flag is an option, so
@@ -208,6 +209,15 @@ fn mirostat(version: u8) -> Mirostat {
         1 => Mirostat::V1,
         2 => Mirostat::V2,
         _ => Mirostat::Off,
+    }
+}
+
+fn speculation(text: &str) -> Result<Speculation, String> {
+    match text {
+        "on" => Ok(Speculation::Measured),
+        "off" => Ok(Speculation::Off),
+        "always" => Ok(Speculation::Always),
+        _ => Err("give `on`, `off` or `always`".to_owned()),
     }
 }
 

@@ -173,11 +173,11 @@ fn help_of_a_command() {
       -h, --help                   Print help (see more with '--help')
 
     Loading:
-      -c, --context <TOKENS>      Tokens of a conversation [default: the model's own, at most 8192]
-      -t, --threads <N>           Compute threads [default: all cores]
-          --backend <NAME>        What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
-          --kv <TYPE>             Type of keys and values: f32, f16, bf16 or q8_0 [default: f16]
-          --speculation <on|off>  Draft what was said before; keep what is confirmed [default: on]
+      -c, --context <TOKENS>    Tokens of a conversation [default: the model's own, at most 8192]
+      -t, --threads <N>         Compute threads [default: all cores]
+          --backend <NAME>      What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
+          --kv <TYPE>           Type of keys and values: f32, f16, bf16 or q8_0 [default: f16]
+          --speculation <WHEN>  Draft what was said before: on, off or always [default: on]
     ");
 }
 

@@ -1,6 +1,6 @@
 //! What is drafted, and when it pays.
 
-use super::{Lookup, Luck, Pace, ROWS_MAX, how_many};
+use super::{Lookup, Luck, Pace, ROWS_MAX, how_many, room};
 
 #[test]
 fn what_followed_the_same_tokens_last_is_drafted() {
@@ -46,6 +46,7 @@ fn drafts_are_made_where_they_pay() {
     // The more rows others have, the less is left.
     assert_eq!(how_many(8, ROWS_MAX - 2, luck(4), &free), 2);
     assert_eq!(how_many(8, ROWS_MAX, luck(4), &free), 0);
+    assert_eq!((room(0), room(1), room(ROWS_MAX + 1)), (0, ROWS_MAX - 1, 0));
     // Before anything is measured rows are believed to cost little.
     assert!(how_many(8, 1, Luck::new(), &Pace::default()) > 0);
 }

@@ -5,7 +5,9 @@ mod gate;
 use std::sync::Arc;
 
 use engine::sampling::{SamplingParams, TokenLogprob};
-use engine::{Engine, EngineOptions, EngineRequest, Event, FinishReason, Generation, Usage};
+use engine::{
+    Engine, EngineOptions, EngineRequest, Event, FinishReason, Generation, Speculation, Usage,
+};
 use gguf::GgufFile;
 use kernels_cpu::CpuBackend;
 use model::{LoadOptions, Model};
@@ -37,7 +39,7 @@ pub(crate) fn options() -> EngineOptions {
         queue_len_max: 16,
         step_tokens_max: 64,
         context_len: CONTEXT_LEN,
-        speculates: true,
+        speculation: Speculation::Measured,
     }
 }
 

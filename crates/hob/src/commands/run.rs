@@ -74,7 +74,10 @@ fn run_args(args: &Args, context: &Context) -> anyhow::Result<()> {
         return Err(usage("a chat needs a terminal: write a prompt after the model"));
     }
     let model = find(args, spec, context)?;
-    let options = LoadOptions { speculation: args.engine.speculation, ..args.load.options() };
+    let options = LoadOptions {
+        speculation: args.engine.speculation.unwrap_or_default(),
+        ..args.load.options()
+    };
     let loaded = models::load(&context.app, &model, &options, context.terminal)?;
     models::tell_notes(&loaded, context.terminal);
     match prompt {

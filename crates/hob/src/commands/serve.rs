@@ -53,7 +53,7 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let options = LoadOptions {
         sequences_max: Some(args.parallel),
         queue_len_max: Some(args.queue),
-        speculation: args.engine.speculation,
+        speculation: args.engine.speculation.unwrap_or_default(),
         ..args.load.options()
     };
     let loaded = models::load(&context.app, &model, &options, terminal)?;
