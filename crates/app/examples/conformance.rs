@@ -1,5 +1,4 @@
-//! Every architecture on every backend of this machine against logits that `transformers`
-//! computed, as the table of `docs/models.md`.
+//! Every architecture on every backend of this machine against what `transformers` computed, as the table of `docs/models.md`.
 //!
 //! `conformance [--write FILE | --check FILE]`; fails where an error is above its bound, and
 //! with `--check` where the file's rows are not those that there are.
@@ -10,15 +9,16 @@ use std::sync::Arc;
 
 use gguf::GgufFile;
 use kernels_cpu::{CpuBackend, Variant};
-use model::{LoadOptions, Model};
+use model::{LoadOptions, Model, Pool};
 use quant::FormatId;
 use tensor::reference::Reference;
 use tensor::{Backend, Batch, KvFormat, Span};
-use testkit::{ReferenceModel, reference_models};
+use testkit::{ReferenceModel, reference_models, retrieval_models};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Largest error of a logit with weights in F32; logits of these models are below 100.
+/// Largest error of a logit, or a value of an embedding, or a score, with weights in F32; they are
+/// below 100 in these models.
 const BOUND: f32 = 1e-4;
 /// Root mean square of the errors beside the reference, in standard deviations of the logits, with
 /// weights in a format that lets activations be taken as bytes: those are off by 1/254 of the
@@ -29,7 +29,9 @@ const MARKS: (&str, &str) = ("<!-- conformance -->\n", "<!-- end of conformance 
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let rows: Result<Vec<Row>, Failure> = reference_models().iter().map(Row::of).collect();
+    let mut models = [reference_models(), retrieval_models()].concat();
+    models.sort_by(|a, b| a.name.cmp(&b.name));
+    let rows: Result<Vec<Row>, Failure> = models.iter().map(Row::of).collect();
     let rows = rows?;
     let table = table(&rows);
     println!("{table}");
@@ -68,15 +70,15 @@ struct Row {
 impl Row {
     fn of(model: &ReferenceModel) -> Result<Row, Failure> {
         let (file, _folder) = write(model, FormatId::F32)?;
-        let exact = logits(&file, Arc::new(Reference::new()), model)?;
-        let known: Vec<f32> = model.logits.iter().flatten().copied().collect();
+        let exact = figures(&file, Arc::new(Reference::new()), model)?;
+        let known: Vec<f32> = model.logits.iter().flatten().chain(&model.pooled).copied().collect();
         let (quantised, _folder) = write(model, FormatId::Q8_0)?;
-        let wanted = logits(&quantised, Arc::new(Reference::new()), model)?;
+        let wanted = figures(&quantised, Arc::new(Reference::new()), model)?;
         let (mut cpu, mut bytes) = (0.0_f32, 0.0_f32);
         for variant in kernels_cpu::variants() {
             let backend = |variant: Variant| CpuBackend::with_variant(variant, 2).map(Arc::new);
-            cpu = cpu.max(error(&logits(&file, backend(variant)?, model)?, &known));
-            let found = logits(&quantised, backend(variant)?, model)?;
+            cpu = cpu.max(error(&figures(&file, backend(variant)?, model)?, &known));
+            let found = figures(&quantised, backend(variant)?, model)?;
             bytes = bytes.max(error_in_deviations(&found, &wanted));
         }
         Ok(Row {
@@ -106,8 +108,8 @@ fn write(
     Ok((GgufFile::open(&path)?, folder))
 }
 
-/// Of the fixture's positions, one after the other.
-fn logits(
+/// Logits of the fixture's positions, one after the other, or what its text comes to.
+fn figures(
     file: &GgufFile,
     backend: Arc<dyn Backend>,
     model: &ReferenceModel,
@@ -123,9 +125,15 @@ fn logits(
     let mut loaded = Model::load(file, backend, &options, &mut |_, _| ())?;
     let pages: Vec<u32> = (0..).take(options.kv_page_count).collect();
     let spans = [Span { rows: model.tokens.len(), first_position: 0, pages: &pages, state: 0 }];
+    let batch = Batch { tokens: &model.tokens, spans: &spans };
+    if !model.pooled.is_empty() {
+        let mut pools = [(Pool::default(), true)];
+        loaded.pool(&batch, &[], &mut pools)?;
+        return Ok(loaded.pooled(&pools[0].0)?);
+    }
     let rows: Result<Vec<u32>, _> = model.positions.iter().map(|at| u32::try_from(*at)).collect();
     let mut found = Vec::new();
-    loaded.forward(&Batch { tokens: &model.tokens, spans: &spans }, &rows?, &mut found)?;
+    loaded.forward(&batch, &rows?, &mut found)?;
     Ok(found)
 }
 
@@ -134,7 +142,11 @@ fn error(found: &[f32], wanted: &[f32]) -> f32 {
     if found.len() == wanted.len() { differences.fold(0.0, f32::max) } else { f32::INFINITY }
 }
 
+/// Of one score the error itself.
 fn error_in_deviations(found: &[f32], wanted: &[f32]) -> f32 {
+    if let ([found], [wanted]) = (found, wanted) {
+        return (found - wanted).abs();
+    }
     let count = wanted.len() as f32;
     let mean = wanted.iter().sum::<f32>() / count;
     let variance = wanted.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count;
@@ -146,8 +158,9 @@ fn table(rows: &[Row]) -> String {
     let variants: Vec<&str> =
         kernels_cpu::variants().iter().map(|variant| variant.name()).collect();
     let mut text = format!(
-        "Worst error of a logit; `cpu` is the worst of {}. With weights in Q8_0: root mean square \
-         of the errors beside the reference, in standard deviations of the logits.\n\n\
+        "Worst error of a logit (of a value of an embedding, of a score); `cpu` is the worst of {}. \
+         With weights in Q8_0: root mean square of the errors beside the reference, in standard \
+         deviations of the logits; of a score the error itself.\n\n\
          | model | made of | reference | cpu | cpu, Q8_0 |\n| --- | --- | --- | --- | --- |\n",
         variants.join(", ")
     );

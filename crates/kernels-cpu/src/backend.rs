@@ -234,6 +234,22 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn layer_norm(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        (scale, bias): (&Tensor, &Tensor),
+        eps: f32,
+    ) -> Result<()> {
+        vector("scale", scale, x.cols())?;
+        vector("bias", bias, x.cols())?;
+        out.set_rows(x.rows())?;
+        same_shape(out, x)?;
+        let by = (scale.host()?, bias.host()?, eps);
+        norm::layer_norm(self.on(), out.host_mut()?, x.host()?, by);
+        Ok(())
+    }
+
     fn add_rms_norm(
         &self,
         out: &mut Tensor,
@@ -342,6 +358,11 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn activate(&self, x: &mut Tensor, activation: tensor::Activation) -> Result<()> {
+        gate::activate(self.on(), x.host_mut()?, activation);
+        Ok(())
+    }
+
     fn experts(
         &self,
         out: &mut Tensor,
@@ -426,12 +447,17 @@ impl Backend for CpuBackend {
         fit(fits, || format!("q is {:?}, out {:?}, {geometry:?}", shape(q), shape(out)))?;
         let window = rule.window.unwrap_or(usize::MAX);
         fit(window > 0, || "a window of no position".to_owned())?;
+        let whole = batch.spans.iter().all(|span| span.first_position == 0);
+        fit(!rule.bidirectional || (whole && rule.window.is_none()), || {
+            "attention both ways wants spans from position 0 and no window".to_owned()
+        })?;
         if let Some(sinks) = rule.sinks {
             vector("sinks", sinks, n_heads)?;
         }
-        let (scale, soft_cap) = (rule.scale, rule.soft_cap);
+        let AttentionRule { scale, soft_cap, bidirectional, .. } = *rule;
         let sinks = rule.sinks.map(Tensor::host).transpose()?;
-        let heads = Heads { geometry, n_heads, scale, soft_cap, window, sinks, q: q.host()? };
+        let q = q.host()?;
+        let heads = Heads { geometry, n_heads, scale, soft_cap, window, sinks, bidirectional, q };
         let out = out.host_mut()?;
         match kv.store.as_any().downcast_ref().ok_or(Error::ForeignBuffer)? {
             Kv::F32(layers) => attention(self.on(), out, heads, &layers[layer], batch),

@@ -1,5 +1,5 @@
-//! RMS norm, of rows, of heads and with the residual addition before it; what else is done value by
-//! value.
+//! RMS norm, of rows, of heads and with the residual addition before it; layer norm; what else is
+//! done value by value.
 
 use crate::isa::Isa;
 use crate::simd::{self, Kernel, LANES, Simd, lanes_of};
@@ -37,6 +37,20 @@ pub(crate) fn add_rms_norm(
             add_values(residual, &delta[index * part_len..][..out.len()]);
             isa.run(RmsNorm { out, x: residual, scale, eps });
         }
+    });
+}
+
+/// `out = (x - mean) / sqrt(variance + eps) * scale + bias`, rows of `scale.len()`.
+pub(crate) fn layer_norm(
+    (isa, pool): (Isa, &Pool),
+    out: &mut [f32],
+    x: &[f32],
+    (scale, bias, eps): (&[f32], &[f32], f32),
+) {
+    let part_len = part_len(scale.len());
+    pool.run_parts(out, part_len, |index, out| {
+        let x = &x[index * part_len..][..out.len()];
+        isa.run(LayerNorm { out, x, scale, bias, eps });
     });
 }
 
@@ -117,6 +131,43 @@ impl Kernel for RmsNorm<'_> {
             }
         }
     }
+}
+
+struct LayerNorm<'a> {
+    out: &'a mut [f32],
+    x: &'a [f32],
+    scale: &'a [f32],
+    bias: &'a [f32],
+    eps: f32,
+}
+
+impl Kernel for LayerNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let cols = self.scale.len();
+        for (out, x) in self.out.chunks_exact_mut(cols).zip(self.x.chunks_exact(cols)) {
+            let mean = mean(s, x);
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = x - mean;
+            }
+            let factor = factor(s, out, self.eps);
+            for ((out, scale), bias) in out.iter_mut().zip(self.scale).zip(self.bias) {
+                *out = *out * factor * scale + bias;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn mean<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let mut sums = [s.splat(0.0); 4];
+    for (i, start) in (0..x.len()).step_by(LANES).enumerate() {
+        sums[i % 4] = s.add(sums[i % 4], s.load(&lanes_of(x, start)));
+    }
+    let sums = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
+    simd::sum(s, sums) / x.len() as f32
 }
 
 /// `1 / sqrt(mean(x^2) + eps)`.

@@ -315,14 +315,16 @@ fn gates_are_the_formula() {
         let gate = prepared(cpu, FormatId::Q8_0, n, k);
         let up = prepared(cpu, kind, n, k);
         let (gates, ups) = (product(cpu, &gate, &x), product(cpu, &up, &x));
-        for activation in [Activation::Silu, Activation::GeluTanh, oss] {
+        for activation in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, oss] {
             let mut out = Tensor::host_zeros(rows, n);
             let input = Tensor::host_from(x.clone(), k);
             cpu.gated(&mut out, &input, (&gate, &up), activation).unwrap();
             for ((got, gate), up) in out.host().unwrap().iter().zip(&gates).zip(&ups) {
                 let want = activation.of(f64::from(*gate), f64::from(*up));
                 let error = (f64::from(*got) - want).abs();
-                assert!(error <= 2e-6 * want.abs().max(1.0), "{activation:?} {got} {want}");
+                // Where an error function nearly vanishes, its error counts beside 1.
+                let bound = 2e-6 * want.abs().max(1.0) + 5e-7 * f64::from((gate * up).abs());
+                assert!(error <= bound, "{activation:?} {got} {want}");
             }
         }
     }

@@ -42,6 +42,8 @@ pub struct CostModel {
 #[derive(Clone, Debug)]
 struct AttentionCost {
     window: Option<usize>,
+    /// Whether rows see those after them.
+    bidirectional: bool,
     /// Of keys and values of one position.
     kv_bytes: u64,
     /// Of one row with one cached position.
@@ -121,8 +123,11 @@ impl CostModel {
 
 impl AttentionCost {
     /// Positions that rows `first..first + rows` see, added up: the row at position p sees p + 1
-    /// of them, or the window.
+    /// of them, or the window, or all.
     fn seen(&self, first: usize, rows: usize) -> u64 {
+        if self.bidirectional {
+            return (rows * rows) as u64;
+        }
         let window = self.window.unwrap_or(usize::MAX);
         // So many rows do not fill the window yet.
         let growing = window.saturating_sub(first).min(rows);
@@ -161,12 +166,13 @@ fn attention(spec: &ModelSpec, kv_format: KvFormat) -> Vec<AttentionCost> {
         let stored = head(shape.head_dim_k) + head(shape.head_dim_v);
         let kv_bytes = (shape.n_kv_heads * stored) as u64;
         let ops = 2 * (layer.mixer.n_heads() * values) as u64;
+        let bidirectional = layer.mixer.is_bidirectional();
         match groups.iter_mut().find(|group| group.window == window) {
             Some(group) => {
                 group.kv_bytes += kv_bytes;
                 group.ops += ops;
             }
-            None => groups.push(AttentionCost { window, kv_bytes, ops }),
+            None => groups.push(AttentionCost { window, bidirectional, kv_bytes, ops }),
         }
     }
     groups

@@ -3,7 +3,8 @@
 use tensor::{Activation, Gating};
 
 use crate::spec::{
-    AttentionSpec, ExpertsSpec, FeedForward, Mixer, ModelSpec, Norms, QueryKeyNorms, Scales,
+    AttentionSpec, DenseForm, ExpertsSpec, FeedForward, Mixer, ModelSpec, Norms, Pooling,
+    QueryKeyNorms, Scales,
 };
 
 impl ModelSpec {
@@ -23,13 +24,19 @@ impl ModelSpec {
                 Mixer::Latent(_) => add("latent attention"),
             }
             match &layer.feed_forward {
-                FeedForward::Dense(dense) => of_activation(dense.activation, &mut add),
+                FeedForward::Dense(dense) => {
+                    if dense.form == DenseForm::Plain {
+                        add("blocks without gates");
+                    }
+                    of_activation(dense.activation, &mut add);
+                }
                 FeedForward::Experts(experts) => of_experts(experts, &mut add),
             }
             match layer.norms {
                 Norms::Before => {}
                 Norms::After => add("norms after blocks"),
                 Norms::Around => add("norms around blocks"),
+                Norms::Sum => add("layer norms of sums"),
             }
         }
         for (holds, feature) in [
@@ -38,7 +45,13 @@ impl ModelSpec {
             (self.long_ropes.is_some(), "LongRoPE factors"),
             (self.scales != Scales::default(), "factors on activations"),
             (self.logit_soft_cap.is_some(), "soft cap of logits"),
-            (self.tied, "tied embeddings"),
+            (self.tied && self.pooling.is_none(), "tied embeddings"),
+            (self.entry.positions, "a table of positions"),
+            (self.entry.types.is_some(), "types of tokens"),
+            (self.classifier.is_some(), "a score of pairs"),
+            (self.pools(Pooling::First), "pooling of the first row"),
+            (self.pools(Pooling::Mean), "pooling of all rows"),
+            (self.pools(Pooling::Last), "pooling of the last row"),
         ] {
             if holds {
                 add(feature);
@@ -46,16 +59,21 @@ impl ModelSpec {
         }
         features
     }
+
+    fn pools(&self, by: Pooling) -> bool {
+        self.pooling == Some(by)
+    }
 }
 
 fn of_attention(of: &AttentionSpec, add: &mut impl FnMut(&str)) {
     let grouped = if of.n_kv_heads < of.n_heads { "grouped heads" } else { "a key for each head" };
     add(grouped);
     for (holds, feature) in [
+        (of.bidirectional, "attention both ways"),
         (of.window.is_some(), "sliding window"),
         (of.soft_cap.is_some(), "soft cap of scores"),
         (of.sinks, "attention sinks"),
-        (of.rope.is_none(), "layers without positions"),
+        (of.rope.is_none() && !of.bidirectional, "layers without positions"),
         (of.query_key_norms == QueryKeyNorms::EachHead, "norms of query and key heads"),
         (of.query_key_norms == QueryKeyNorms::AllHeads, "norms of all query and key heads"),
         (of.input_biases, "biases"),
@@ -89,6 +107,7 @@ fn of_activation(activation: Activation, add: &mut impl FnMut(&str)) {
     match activation {
         Activation::Silu => {}
         Activation::GeluTanh => add("GELU"),
+        Activation::GeluErf => add("exact GELU"),
         Activation::ClampedSilu { .. } => add("clamped SiLU"),
     }
 }

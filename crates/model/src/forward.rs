@@ -14,19 +14,19 @@ use crate::{Error, LoadOptions, ModelSpec, Result, arch, options, spec};
 
 /// A model with its weights, cache and workspace on one backend.
 pub struct Model {
-    spec: ModelSpec,
+    pub(crate) spec: ModelSpec,
     /// Those for the context that was loaded for.
     ropes: Vec<Rope>,
-    backend: Arc<dyn Backend>,
-    weights: Weights,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) weights: Weights,
     kv: KvCache,
     /// Where layers keep a state.
     states: Option<StateCache>,
     /// Of each layer, its place among those that keep what it keeps.
     places: Vec<usize>,
-    work: Workspace,
-    /// Logits on their way from the backend to the caller.
-    piece: Vec<f32>,
+    pub(crate) work: Workspace,
+    /// Rows on their way from the backend to the caller.
+    pub(crate) piece: Vec<f32>,
     parameters: u64,
     rows_max: usize,
     context_len: usize,
@@ -111,20 +111,24 @@ impl Model {
         output_rows: &[u32],
         logits: &mut Vec<f32>,
     ) -> Result<()> {
+        if self.spec.pooling.is_some() {
+            let why = "a model for retrieval has no logits, only pooled rows";
+            return Err(Error::Step(why.to_owned()));
+        }
         self.check(batch, output_rows)?;
         logits.clear();
         if batch.tokens.is_empty() {
             return Ok(());
         }
-        self.layers(batch)?;
-        for rows in output_rows.chunks(self.work.logits.rows_max()) {
+        self.layers(batch, &[])?;
+        for rows in output_rows.chunks(self.work.output.rows_max()) {
             self.logits(rows)?;
             logits.extend_from_slice(&self.piece);
         }
         Ok(())
     }
 
-    fn check(&self, batch: &Batch<'_>, output_rows: &[u32]) -> Result<()> {
+    pub(crate) fn check(&self, batch: &Batch<'_>, output_rows: &[u32]) -> Result<()> {
         let (rows, vocab) = (batch.tokens.len(), self.spec.vocab);
         let refused = |why: String| Err(Error::Step(why));
         if rows > self.rows_max {
@@ -135,6 +139,10 @@ impl Model {
         }
         if let Some(row) = output_rows.iter().find(|row| **row as usize >= rows) {
             return refused(format!("the logits of row {row} of {rows}"));
+        }
+        let whole = batch.spans.iter().all(|span| span.first_position == 0);
+        if self.spec.is_bidirectional() && !whole {
+            return refused("a text that is looked at both ways goes in one step".to_owned());
         }
         for span in batch.spans {
             let (first, count) = (span.first_position, span.rows);
@@ -150,12 +158,11 @@ impl Model {
         Ok(())
     }
 
-    /// All layers; the residual stream stays in the workspace.
-    fn layers(&mut self, batch: &Batch<'_>) -> Result<()> {
+    /// All layers; the residual stream stays in the workspace. `types` of rows may be left out.
+    pub(crate) fn layers(&mut self, batch: &Batch<'_>, types: &[u32]) -> Result<()> {
+        self.enter(batch, types)?;
         let (backend, spec, work) = (&*self.backend, &self.spec, &mut self.work);
         let weights = &self.weights;
-        backend.embed(&mut work.residual, &weights.token_embedding, batch.tokens)?;
-        scale(backend, &mut work.residual, spec.scales.embedding)?;
         let stream = Stream { backend, eps: spec.norm_eps, scale: spec.scales.residual };
         if let Some(first) = weights.layers.first() {
             stream.enter(work, &first.mixer_norms)?;
@@ -173,27 +180,68 @@ impl Model {
         Ok(())
     }
 
+    /// Makes the residual stream of the batch's tokens.
+    fn enter(&mut self, batch: &Batch<'_>, types: &[u32]) -> Result<()> {
+        let (backend, weights, work) = (&*self.backend, &self.weights, &mut self.work);
+        backend.embed(&mut work.residual, &weights.token_embedding, batch.tokens)?;
+        scale(backend, &mut work.residual, self.spec.scales.embedding)?;
+        if let Some(table) = &weights.entry.positions {
+            let row = |(_, position)| u32::try_from(position).expect("checked against the context");
+            let rows: Vec<u32> = batch.rows().map(row).collect();
+            backend.gather_rows(&mut work.delta, table, &rows)?;
+            backend.add(&mut work.residual, &work.delta)?;
+        }
+        if let Some(table) = &weights.entry.types {
+            let first = vec![0; batch.tokens.len()];
+            let rows = if types.is_empty() { &first } else { types };
+            backend.gather_rows(&mut work.delta, table, rows)?;
+            backend.add(&mut work.residual, &work.delta)?;
+        }
+        if let Some((by, bias)) = &weights.entry.norm {
+            let eps = self.spec.norm_eps;
+            backend.layer_norm(&mut work.normed, &work.residual, (by, bias), eps)?;
+            std::mem::swap(&mut work.normed, &mut work.residual);
+        }
+        Ok(())
+    }
+
+    /// These rows of the residual stream, normed, into `work.output_normed`.
+    pub(crate) fn output_rows(&mut self, rows: &[u32]) -> Result<()> {
+        let (backend, work) = (&*self.backend, &mut self.work);
+        match &self.weights.output_norm {
+            None => backend.gather_rows(&mut work.output_normed, &work.residual, rows)?,
+            Some(norm) => {
+                backend.gather_rows(&mut work.output, &work.residual, rows)?;
+                let eps = self.spec.norm_eps;
+                backend.rms_norm(&mut work.output_normed, &work.output, norm, eps)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The logits of these rows of the residual stream, into `piece`.
     fn logits(&mut self, rows: &[u32]) -> Result<()> {
+        self.output_rows(rows)?;
         let (backend, work, weights) = (&*self.backend, &mut self.work, &self.weights);
-        backend.gather_rows(&mut work.output, &work.residual, rows)?;
-        let eps = self.spec.norm_eps;
-        backend.rms_norm(&mut work.output_normed, &work.output, &weights.output_norm, eps)?;
         let output = weights.output.as_ref().unwrap_or(&weights.token_embedding);
-        backend.matmul(&mut [&mut work.logits], &work.output_normed, &[output])?;
-        scale(backend, &mut work.logits, self.spec.scales.logits)?;
+        let logits = work.logits.as_mut().expect("a model without pooling has them");
+        backend.matmul(&mut [logits], &work.output_normed, &[output])?;
+        scale(backend, logits, self.spec.scales.logits)?;
         if let Some(cap) = self.spec.logit_soft_cap {
-            backend.soft_cap(&mut work.logits, cap)?;
+            backend.soft_cap(logits, cap)?;
         }
-        backend.download(&mut self.piece, &work.logits)?;
+        backend.download(&mut self.piece, logits)?;
         Ok(())
     }
 }
 
-/// Counts layers with a cache and layers with a state apart.
+/// Counts layers with a cache and layers with a state apart; those that look both ways share one.
 fn places(spec: &ModelSpec) -> Vec<usize> {
     let (mut cached, mut kept) = (0, 0);
     let place = |layer: &LayerSpec| {
+        if layer.mixer.is_bidirectional() {
+            return 0;
+        }
         let count = if layer.mixer.state().is_some() { &mut kept } else { &mut cached };
         *count += 1;
         *count - 1
@@ -223,7 +271,7 @@ impl Stream<'_> {
             Some(norm) => {
                 self.backend.rms_norm(&mut work.normed, &work.residual, norm, self.eps)?;
             }
-            None => self.copy(work)?,
+            None => copy(self.backend, &mut work.normed, &work.residual)?,
         }
         Ok(())
     }
@@ -241,6 +289,12 @@ impl Stream<'_> {
             std::mem::swap(&mut work.normed, &mut work.delta);
         }
         scale(self.backend, &mut work.delta, self.scale)?;
+        if let Some((by, bias)) = &given.sum {
+            self.backend.add(&mut work.residual, &work.delta)?;
+            self.backend.layer_norm(&mut work.normed, &work.residual, (by, bias), self.eps)?;
+            // The next block reads what the stream is now.
+            return copy(self.backend, &mut work.residual, &work.normed);
+        }
         match next.map(|next| &next.before) {
             Some(Some(norm)) => self.backend.add_rms_norm(
                 &mut work.normed,
@@ -250,17 +304,17 @@ impl Stream<'_> {
             )?,
             Some(None) => {
                 self.backend.add(&mut work.residual, &work.delta)?;
-                self.copy(work)?;
+                copy(self.backend, &mut work.normed, &work.residual)?;
             }
             None => self.backend.add(&mut work.residual, &work.delta)?,
         }
         Ok(())
     }
+}
 
-    fn copy(&self, work: &mut Workspace) -> Result<()> {
-        let d = work.residual.cols();
-        let whole = HeadColumns { first: 0, stride: d, len: d };
-        self.backend.copy_heads((&mut work.normed, whole), (&work.residual, whole), 1)?;
-        Ok(())
-    }
+fn copy(backend: &dyn Backend, to: &mut Tensor, from: &Tensor) -> Result<()> {
+    let d = from.cols();
+    let whole = HeadColumns { first: 0, stride: d, len: d };
+    backend.copy_heads((to, whole), (from, whole), 1)?;
+    Ok(())
 }

@@ -7,8 +7,8 @@ use gguf::{GgufFile, TensorInfo};
 
 use crate::arch::{Architecture, ROPE_FACTORS, Role};
 use crate::spec::{
-    AttentionSpec, DeltaNetSpec, DenseSpec, ExpertsSpec, FeedForward, LatentSpec, Mixer, ModelSpec,
-    Norms, QueryKeyNorms,
+    AttentionSpec, Classifier, DeltaNetSpec, DenseForm, DenseSpec, Entry, ExpertsSpec, FeedForward,
+    LatentSpec, Mixer, ModelSpec, Norms, QueryKeyNorms,
 };
 use crate::{Error, Result};
 
@@ -97,6 +97,9 @@ pub(crate) fn check<'a>(
     }
     let mut known: HashSet<&str> = items.iter().map(|item| &*item.tensor.name).collect();
     known.extend(ROPE_FACTORS);
+    // A model for retrieval may have kept the output matrix of the one it was made of.
+    let output = architecture.tensor_name(Role::Output, 0);
+    known.extend(spec.pooling.map(|_| &*output));
     let unused = (0..spec.unused_layers).map(|layer| format!("blk.{}.", spec.layers.len() + layer));
     let unused: Vec<String> = unused.collect();
     let is_known =
@@ -130,14 +133,17 @@ fn find<'a>(file: &'a GgufFile, name: String, kind: &Kind) -> Result<&'a TensorI
 fn wanted(spec: &ModelSpec) -> Vec<(Role, usize, Kind)> {
     let d = spec.d;
     let mut wanted = vec![(Role::TokenEmbedding, 0, Kind::Matrix { n: spec.vocab, k: d })];
+    of_entry(spec, &spec.entry, &mut wanted);
     for (layer, parts) in spec.layers.iter().enumerate() {
         let (before, after) = match parts.norms {
             Norms::Before => (true, false),
             Norms::After => (false, true),
             Norms::Around => (true, true),
+            Norms::Sum => (false, true),
         };
         let mut add = |role: Role, kind: Kind| wanted.push((role, layer, kind));
         let norm = || Kind::Vector { len: d };
+        let bias = parts.norms == Norms::Sum;
         if before {
             add(Role::AttentionNorm, norm());
         }
@@ -149,6 +155,9 @@ fn wanted(spec: &ModelSpec) -> Vec<(Role, usize, Kind)> {
         if after {
             add(Role::AttentionPostNorm, norm());
         }
+        if bias {
+            add(Role::AttentionPostNormBias, norm());
+        }
         if before {
             add(Role::FeedForwardNorm, norm());
         }
@@ -159,12 +168,51 @@ fn wanted(spec: &ModelSpec) -> Vec<(Role, usize, Kind)> {
         if after {
             add(Role::FeedForwardPostNorm, norm());
         }
+        if bias {
+            add(Role::FeedForwardPostNormBias, norm());
+        }
     }
-    wanted.push((Role::OutputNorm, 0, Kind::Vector { len: d }));
-    if !spec.tied {
+    if spec.has_output_norm() {
+        wanted.push((Role::OutputNorm, 0, Kind::Vector { len: d }));
+    }
+    if spec.has_output_matrix() {
         wanted.push((Role::Output, 0, Kind::Matrix { n: spec.vocab, k: d }));
     }
+    if let Some(classifier) = &spec.classifier {
+        of_classifier(d, classifier, &mut wanted);
+    }
     wanted
+}
+
+fn of_entry(spec: &ModelSpec, of: &Entry, wanted: &mut Vec<(Role, usize, Kind)>) {
+    let d = spec.d;
+    if of.positions {
+        let rows = spec.context_len as usize;
+        wanted.push((Role::PositionEmbedding, 0, Kind::Table { rows, cols: d }));
+    }
+    if let Some(rows) = of.types {
+        wanted.push((Role::TokenTypes, 0, Kind::Table { rows, cols: d }));
+    }
+    if of.normed {
+        for role in [Role::EmbeddingNorm, Role::EmbeddingNormBias] {
+            wanted.push((role, 0, Kind::Vector { len: d }));
+        }
+    }
+}
+
+fn of_classifier(d: usize, of: &Classifier, wanted: &mut Vec<(Role, usize, Kind)>) {
+    let n = of.labels;
+    let dense = [
+        (Role::Classifier, Kind::Matrix { n: d, k: d }),
+        (Role::ClassifierBias, Kind::Vector { len: d }),
+    ];
+    let output = [
+        (Role::ClassifierOutput, Kind::Matrix { n, k: d }),
+        (Role::ClassifierOutputBias, Kind::Vector { len: n }),
+    ];
+    let parts = dense.into_iter().filter(|_| of.dense).chain(output);
+    let is_wanted = |kind: &Kind| of.biases || !matches!(kind, Kind::Vector { .. });
+    wanted.extend(parts.filter(|(_, kind)| is_wanted(kind)).map(|(role, kind)| (role, 0, kind)));
 }
 
 fn of_attention(d: usize, of: &AttentionSpec, add: &mut impl FnMut(Role, Kind)) {
@@ -239,13 +287,22 @@ fn of_latent(d: usize, of: &LatentSpec, add: &mut impl FnMut(Role, Kind)) {
 }
 
 fn of_dense(d: usize, of: &DenseSpec, add: &mut impl FnMut(Role, Kind)) {
-    if of.fused {
-        add(Role::GateUp, Kind::Fused { n: vec![of.ffn; 2], k: d });
-    } else {
-        add(Role::Gate, Kind::Matrix { n: of.ffn, k: d });
-        add(Role::Up, Kind::Matrix { n: of.ffn, k: d });
+    let wide = || Kind::Matrix { n: of.ffn, k: d };
+    match of.form {
+        DenseForm::Gated => {
+            add(Role::Gate, wide());
+            add(Role::Up, wide());
+        }
+        DenseForm::Fused => add(Role::GateUp, Kind::Fused { n: vec![of.ffn; 2], k: d }),
+        DenseForm::Plain => {
+            add(Role::Up, wide());
+            add(Role::UpBias, Kind::Vector { len: of.ffn });
+        }
     }
     add(Role::Down, Kind::Matrix { n: d, k: of.ffn });
+    if of.form == DenseForm::Plain {
+        add(Role::DownBias, Kind::Vector { len: d });
+    }
 }
 
 fn of_experts(d: usize, of: &ExpertsSpec, add: &mut impl FnMut(Role, Kind)) {

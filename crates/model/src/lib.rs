@@ -1,7 +1,7 @@
 //! Model architectures as data, and one forward pass over block kinds.
 //!
 //! Entry points: [`spec`] for what a file is, [`memory_need`] for what it will take, then
-//! [`Model::load`] and [`Model::forward`].
+//! [`Model::load`] and [`Model::forward`]; in models for retrieval [`Model::pool`].
 //!
 //! **Invariant:** a file is checked whole (metadata, every tensor's name and shape) before a weight
 //! is prepared; what cannot be computed rightly is refused by name.
@@ -17,6 +17,7 @@ mod inventory;
 mod limits;
 mod need;
 mod options;
+mod pooling;
 mod spec;
 mod weights;
 mod workspace;
@@ -27,7 +28,8 @@ pub use error::{Error, Result};
 pub use forward::Model;
 pub use need::{MemoryNeed, memory_need};
 pub use options::LoadOptions;
+pub use pooling::Pool;
 pub use spec::{
-    AttentionSpec, DeltaNetSpec, DenseSpec, ExpertsSpec, FeedForward, KvShape, LatentSpec,
-    LayerSpec, Mixer, ModelSpec, Norms, QueryKeyNorms, Scales, spec,
+    AttentionSpec, Classifier, DeltaNetSpec, DenseForm, DenseSpec, Entry, ExpertsSpec, FeedForward,
+    KvShape, LatentSpec, LayerSpec, Mixer, ModelSpec, Norms, Pooling, QueryKeyNorms, Scales, spec,
 };

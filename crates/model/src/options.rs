@@ -37,6 +37,8 @@ pub(crate) fn kv_layout(spec: &ModelSpec, options: &LoadOptions) -> Result<KvLay
     in_range("kv_page_len", options.kv_page_len, u32::MAX as usize)?;
     in_range("kv_page_count", options.kv_page_count, u32::MAX as usize)?;
     let (shape, n_layers) = spec.kv_shape();
+    // What is looked at both ways is computed in one step: layers take turns with one cache.
+    let n_layers = if spec.is_bidirectional() { 1 } else { n_layers };
     let KvShape { n_kv_heads, head_dim_k, head_dim_v } = shape.expect("every spec has one");
     let layout = KvLayout {
         n_layers,

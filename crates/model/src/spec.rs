@@ -32,8 +32,48 @@ pub struct ModelSpec {
     pub tied: bool,
     /// What each layer is made of.
     pub layers: Vec<LayerSpec>,
+    /// What is added to embeddings before the first layer.
+    pub entry: Entry,
+    /// What comes of the rows of a text in a model for retrieval, which has no logits; none in one
+    /// that makes text.
+    pub pooling: Option<Pooling>,
+    /// What makes a score of a pooled row; none where that is the result itself.
+    pub classifier: Option<Classifier>,
     /// Layers of the file after these, for predicting several tokens: they are not loaded.
     pub unused_layers: usize,
+}
+
+/// What an encoder adds to embeddings, and whether it norms the sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Whether each position has a row of a table, as many as the context is long.
+    pub positions: bool,
+    /// Rows of the table of types, such as "first text" and "second text" of a pair.
+    pub types: Option<usize>,
+    /// Whether the sum has a layer norm with a bias.
+    pub normed: bool,
+}
+
+/// How the rows of a text become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// The first row.
+    First,
+    /// The mean of all rows.
+    Mean,
+    /// The last row.
+    Last,
+}
+
+/// A head that gives a pair of texts a score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classifier {
+    /// Whether there is a layer `tanh(dense(x))` of the model's width first.
+    pub dense: bool,
+    /// Whether its matrices have biases.
+    pub biases: bool,
+    /// 1, or 2 of which the first says yes and the second no.
+    pub labels: usize,
 }
 
 /// Factors that a family puts on its activations.
@@ -73,12 +113,15 @@ pub enum Norms {
     After,
     /// Both.
     Around,
+    /// The sum of the residual stream and what a block gives, by a layer norm with a bias; that
+    /// is the stream from then on. Source: Vaswani et al. 2017, arXiv 1706.03762, section 3.1.
+    Sum,
 }
 
 /// Kinds of mixer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mixer {
-    /// Causal attention with grouped heads.
+    /// Attention with grouped heads.
     Attention(AttentionSpec),
     /// A gated delta net: no cache, but a state.
     DeltaNet(DeltaNetSpec),
@@ -120,7 +163,7 @@ impl DeltaNetSpec {
     }
 }
 
-/// Causal attention with grouped heads.
+/// Attention with grouped heads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionSpec {
     /// Query heads.
@@ -149,6 +192,8 @@ pub struct AttentionSpec {
     pub output_bias: bool,
     /// Whether the file keeps queries, keys and values in one matrix, in this order.
     pub fused: bool,
+    /// Whether a row sees those after its own too: then a text is computed in one step.
+    pub bidirectional: bool,
     /// Whether the query matrix gives for each head a gate of the output too, after the query.
     pub gated: bool,
 }
@@ -189,21 +234,32 @@ pub struct LatentSpec {
 /// Kinds of feed-forward block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FeedForward {
-    /// `down(activation(gate(x), up(x)))`.
+    /// One block for all rows.
     Dense(DenseSpec),
     /// Some of many such blocks, chosen for each row, and perhaps one that all rows share.
     Experts(ExpertsSpec),
 }
 
-/// One gated block.
+/// One block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DenseSpec {
     /// Width between.
     pub ffn: usize,
-    /// What gates.
+    /// What gates, or stands between.
     pub activation: Activation,
-    /// Whether the file keeps gate and up in one matrix, in this order.
-    pub fused: bool,
+    /// What it is made of.
+    pub form: DenseForm,
+}
+
+/// What a dense block is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenseForm {
+    /// `down(activation(gate(x), up(x)))`.
+    Gated,
+    /// The same, and the file keeps gate and up in one matrix, in this order.
+    Fused,
+    /// `down(activation(up(x) + bias, 1)) + bias`.
+    Plain,
 }
 
 /// A mixture of experts.
@@ -274,6 +330,15 @@ impl Mixer {
         }
     }
 
+    /// Whether a row sees those after its own.
+    #[must_use]
+    pub fn is_bidirectional(&self) -> bool {
+        match self {
+            Mixer::Attention(attention) => attention.bidirectional,
+            Mixer::DeltaNet(_) | Mixer::Latent(_) => false,
+        }
+    }
+
     /// What it keeps of a sequence, whatever its length.
     #[must_use]
     pub fn state(&self) -> Option<&DeltaNetSpec> {
@@ -291,6 +356,22 @@ impl ModelSpec {
         let mut shapes = self.layers.iter().filter_map(|layer| layer.mixer.kv_shape());
         let first = shapes.next();
         (first, first.map_or(0, |_| 1 + shapes.count()))
+    }
+
+    /// Whether texts are computed in one step each, because rows see those after them.
+    #[must_use]
+    pub fn is_bidirectional(&self) -> bool {
+        self.layers.iter().any(|layer| layer.mixer.is_bidirectional())
+    }
+
+    /// Whether logits are made by a matrix of their own.
+    pub(crate) fn has_output_matrix(&self) -> bool {
+        !self.tied && self.pooling.is_none()
+    }
+
+    /// Whether the last layer's rows have a norm of their own.
+    pub(crate) fn has_output_norm(&self) -> bool {
+        self.layers.last().is_none_or(|layer| layer.norms != Norms::Sum)
     }
 
     /// What every layer that keeps a state keeps, and how many there are.
@@ -316,6 +397,18 @@ pub fn spec(file: &GgufFile) -> Result<ModelSpec> {
     };
     if spec.layers.iter().any(is_odd) || cached.is_none() {
         let feature = "layers whose caches have different shapes, or none".to_owned();
+        return Err(Error::UnsupportedFeature { architecture: spec.architecture, feature });
+    }
+    let both_ways = |layer: &LayerSpec| layer.mixer.is_bidirectional();
+    let windowed = |layer: &LayerSpec| both_ways(layer) && layer.mixer.window().is_some();
+    if spec.layers.iter().any(windowed)
+        || (spec.is_bidirectional() && !spec.layers.iter().all(both_ways))
+    {
+        let feature = "windows, or causal layers, beside attention both ways".to_owned();
+        return Err(Error::UnsupportedFeature { architecture: spec.architecture, feature });
+    }
+    if spec.is_bidirectional() && spec.pooling.is_none() {
+        let feature = "attention both ways without pooling (pooling_type)".to_owned();
         return Err(Error::UnsupportedFeature { architecture: spec.architecture, feature });
     }
     inventory::check(file, architecture, &spec)?;

@@ -9,19 +9,39 @@ use crate::arch::{Architecture, Role};
 use crate::blocks::{FeedForwardWeights, MixerWeights};
 use crate::inventory::{Item, Kind};
 use crate::need::source;
-use crate::spec::Norms;
+use crate::spec::{Classifier, Entry, Norms};
 use crate::{Error, ModelSpec, Result};
 
 /// A model's matrices and vectors.
 pub(crate) struct Weights {
     /// `[vocab, d]`; the output matrix too where there is no other.
     pub(crate) token_embedding: Weight,
+    pub(crate) entry: EntryWeights,
     /// One for each layer of the spec.
     pub(crate) layers: Vec<LayerWeights>,
     /// `[1, d]`.
-    pub(crate) output_norm: Tensor,
+    pub(crate) output_norm: Option<Tensor>,
     /// `[vocab, d]`.
     pub(crate) output: Option<Weight>,
+    pub(crate) classifier: Option<ClassifierWeights>,
+}
+
+/// What is added to embeddings.
+pub(crate) struct EntryWeights {
+    /// `[context, d]`.
+    pub(crate) positions: Option<Tensor>,
+    /// `[types, d]`.
+    pub(crate) types: Option<Tensor>,
+    /// Scale and bias, `[1, d]`.
+    pub(crate) norm: Option<(Tensor, Tensor)>,
+}
+
+/// Of the head that makes scores, each matrix with its bias.
+pub(crate) struct ClassifierWeights {
+    /// `[d, d]`.
+    pub(crate) dense: Option<(Weight, Option<Tensor>)>,
+    /// `[labels, d]`.
+    pub(crate) output: (Weight, Option<Tensor>),
 }
 
 /// A layer's.
@@ -36,15 +56,20 @@ pub(crate) struct LayerWeights {
 pub(crate) struct BlockNorms {
     pub(crate) before: Option<Tensor>,
     pub(crate) after: Option<Tensor>,
+    /// Of the sum: scale and bias.
+    pub(crate) sum: Option<(Tensor, Tensor)>,
 }
 
 impl Weights {
     pub(crate) fn load(loader: &mut Loader<'_>, spec: &ModelSpec) -> Result<Weights> {
         let token_embedding = loader.matrix(Role::TokenEmbedding, 0)?;
+        let entry = EntryWeights::load(loader, &spec.entry)?;
         let mut layers = Vec::with_capacity(spec.layers.len());
         for (layer, parts) in spec.layers.iter().enumerate() {
-            let mixer_norms = (Role::AttentionNorm, Role::AttentionPostNorm);
-            let feed_forward_norms = (Role::FeedForwardNorm, Role::FeedForwardPostNorm);
+            let mixer_norms =
+                [Role::AttentionNorm, Role::AttentionPostNorm, Role::AttentionPostNormBias];
+            let feed_forward_norms =
+                [Role::FeedForwardNorm, Role::FeedForwardPostNorm, Role::FeedForwardPostNormBias];
             layers.push(LayerWeights {
                 mixer: MixerWeights::load(loader, parts.mixer, layer)?,
                 mixer_norms: BlockNorms::load(loader, parts.norms, (mixer_norms, layer))?,
@@ -56,9 +81,53 @@ impl Weights {
                 )?,
             });
         }
-        let output_norm = loader.vector(Role::OutputNorm, 0)?;
-        let output = if spec.tied { None } else { Some(loader.matrix(Role::Output, 0)?) };
-        Ok(Weights { token_embedding, layers, output_norm, output })
+        let output_norm = match spec.has_output_norm() {
+            true => Some(loader.vector(Role::OutputNorm, 0)?),
+            false => None,
+        };
+        let output = match spec.has_output_matrix() {
+            true => Some(loader.matrix(Role::Output, 0)?),
+            false => None,
+        };
+        let classifier = match &spec.classifier {
+            Some(classifier) => Some(ClassifierWeights::load(loader, classifier)?),
+            None => None,
+        };
+        Ok(Weights { token_embedding, entry, layers, output_norm, output, classifier })
+    }
+}
+
+impl EntryWeights {
+    fn load(loader: &mut Loader<'_>, of: &Entry) -> Result<EntryWeights> {
+        let mut table = |role, wanted: bool| {
+            if wanted { loader.table(role, 0).map(Some) } else { Ok(None) }
+        };
+        let positions = table(Role::PositionEmbedding, of.positions)?;
+        let types = table(Role::TokenTypes, of.types.is_some())?;
+        let norm = match of.normed {
+            true => {
+                let scale = loader.vector(Role::EmbeddingNorm, 0)?;
+                Some((scale, loader.vector(Role::EmbeddingNormBias, 0)?))
+            }
+            false => None,
+        };
+        Ok(EntryWeights { positions, types, norm })
+    }
+}
+
+impl ClassifierWeights {
+    fn load(loader: &mut Loader<'_>, of: &Classifier) -> Result<ClassifierWeights> {
+        let mut layer = |weight, bias| -> Result<(Weight, Option<Tensor>)> {
+            let weight = loader.matrix(weight, 0)?;
+            let bias = if of.biases { Some(loader.vector(bias, 0)?) } else { None };
+            Ok((weight, bias))
+        };
+        let dense = match of.dense {
+            true => Some(layer(Role::Classifier, Role::ClassifierBias)?),
+            false => None,
+        };
+        let output = layer(Role::ClassifierOutput, Role::ClassifierOutputBias)?;
+        Ok(ClassifierWeights { dense, output })
     }
 }
 
@@ -66,14 +135,22 @@ impl BlockNorms {
     fn load(
         loader: &mut Loader<'_>,
         norms: Norms,
-        ((before, after), layer): ((Role, Role), usize),
+        ([before, after, bias], layer): ([Role; 3], usize),
     ) -> Result<BlockNorms> {
         let mut norm = |role, wanted: bool| {
             if wanted { loader.vector(role, layer).map(Some) } else { Ok(None) }
         };
+        let (is_before, is_after) = match norms {
+            Norms::Before => (true, false),
+            Norms::After => (false, true),
+            Norms::Around => (true, true),
+            Norms::Sum => (false, false),
+        };
+        let is_sum = norms == Norms::Sum;
         Ok(BlockNorms {
-            before: norm(before, norms != Norms::After)?,
-            after: norm(after, norms != Norms::Before)?,
+            before: norm(before, is_before)?,
+            after: norm(after, is_after)?,
+            sum: norm(after, is_sum)?.zip(norm(bias, is_sum)?),
         })
     }
 }

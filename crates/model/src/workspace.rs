@@ -32,8 +32,10 @@ pub(crate) struct Workspace {
     pub(crate) output: Tensor,
     /// Those, normed, `[logit rows, d]`.
     pub(crate) output_normed: Tensor,
-    /// `[logit rows, vocab]`.
-    pub(crate) logits: Tensor,
+    /// `[logit rows, vocab]`; none in models for retrieval.
+    pub(crate) logits: Option<Tensor>,
+    /// Of the head that makes scores, between its layers `[1, d]` and after them `[1, labels]`.
+    pub(crate) scored: Option<[Tensor; 2]>,
 }
 
 impl Workspace {
@@ -96,6 +98,14 @@ fn build(
     let (gated, scores) = (by_width(ffns)?, by_width(counts)?);
     let shared = if shares { Some(alloc(rows, spec.d)?) } else { None };
     let logit_rows = rows.min(LOGIT_ROWS_MAX);
+    let logits = match spec.pooling {
+        None => Some(alloc(logit_rows, spec.vocab)?),
+        Some(_) => None,
+    };
+    let scored = match &spec.classifier {
+        Some(classifier) => Some([alloc(1, spec.d)?, alloc(1, classifier.labels)?]),
+        None => None,
+    };
     Ok(Workspace {
         residual: alloc(rows, spec.d)?,
         normed: alloc(rows, spec.d)?,
@@ -108,6 +118,7 @@ fn build(
         shared,
         output: alloc(logit_rows, spec.d)?,
         output_normed: alloc(logit_rows, spec.d)?,
-        logits: alloc(logit_rows, spec.vocab)?,
+        logits,
+        scored,
     })
 }

@@ -7,7 +7,7 @@ use model::{ARCHITECTURES, LoadOptions, Model};
 use quant::FormatId;
 use support::{PAGE_LEN, bits, file, load, options, step};
 use tensor::{Batch, Span};
-use testkit::{ReferenceModel, reference_models};
+use testkit::{ReferenceModel, reference_models, retrieval_models};
 
 /// Largest error of a logit: both sides store activations in f32, and sums there are of f32 too;
 /// logits are below 100.
@@ -90,7 +90,7 @@ fn neighbours_do_not_show() {
 
 #[test]
 fn every_name_has_a_reference() {
-    let models = reference_models();
+    let models = [reference_models(), retrieval_models()].concat();
     let known: Vec<&str> = models.iter().map(ReferenceModel::architecture).collect();
     for name in ARCHITECTURES.iter().flat_map(|row| row.names()) {
         assert!(known.contains(name), "no reference of {name}: see tools/reference");

@@ -68,11 +68,12 @@ fn load_allocates_what_memory_need_says_and_forward_nothing() {
 
 #[test]
 fn every_architecture_takes_what_memory_need_says() {
-    for model in testkit::reference_models() {
+    for model in [testkit::reference_models(), testkit::retrieval_models()].concat() {
         let file = file(&model.writer(quant::FormatId::F32));
         let backend = Arc::new(Counting::new());
-        let need = model::memory_need(&file, &options(), &*backend).unwrap();
-        Model::load(&file, Arc::clone(&backend) as _, &options(), &mut |_, _| ()).unwrap();
+        let options = LoadOptions { context_len: 32, ..options() };
+        let need = model::memory_need(&file, &options, &*backend).unwrap();
+        Model::load(&file, Arc::clone(&backend) as _, &options, &mut |_, _| ()).unwrap();
         let bytes = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let found = bytes(&backend.weights) + bytes(&backend.activations);
         // These stay with the host.
@@ -131,6 +132,18 @@ impl Backend for Counting {
         norm: (&Tensor, f32),
     ) -> Result<()> {
         self.inner.add_rms_norm(out, residual, delta, norm)
+    }
+    fn layer_norm(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        scale_bias: (&Tensor, &Tensor),
+        eps: f32,
+    ) -> Result<()> {
+        self.inner.layer_norm(out, x, scale_bias, eps)
+    }
+    fn activate(&self, x: &mut Tensor, activation: Activation) -> Result<()> {
+        self.inner.activate(x, activation)
     }
     fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
         self.inner.add(residual, delta)

@@ -24,7 +24,7 @@ fn metadata_out_of_range() {
     let u32 = Value::U32;
     let text = |text: &str| Value::String(text.to_owned());
     for (key, value, expected) in [
-        ("general.architecture", text("qwen9"), "`qwen9` cannot be run; those that can: deepseek2"),
+        ("general.architecture", text("qwen9"), "`qwen9` cannot be run; those that can: bert"),
         ("llama.block_count", u32(0), "llama.block_count is 0, but must be 1 to"),
         ("llama.block_count", u32(3), "lacks the tensor blk.2.attn_norm.weight [64]"),
         ("llama.block_count", u32(1), "the tensor blk.1."),

@@ -54,6 +54,16 @@ pub trait Backend: Send + Sync {
         norm: (&Tensor, f32),
     ) -> Result<()>;
 
+    /// `out = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * scale + bias`, row by row;
+    /// `scale`, `bias` `[1, d]`.
+    fn layer_norm(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        scale_bias: (&Tensor, &Tensor),
+        eps: f32,
+    ) -> Result<()>;
+
     /// In place, for each run of `len` columns of a row apart:
     /// `x = x / sqrt(mean(x^2) + eps) * scale`; `scale [1, len]`, `x [rows, cols]`, `cols` a
     /// multiple of `len`.
@@ -83,6 +93,9 @@ pub trait Backend: Send + Sync {
         gate_up: (&Weight, &Weight),
         activation: Activation,
     ) -> Result<()>;
+
+    /// `x = activation(x, 1)`: blocks without gates.
+    fn activate(&self, x: &mut Tensor, activation: Activation) -> Result<()>;
 
     /// `out[r] = sum of weight * down_e(activation(gate_e(x[r]), up_e(x[r])))` over the experts `e`
     /// that [`crate::Routing::choose`] gives row `r`, in their order; `x`, `out` `[rows, d]`,
@@ -125,8 +138,8 @@ pub trait Backend: Send + Sync {
         batch: &Batch<'_>,
     ) -> Result<()>;
 
-    /// Causal attention of each row of `q [rows, n_heads * head_dim_k]` over its own sequence's
-    /// cached positions up to the row's own; `out [rows, n_heads * head_dim_v]`. Query head `h`
+    /// Attention of each row of `q [rows, n_heads * head_dim_k]` over its own sequence's cached
+    /// positions up to the row's own, or what else the rule says; `out [rows, n_heads * head_dim_v]`. Query head `h`
     /// reads KV head `h / (n_heads / n_kv_heads)`.
     #[expect(clippy::too_many_arguments, reason = "one operation; a struct would hide its parts")]
     fn attention(

@@ -21,12 +21,15 @@ pub struct AttentionRule<'a> {
     /// `[1, n_heads]`: of each query head a score that takes part in the softmax and has no value.
     /// Source: Agarwal et al. 2025, arXiv 2508.10925, section 2.
     pub sinks: Option<&'a Tensor>,
+    /// Whether a row sees the rows after its own too: all of its span, which begins at position 0.
+    /// There is no window then.
+    pub bidirectional: bool,
 }
 
 impl AttentionRule<'_> {
     /// All positions up to its own, and nothing else.
     #[must_use]
     pub fn causal(scale: f32) -> AttentionRule<'static> {
-        AttentionRule { scale, soft_cap: None, window: None, sinks: None }
+        AttentionRule { scale, soft_cap: None, window: None, sinks: None, bidirectional: false }
     }
 }

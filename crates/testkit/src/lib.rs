@@ -14,7 +14,7 @@ mod vocabulary;
 
 pub use mix::{MIXES, Mix, Part};
 pub use real::{smollm2, smollm2_required};
-pub use reference::{ReferenceModel, reference_models};
+pub use reference::{ReferenceModel, reference_models, retrieval_models};
 pub use rng::{Rng, rng};
 pub use shape::{SHAPES, Shape};
 pub use tiny::TinyModel;

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use crate::rng;
 
 /// One tiny model and what it must give.
+#[derive(Clone)]
 pub struct ReferenceModel {
     /// Of the file: architecture, and variant where there are several.
     pub name: String,
@@ -19,8 +20,11 @@ pub struct ReferenceModel {
     pub tokens: Vec<u32>,
     /// Positions whose logits are known.
     pub positions: Vec<usize>,
-    /// `[positions][vocab]`.
+    /// `[positions][vocab]`; empty in models for retrieval.
     pub logits: Vec<Vec<f32>>,
+    /// What the text comes to in models for retrieval: an embedding, not made of length 1, or one
+    /// score, before any sigmoid; empty in others.
+    pub pooled: Vec<f32>,
     json: Json,
 }
 
@@ -30,6 +34,19 @@ pub struct ReferenceModel {
 /// When one cannot be read.
 #[must_use]
 pub fn reference_models() -> Vec<ReferenceModel> {
+    fixtures(|model| !model.logits.is_empty())
+}
+
+/// All fixtures of models for retrieval, by name.
+///
+/// # Panics
+/// When one cannot be read.
+#[must_use]
+pub fn retrieval_models() -> Vec<ReferenceModel> {
+    fixtures(|model| !model.pooled.is_empty())
+}
+
+fn fixtures(wanted: fn(&ReferenceModel) -> bool) -> Vec<ReferenceModel> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = folder.with_file_name("model").join("tests/fixtures/architectures");
     let entries = std::fs::read_dir(&folder).expect("the folder of fixtures");
@@ -39,24 +56,26 @@ pub fn reference_models() -> Vec<ReferenceModel> {
         let text = std::fs::read_to_string(path).expect("text");
         let json: Json = serde_json::from_str(&text).expect("JSON");
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
-        json.get("logits").is_some().then(|| ReferenceModel::new(name, json))
+        ReferenceModel::new(name, json)
     };
-    paths.iter().filter_map(read).collect()
+    paths.iter().map(read).filter(wanted).collect()
 }
 
 impl ReferenceModel {
     fn new(name: String, json: Json) -> ReferenceModel {
         let numbers = |value: &Json| -> Vec<f64> {
-            let values = value.as_array().expect("a list").iter();
+            let values = value.as_array().map_or(&[][..], Vec::as_slice).iter();
             values.map(|value| value.as_f64().expect("a number")).collect()
         };
-        let logits = json["logits"].as_array().expect("rows").iter();
+        let logits = json["logits"].as_array().map_or(&[][..], Vec::as_slice).iter();
+        let score = json["score"].as_f64();
         let narrow = |row: Vec<f64>| row.into_iter().map(|value| value as f32).collect();
         ReferenceModel {
             name,
             tokens: numbers(&json["tokens"]).into_iter().map(|id| id as u32).collect(),
             positions: numbers(&json["positions"]).into_iter().map(|at| at as usize).collect(),
             logits: logits.map(|row| narrow(numbers(row))).collect(),
+            pooled: narrow(score.map_or_else(|| numbers(&json["embedding"]), |score| vec![score])),
             json,
         }
     }
@@ -87,8 +106,9 @@ impl ReferenceModel {
             let shape: Vec<u64> = shape.map(|len| len.as_u64().expect("a length")).collect();
             let values = values(tensor, name, shape.iter().product());
             let columns = usize::try_from(shape[0]).expect("a small tensor");
-            // No recipe quantises what chooses experts, nor a convolution.
-            let is_exact = ["ffn_gate_inp", "ssm_conv1d"].iter().any(|part| name.contains(part));
+            // No recipe quantises what chooses experts, nor a convolution, nor what is added.
+            let exact = ["ffn_gate_inp", "ssm_conv1d", "position_embd", "token_types"];
+            let is_exact = exact.iter().any(|part| name.contains(part));
             let is_matrix = shape.len() > 1 && name.ends_with(".weight") && !is_exact;
             let whole = format.row_bytes(columns).filter(|_| is_matrix);
             let format = whole.map_or(FormatId::F32, |_| format);
@@ -114,6 +134,10 @@ fn metadata(value: &Json) -> Value {
             Value::Array(Array::I32(numbers.map(|number| number as i32).collect()))
         }
         Json::Array(values) => {
+            if let Some(texts) = values.iter().map(Json::as_str).collect::<Option<Vec<_>>>() {
+                let texts = texts.into_iter().map(str::to_owned);
+                return Value::Array(Array::String(texts.collect()));
+            }
             let truths = values.iter().map(|value| value.as_bool().expect("a truth"));
             Value::Array(Array::Bool(truths.collect()))
         }

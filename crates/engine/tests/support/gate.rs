@@ -109,6 +109,18 @@ impl Backend for Gated {
         self.inner.add_rms_norm(out, residual, delta, norm)
     }
 
+    fn layer_norm(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        scale_bias: (&Tensor, &Tensor),
+        eps: f32,
+    ) -> Result<()> {
+        self.inner.layer_norm(out, x, scale_bias, eps)
+    }
+    fn activate(&self, x: &mut Tensor, activation: Activation) -> Result<()> {
+        self.inner.activate(x, activation)
+    }
     fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
         self.inner.add(residual, delta)
     }

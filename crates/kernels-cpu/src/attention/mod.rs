@@ -1,4 +1,4 @@
-//! Causal attention over the paged cache: online softmax over blocks of key tiles.
+//! Attention over the paged cache: online softmax over blocks of key tiles.
 //!
 //! **Invariant:** a row's result is a chain over blocks of 64 positions, kept apart in segments of
 //! 512 that are merged in order. Both borders depend on the position alone, and masked positions
@@ -43,6 +43,8 @@ pub(crate) struct Heads<'a> {
     pub(crate) window: usize,
     /// `[n_heads]`.
     pub(crate) sinks: Option<&'a [f32]>,
+    /// Whether a row sees its whole span; there is no window then.
+    pub(crate) bidirectional: bool,
     /// `[rows, n_heads * head_dim_k]`.
     pub(crate) q: &'a [f32],
 }
@@ -56,16 +58,9 @@ struct Task<'a> {
     /// Position of the first query.
     position: usize,
     queries: usize,
+    /// Behind the last position that a query sees.
+    end: usize,
     kv_head: usize,
-}
-
-impl Heads<'_> {
-    /// The positions that a query at `position` sees.
-    #[inline(always)]
-    fn seen(&self, position: usize) -> Range<usize> {
-        let end = position + 1;
-        end.saturating_sub(self.window)..end
-    }
 }
 
 /// `out [rows, n_heads * head_dim_v]`.
@@ -77,7 +72,7 @@ pub(crate) fn attention<E: Cached>(
     batch: &Batch<'_>,
 ) {
     let out = Parts::new(out);
-    let tasks = tasks(heads.geometry.n_kv_heads, batch);
+    let tasks = tasks(heads, batch);
     let segments = |task: &Task<'_>| {
         let tiles = task.tiles(heads);
         tiles.start / SEGMENT_TILES..tiles.end.div_ceil(SEGMENT_TILES)
@@ -114,7 +109,7 @@ pub(crate) fn attention<E: Cached>(
     }
 }
 
-fn tasks<'a>(n_kv_heads: usize, batch: &Batch<'a>) -> Vec<Task<'a>> {
+fn tasks<'a>(heads: Heads<'_>, batch: &Batch<'a>) -> Vec<Task<'a>> {
     let mut tasks = Vec::new();
     let mut row = 0;
     for span in batch.spans {
@@ -122,13 +117,9 @@ fn tasks<'a>(n_kv_heads: usize, batch: &Batch<'a>) -> Vec<Task<'a>> {
         for first in (0..span.rows).step_by(QUERY_ROWS).rev() {
             let queries = QUERY_ROWS.min(span.rows - first);
             let (row, position) = (row + first, span.first_position + first);
-            tasks.extend((0..n_kv_heads).map(|kv_head| Task {
-                span,
-                row,
-                position,
-                queries,
-                kv_head,
-            }));
+            let end = if heads.bidirectional { span.rows } else { position + queries };
+            let task = |kv_head| Task { span, row, position, queries, end, kv_head };
+            tasks.extend((0..heads.geometry.n_kv_heads).map(task));
         }
         row += span.rows;
     }
@@ -136,14 +127,21 @@ fn tasks<'a>(n_kv_heads: usize, batch: &Batch<'a>) -> Vec<Task<'a>> {
 }
 
 impl Task<'_> {
-    /// Key tiles from the first position that the first query sees to the last query's own.
+    /// The positions that its query at `position` sees.
+    #[inline(always)]
+    fn seen(&self, heads: &Heads<'_>, position: usize) -> Range<usize> {
+        let end = if heads.bidirectional { self.end } else { position + 1 };
+        end.saturating_sub(heads.window)..end
+    }
+
+    /// Key tiles from the first position that the first query sees to the last of the last query.
     fn tiles(&self, heads: Heads<'_>) -> Range<usize> {
         let page_len = heads.geometry.page_len;
         let tile = |position: usize| {
             position / page_len * page_len.div_ceil(LANES) + position % page_len / LANES
         };
-        let first = heads.seen(self.position).start;
-        tile(first)..tile(self.position + self.queries - 1) + 1
+        let first = self.seen(&heads, self.position).start;
+        tile(first)..tile(self.end - 1) + 1
     }
 }
 
@@ -291,7 +289,7 @@ impl<'a, E: Cached> Segment<'a, E> {
     /// Where the tiles are in the cache.
     fn block(&self, tiles: Range<usize>) -> Block<'a, E> {
         let (g, layer) = (self.heads.geometry, self.layer);
-        let end = self.task.position + self.task.queries;
+        let end = self.task.end;
         let keys = &layer.keys[self.task.kv_head * g.keys()..][..g.keys()];
         let values = &layer.values[self.task.kv_head * g.values()..][..g.values()];
         let scales = layer.scales(self.task.kv_head, g);
@@ -371,7 +369,8 @@ impl<'a, E: Cached> Segment<'a, E> {
             if let Some(cap) = self.heads.soft_cap {
                 soft_cap(s, scores, cap);
             }
-            mask(scores, &block.tiles, self.heads.seen(self.task.position + row / group));
+            let seen = self.task.seen(&self.heads, self.task.position + row / group);
+            mask(scores, &block.tiles, seen);
             let out = &mut work.part.out[row * width..][..width];
             softmax(s, scores, (&mut work.part.max[row], &mut work.sums[row]), out);
         }

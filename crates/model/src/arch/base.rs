@@ -7,8 +7,8 @@ use super::read::Keys;
 use super::{Role, default_name, rope};
 use crate::limits::{EXPERTS_MAX, HEAD_DIM_MAX, HEADS_MAX, LAYERS_MAX, WIDTH_MAX};
 use crate::spec::{
-    AttentionSpec, DenseSpec, ExpertsSpec, FeedForward, LayerSpec, Mixer, Norms, QueryKeyNorms,
-    Scales,
+    AttentionSpec, Classifier, DenseForm, DenseSpec, Entry, ExpertsSpec, FeedForward, LayerSpec,
+    Mixer, Norms, Pooling, QueryKeyNorms, Scales,
 };
 use crate::{ModelSpec, Result};
 
@@ -69,6 +69,7 @@ impl<'a> Base<'a> {
             input_biases: false,
             output_bias: false,
             fused: false,
+            bidirectional: keys.truth("attention.causal")? == Some(false),
             gated: false,
         })
     }
@@ -89,7 +90,7 @@ impl<'a> Base<'a> {
     /// One gated block, `feed_forward_length` wide.
     pub(super) fn dense(&self, activation: Activation) -> Result<FeedForward> {
         let ffn = self.keys.count_required("feed_forward_length", WIDTH_MAX)?;
-        Ok(FeedForward::Dense(DenseSpec { ffn, activation, fused: false }))
+        Ok(FeedForward::Dense(DenseSpec { ffn, activation, form: DenseForm::Gated }))
     }
 
     /// How many experts there are; none where the key is absent or 0.
@@ -133,9 +134,41 @@ impl<'a> Base<'a> {
         Ok(u32::try_from(trained).expect("not above u32::MAX, as was just checked"))
     }
 
+    /// `pooling_type` with the head that makes scores, which only its tensors tell of.
+    fn pooling(&self, is_encoder: bool) -> Result<(Option<Pooling>, Option<Classifier>)> {
+        let keys = &self.keys;
+        let has = |role| self.file.tensor(&default_name(role, 0)).is_some();
+        let ranked = if is_encoder { Pooling::First } else { Pooling::Last };
+        let pooling = match keys.whole("pooling_type")? {
+            None | Some(0) => None,
+            Some(1) => Some(Pooling::Mean),
+            Some(2) => Some(Pooling::First),
+            Some(3) => Some(Pooling::Last),
+            Some(4) => Some(ranked),
+            Some(other) => return Err(keys.wrong("pooling_type", &other, "0 to 4")),
+        };
+        let head = self.file.tensor(&default_name(Role::ClassifierOutput, 0));
+        let Some(head) = head else {
+            if keys.whole("pooling_type")? == Some(4) {
+                let feature = "a score without cls.output.weight (pooling_type is 4)";
+                return Err(keys.unsupported(feature.to_owned()));
+            }
+            return Ok((pooling, None));
+        };
+        let labels = head.n();
+        if labels != 1 && (is_encoder || labels != 2) {
+            return Err(keys.unsupported(format!("a classifier of {labels} labels")));
+        }
+        let biases = has(Role::ClassifierOutputBias);
+        let classifier = Classifier { dense: has(Role::Classifier), biases, labels };
+        Ok((Some(ranked), Some(classifier)))
+    }
+
     /// The model of these layers, without factors.
     pub(super) fn model(self, ropes: Vec<Rope>, layers: Vec<LayerSpec>) -> Result<ModelSpec> {
         let tensor = |role| self.file.tensor(&default_name(role, 0));
+        let is_encoder = layers.iter().any(|layer| layer.mixer.is_bidirectional());
+        let (pooling, classifier) = self.pooling(is_encoder)?;
         Ok(ModelSpec {
             architecture: self.keys.architecture().to_owned(),
             d: self.d,
@@ -149,6 +182,9 @@ impl<'a> Base<'a> {
             long_ropes: None,
             tied: tensor(Role::Output).is_none(),
             layers,
+            entry: Entry::default(),
+            pooling,
+            classifier,
             unused_layers: self.unused_layers,
         })
     }
@@ -165,5 +201,27 @@ impl<'a> Base<'a> {
         let layer = LayerSpec { mixer, feed_forward, norms: Norms::Before };
         let layers = vec![layer; self.n_layers];
         self.model(vec![rope], layers)
+    }
+
+    /// An encoder whose layers are all alike: attention both ways, the sums normed.
+    pub(super) fn encoder(
+        self,
+        attention: AttentionSpec,
+        feed_forward: FeedForward,
+        (positions, ropes): (bool, Vec<Rope>),
+    ) -> Result<ModelSpec> {
+        if self.keys.truth("attention.causal")? == Some(true) {
+            return Err(self
+                .keys
+                .unsupported("no attention both ways (attention.causal)".to_owned()));
+        }
+        // What BERT was trained with.
+        let norm_eps = self.keys.positive("attention.layer_norm_epsilon")?.unwrap_or(1e-12);
+        let types = self.file.tensor(&default_name(Role::TokenTypes, 0));
+        let entry = Entry { positions, types: types.map(|types| types.n()), normed: true };
+        let mixer = Mixer::Attention(AttentionSpec { bidirectional: true, ..attention });
+        let layer = LayerSpec { mixer, feed_forward, norms: Norms::Sum };
+        let layers = vec![layer; self.n_layers];
+        Ok(ModelSpec { entry, norm_eps, ..self.model(ropes, layers)? })
     }
 }

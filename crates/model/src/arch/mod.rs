@@ -1,12 +1,14 @@
 //! The architectures that run, one file each, and how a file finds its own.
 
 mod base;
+mod bert;
 mod deepseek2;
 mod gemma2;
 mod gemma3;
 mod gpt_oss;
 mod granite;
 mod llama;
+mod nomic_bert;
 mod olmo2;
 mod phi3;
 mod qwen2;
@@ -42,12 +44,14 @@ pub trait Architecture: Sync {
 
 /// All of them, sorted.
 pub static ARCHITECTURES: &[&dyn Architecture] = &[
+    &bert::Bert,
     &deepseek2::DeepSeek2,
     &gemma2::Gemma2,
     &gemma3::Gemma3,
     &gpt_oss::GptOss,
     &granite::Granite,
     &llama::Llama,
+    &nomic_bert::NomicBert,
     &olmo2::Olmo2,
     &phi3::Phi3,
     &qwen2::Qwen2,
@@ -61,14 +65,32 @@ pub static ARCHITECTURES: &[&dyn Architecture] = &[
 pub enum Role {
     /// `[vocab, d]`.
     TokenEmbedding,
+    /// `[context, d]`, added to embeddings.
+    PositionEmbedding,
+    /// `[types, d]`, added to embeddings.
+    TokenTypes,
+    /// `[d]`, of what comes of that.
+    EmbeddingNorm,
+    /// `[d]`.
+    EmbeddingNormBias,
     /// `[d]`.
     OutputNorm,
     /// `[vocab, d]`, absent when tied.
     Output,
+    /// `[d, d]`, of the head that makes scores.
+    Classifier,
+    /// `[d]`.
+    ClassifierBias,
+    /// `[labels, d]`.
+    ClassifierOutput,
+    /// `[labels]`.
+    ClassifierOutputBias,
     /// `[d]`, of what the mixer reads.
     AttentionNorm,
     /// `[d]`, of what the mixer gives.
     AttentionPostNorm,
+    /// `[d]`.
+    AttentionPostNormBias,
     /// `[n_heads * head_dim_k, d]`.
     Query,
     /// `[n_heads * head_dim_k]`.
@@ -129,14 +151,20 @@ pub enum Role {
     FeedForwardNorm,
     /// `[d]`, of what the feed-forward block gives.
     FeedForwardPostNorm,
+    /// `[d]`.
+    FeedForwardPostNormBias,
     /// `[ffn, d]`.
     Gate,
     /// `[ffn, d]`.
     Up,
+    /// `[ffn]`.
+    UpBias,
     /// Both, one below the other.
     GateUp,
     /// `[d, ffn]`.
     Down,
+    /// `[d]`.
+    DownBias,
     /// `[experts, d]`.
     Router,
     /// `[experts]`.
@@ -207,10 +235,19 @@ pub(crate) const ROPE_FACTORS: [&str; 3] =
 fn default_name(role: Role, layer: usize) -> String {
     let name = match role {
         Role::TokenEmbedding => return "token_embd.weight".to_owned(),
+        Role::PositionEmbedding => return "position_embd.weight".to_owned(),
+        Role::TokenTypes => return "token_types.weight".to_owned(),
+        Role::EmbeddingNorm => return "token_embd_norm.weight".to_owned(),
+        Role::EmbeddingNormBias => return "token_embd_norm.bias".to_owned(),
+        Role::Classifier => return "cls.weight".to_owned(),
+        Role::ClassifierBias => return "cls.bias".to_owned(),
+        Role::ClassifierOutput => return "cls.output.weight".to_owned(),
+        Role::ClassifierOutputBias => return "cls.output.bias".to_owned(),
         Role::OutputNorm => return "output_norm.weight".to_owned(),
         Role::Output => return "output.weight".to_owned(),
         Role::AttentionNorm => "attn_norm.weight",
         Role::AttentionPostNorm => "post_attention_norm.weight",
+        Role::AttentionPostNormBias => "post_attention_norm.bias",
         Role::Query => "attn_q.weight",
         Role::QueryBias => "attn_q.bias",
         Role::Key => "attn_k.weight",
@@ -241,9 +278,12 @@ fn default_name(role: Role, layer: usize) -> String {
         Role::StateOutput => "ssm_out.weight",
         Role::FeedForwardNorm => "ffn_norm.weight",
         Role::FeedForwardPostNorm => "post_ffw_norm.weight",
+        Role::FeedForwardPostNormBias => "post_ffw_norm.bias",
         Role::Gate => "ffn_gate.weight",
         Role::Up | Role::GateUp => "ffn_up.weight",
+        Role::UpBias => "ffn_up.bias",
         Role::Down => "ffn_down.weight",
+        Role::DownBias => "ffn_down.bias",
         Role::Router => "ffn_gate_inp.weight",
         Role::RouterBias => "ffn_gate_inp.bias",
         Role::SelectionBias => "exp_probs_b.bias",

@@ -8,7 +8,7 @@ use tensor::{Activation, RopePairing};
 use super::base::Base;
 use super::{Architecture, rope};
 use crate::limits::WIDTH_MAX;
-use crate::spec::{AttentionSpec, DenseSpec, FeedForward};
+use crate::spec::{AttentionSpec, DenseForm, DenseSpec, FeedForward};
 use crate::{ModelSpec, Result};
 
 pub(super) struct Phi3;
@@ -23,7 +23,8 @@ impl Architecture for Phi3 {
         let attention = AttentionSpec { window: base.window()?, fused: true, ..base.attention()? };
         let ffn = base.keys.count_required("feed_forward_length", WIDTH_MAX)?;
         let activation = Activation::Silu;
-        let feed_forward = FeedForward::Dense(DenseSpec { ffn, activation, fused: true });
+        let feed_forward =
+            FeedForward::Dense(DenseSpec { ffn, activation, form: DenseForm::Fused });
         let magnitude = base.keys.positive("rope.scaling.attn_factor")?.unwrap_or(1.0);
         let max = u32::MAX as usize;
         let short_until = base.keys.count("rope.scaling.original_context_length", max)?;

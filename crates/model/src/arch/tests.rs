@@ -26,7 +26,7 @@ fn distances() {
 fn an_unknown_architecture_is_told_what_runs() {
     let message = unsupported("lama4").to_string();
     assert!(message.contains("`lama4`"), "{message}");
-    assert!(message.contains("those that can: deepseek2, "), "{message}");
+    assert!(message.contains("those that can: bert, deepseek2, "), "{message}");
     assert!(message.contains("nearest: llama"), "{message}");
     let long = unsupported(&"x".repeat(100_000)).to_string();
     assert!(long.len() < 300, "{} bytes of message", long.len());

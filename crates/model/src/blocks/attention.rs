@@ -115,8 +115,9 @@ impl Attention {
         }
         let rope = self.spec.rope.map_or(&self.still, |rope| &context.ropes[rope]);
         backend.rope_kv_write(kv, layer, (&mut own.q, &mut own.k, &own.v), rope, batch)?;
-        let AttentionSpec { scale, soft_cap, window, .. } = self.spec;
-        let rule = AttentionRule { scale, soft_cap, window, sinks: self.sinks.as_ref() };
+        let AttentionSpec { scale, soft_cap, window, bidirectional, .. } = self.spec;
+        let sinks = self.sinks.as_ref();
+        let rule = AttentionRule { scale, soft_cap, window, sinks, bidirectional };
         backend.attention(&mut own.attended, &own.q, (kv, layer), &rule, batch)?;
         if let Some([_, gates]) = &own.gates {
             backend.sigmoid_gate(&mut own.attended, gates)?;

@@ -1,8 +1,8 @@
 //! Attention and the cache: groups, widths, page borders, several sequences, long contexts;
-//! windows, soft caps and sinks.
+//! windows, soft caps and sinks; attention both ways.
 //!
-//! Each case is computed in one batch and compared with the reference, then once more row by row,
-//! which must give the same bits.
+//! Each case is computed in one batch and compared with the reference, then once more row by row
+//! (sequence by sequence where rows see all of it), which must give the same bits.
 
 use std::ops::Range;
 
@@ -31,6 +31,7 @@ struct Case {
     soft_cap: Option<f32>,
     /// Each head's sink is between minus and plus this.
     sinks: Option<f32>,
+    bidirectional: bool,
     /// Earlier positions of a step when rows come one by one.
     step: usize,
     /// Page tables name a page of NaN in place of those that no row of the step can see.
@@ -69,6 +70,7 @@ fn case((n_kv_heads, group): (usize, usize), head_dim: usize, spans: &[(usize, u
         window: None,
         soft_cap: None,
         sinks: None,
+        bidirectional: false,
         step: 1,
         forgets: false,
     }
@@ -143,14 +145,35 @@ fn ruled_cases() -> Vec<Case> {
     cases
 }
 
+/// Whole sequences of which every row sees all.
+fn bidirectional_cases() -> Vec<Case> {
+    let both = |case: Case| Case { bidirectional: true, ..case };
+    let several = [(0, 5), (0, 1), (0, 33), (0, 0), (0, 70)];
+    let mut cases = Vec::new();
+    for format in [KvFormat::F32, KvFormat::F16] {
+        cases.push(both(Case { format, ..case((3, 1), 32, &several) }));
+        cases.push(both(Case { format, rotated: true, ..case((2, 2), 64, &several) }));
+        cases.push(both(Case { format, page_len: 5, ..case((2, 1), 80, &[(0, 17)]) }));
+        cases.push(both(Case { format, ..case((1, 1), 32, &[(0, 530), (0, 3)]) }));
+    }
+    cases.push(both(Case { sinks: Some(2.0), soft_cap: Some(2.0), ..case((1, 3), 64, &several) }));
+    cases
+}
+
 pub(super) fn run(check: &mut Checker<'_>) {
     run_cases(check, &plain_cases());
     run_ruled(check);
+    run_bidirectional(check);
 }
 
 /// Windows, soft caps and sinks.
 pub(super) fn run_ruled(check: &mut Checker<'_>) {
     run_cases(check, &ruled_cases());
+}
+
+/// Sequences whose rows see all of them.
+pub(super) fn run_bidirectional(check: &mut Checker<'_>) {
+    run_cases(check, &bidirectional_cases());
 }
 
 fn run_cases(check: &mut Checker<'_>, cases: &[Case]) {
@@ -166,8 +189,9 @@ impl Case {
         let Case { n_kv_heads, group, head_dim_k, head_dim_v, page_len, .. } = self;
         let rotated = if self.rotated { ", rotated" } else { "" };
         let rule = (self.window, self.soft_cap, self.sinks);
+        let seen = if self.bidirectional { "both ways, " } else { "" };
         format!(
-            "{n_kv_heads} x {group} heads of {head_dim_k}/{head_dim_v}, pages of {page_len}, \
+            "{seen}{n_kv_heads} x {group} heads of {head_dim_k}/{head_dim_v}, pages of {page_len}, \
              {:?}, spans {:?}, scale {}{rotated}, window, cap and sinks {rule:?}",
             self.format, self.spans, self.scale
         )
@@ -240,6 +264,10 @@ impl Case {
     /// Earlier positions cut otherwise, then one row a step.
     fn alone(&self) -> Vec<Step> {
         let mut steps = Vec::new();
+        if self.bidirectional {
+            let alone = |(s, (_, rows)): (usize, &(usize, usize))| vec![(s, 0, *rows)];
+            return self.spans.iter().enumerate().map(alone).collect();
+        }
         for (s, (earlier, rows)) in self.spans.iter().enumerate() {
             let firsts = (0..*earlier).step_by(self.step);
             steps.extend(firsts.map(|p| vec![(s, p, self.step.min(earlier - p))]));
@@ -255,8 +283,11 @@ impl Case {
         Some(sinks.into_iter().map(|sink| sink * size).collect())
     }
 
-    /// The positions that a row at `position` sees.
-    fn seen(&self, position: usize) -> Range<usize> {
+    /// The positions that a row at `position` of a sequence of `len` sees.
+    fn seen(&self, position: usize, len: usize) -> Range<usize> {
+        if self.bidirectional {
+            return 0..len;
+        }
         let end = position + 1;
         end.saturating_sub(self.window.unwrap_or(end))..end
     }
@@ -279,7 +310,7 @@ fn compare(check: &mut Checker<'_>, case: &Case, seed: u64, name: &str) -> Resul
     }
     let alone = attend(backend, case, (&sequences, page_count), &case.alone())?;
     for (s, (alone, found)) in alone.iter().zip(&found).enumerate() {
-        let name = format!("row by row, sequence {s} of {name}");
+        let name = format!("cut otherwise, sequence {s} of {name}");
         check.same("attention", &name, alone, found);
     }
     Ok(())
@@ -295,8 +326,9 @@ fn attend(
     let mut kv = backend.alloc_kv(&case.layout(page_count))?;
     poison(backend, case, &mut kv)?;
     let sinks = case.sinks().map(|sinks| input(backend, &sinks, sinks.len())).transpose()?;
-    let Case { scale, soft_cap, window, .. } = *case;
-    let rule = AttentionRule { scale, soft_cap, window, sinks: sinks.as_ref() };
+    let Case { scale, soft_cap, window, bidirectional, .. } = *case;
+    let sinks = sinks.as_ref();
+    let rule = AttentionRule { scale, soft_cap, window, sinks, bidirectional };
     let mut outs: Vec<Vec<f32>> = sequences.iter().map(|_| Vec::new()).collect();
     for step in steps {
         let kept = step.iter().map(|(s, first, _)| case.kept(&sequences[*s], *first));
@@ -379,7 +411,7 @@ fn bounds(case: &Case, sequence: &Sequence) -> Vec<f64> {
                 // Turning a pair may move its whole length into one value, in q and in k.
                 2.0 * q.iter().zip(&k).map(|(q, k)| q * k).sum::<f64>()
             };
-            let seen = case.seen(position);
+            let seen = case.seen(position, sequence.len);
             bounds.push(tolerance::attention(&tolerance::Attention {
                 positions: seen.len(),
                 head_dim_k: dim_k,

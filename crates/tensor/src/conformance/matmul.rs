@@ -130,8 +130,12 @@ fn together(check: &mut Checker<'_>, case: &str, formats: [FormatId; 3]) -> Resu
 }
 
 /// All, with the numbers of gpt-oss.
-const ACTIVATIONS: [Activation; 3] =
-    [Activation::Silu, Activation::GeluTanh, Activation::ClampedSilu { alpha: 1.702, limit: 7.0 }];
+pub(super) const ACTIVATIONS: [Activation; 4] = [
+    Activation::Silu,
+    Activation::GeluTanh,
+    Activation::GeluErf,
+    Activation::ClampedSilu { alpha: 1.702, limit: 7.0 },
+];
 
 fn gate(
     backend: &dyn Backend,
@@ -156,7 +160,7 @@ fn gated(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
     let [w_g, w_u] = matrices.each_ref().map(|matrix| groups(&matrix.dequantized(), k));
     // What comes after the products does not know their format: one of a kind meets them all.
     let all = [FormatId::F32, FormatId::Q8_0].contains(&format);
-    let activations = &ACTIVATIONS[..if all { 3 } else { 1 }];
+    let activations = &ACTIVATIONS[..if all { ACTIVATIONS.len() } else { 1 }];
     for rows in ROWS {
         let kinds = [Values::Even, Values::Whole, Values::Zeros];
         let activations = &activations[..if rows == 7 { activations.len() } else { 1 }];

@@ -81,6 +81,10 @@ fn matrices(backend: &dyn Backend) -> Refusals {
 fn rows(backend: &dyn Backend) -> Refusals {
     let of = |rows: usize, cols: usize| input(backend, &vec![1.0; rows * cols], cols);
     let norm = || -> Result<()> { backend.rms_norm(&mut of(2, 8)?, &of(2, 8)?, &of(1, 7)?, 1e-5) };
+    let layer = |scale: usize, bias: usize| -> Result<()> {
+        let (scale, bias) = (of(1, scale)?, of(1, bias)?);
+        backend.layer_norm(&mut of(2, 8)?, &of(2, 8)?, (&scale, &bias), 1e-5)
+    };
     let fused = || -> Result<()> {
         backend.add_rms_norm(&mut of(2, 8)?, &mut of(2, 8)?, &of(1, 8)?, (&of(1, 8)?, 1e-5))
     };
@@ -89,6 +93,8 @@ fn rows(backend: &dyn Backend) -> Refusals {
         ("upload", "a ragged row", of(2, 8).and_then(|mut x| backend.upload(&mut x, &[0.0; 7]))),
         ("upload", "no room", of(2, 8).and_then(|mut x| backend.upload(&mut x, &[0.0; 80]))),
         ("rms_norm", "a scale of another width", norm()),
+        ("layer_norm", "a scale of another width", layer(7, 8)),
+        ("layer_norm", "a bias of another width", layer(8, 7)),
         ("add_rms_norm", "a delta of fewer rows", fused()),
         (
             "rms_norm_heads",
@@ -141,6 +147,10 @@ fn cache(backend: &dyn Backend) -> Refusals {
         backend.alloc_kv(&layout).map(|_| ())
     };
     let ruled = |rule: &AttentionRule<'_>| run(0, (0, &[0]), 8, rule);
+    let both_ways = |first, window| {
+        let pages: &[u32] = &[0, 1];
+        run(0, (first, pages), 8, &AttentionRule { window, bidirectional: true, ..causal })
+    };
     let sunk = |rows: usize, n_heads: usize| -> Result<()> {
         let sinks = input(backend, &vec![0.0; rows * n_heads], n_heads)?;
         ruled(&AttentionRule { sinks: Some(&sinks), ..causal })
@@ -157,6 +167,8 @@ fn cache(backend: &dyn Backend) -> Refusals {
             "a window of no position",
             ruled(&AttentionRule { window: Some(0), ..causal }),
         ),
+        ("attention", "a part of a sequence both ways", both_ways(1, None)),
+        ("attention", "a window both ways", both_ways(0, Some(2))),
         ("attention", "a sink too many", sunk(1, 2)),
         ("attention", "sinks of two layers", sunk(2, 1)),
     ]

@@ -3,9 +3,10 @@
 use quant::FormatId;
 
 use super::cases::{Matrix, ROWS, Rng, Values, small_matrix, values};
+use super::matmul::ACTIVATIONS;
 use super::run::{Checker, host, input, output};
 use super::tolerance;
-use crate::{Backend, Result};
+use crate::{Activation, Backend, Result};
 
 /// Widths of rows.
 const WIDTHS: [usize; 7] = [1, 31, 32, 33, 64, 576, 1025];
@@ -21,6 +22,10 @@ pub(super) fn run(check: &mut Checker<'_>) {
         let case = format!("width {d}");
         let result = norms(check, d);
         check.done("rms_norm", &case, result);
+        let result = layer_norms(check, d);
+        check.done("layer_norm", &case, result);
+        let result = activations(check, d);
+        check.done("activate", &case, result);
         let result = sums(check, d);
         check.done("add", &case, result);
         let result = factors(check, d);
@@ -119,6 +124,100 @@ fn norms(check: &mut Checker<'_>, d: usize) -> Result<()> {
                 let bound = |i: usize| tolerance::rms_norm(expected[i], d);
                 check.close("add_rms_norm", &case, (&found.1, &expected), bound);
             }
+        }
+    }
+    Ok(())
+}
+
+/// What a layer norm multiplies with and adds, `[d]` each, and its epsilon.
+struct LayerNorm {
+    scale: Vec<f32>,
+    bias: Vec<f32>,
+    eps: f32,
+}
+
+impl LayerNorm {
+    fn of(&self, backend: &dyn Backend, x: &[f32]) -> Result<Vec<f32>> {
+        let d = self.scale.len();
+        let vector = |values: &[f32]| -> Result<_> {
+            let mut vector = backend.alloc(1, d)?;
+            backend.upload(&mut vector, values)?;
+            Ok(vector)
+        };
+        let (scale, bias) = (vector(&self.scale)?, vector(&self.bias)?);
+        let x = input(backend, x, d)?;
+        let mut out = output(backend, x.rows(), d)?;
+        backend.layer_norm(&mut out, &x, (&scale, &bias), self.eps)?;
+        host(backend, &out)
+    }
+
+    /// Of each value of `x`.
+    fn bounds(&self, x: &[f32]) -> Vec<f64> {
+        let d = self.scale.len();
+        let mut bounds = Vec::with_capacity(x.len());
+        for row in x.chunks_exact(d) {
+            let wide = || row.iter().copied().map(f64::from);
+            let mean = wide().sum::<f64>() / d as f64;
+            let variance = wide().map(|x| (x - mean).powi(2)).sum::<f64>() / d as f64;
+            let deviation = (variance + f64::from(self.eps)).sqrt();
+            let highest = wide().fold(0.0, |highest: f64, x| highest.max(x.abs()));
+            bounds.extend(wide().enumerate().map(|(i, x)| {
+                let of = (f64::from(self.scale[i]), f64::from(self.bias[i]));
+                tolerance::layer_norm((highest, deviation), (x - mean) / deviation, of, d)
+            }));
+        }
+        bounds
+    }
+}
+
+fn layer_norms(check: &mut Checker<'_>, d: usize) -> Result<()> {
+    let mut rng = Rng(d as u64);
+    let [scale, bias] = [(); 2].map(|()| values(Values::Even, 1, d, &mut rng));
+    for rows in ROWS {
+        for kind in [Values::Even, Values::Zeros, Values::Large, Values::Tiny] {
+            for (eps, shift) in [(1e-12, 0.0), (1e-5, 0.5)] {
+                let case = format!("{rows} rows of {d}, {kind:?} and {shift}, eps {eps}");
+                let norm = LayerNorm { scale: scale.clone(), bias: bias.clone(), eps };
+                let x = values(kind, rows, d, &mut rng);
+                let x: Vec<f32> = x.into_iter().map(|x| x + shift).collect();
+                let found = norm.of(check.backend, &x)?;
+                let (expected, bounds) = (norm.of(&check.reference, &x)?, norm.bounds(&x));
+                check.close("layer_norm", &case, (&found, &expected), |i| bounds[i]);
+                let mut alone = Vec::new();
+                for x in x.chunks_exact(d) {
+                    alone.extend(norm.of(check.backend, x)?);
+                }
+                check.same("layer_norm", &format!("{case}, one by one"), &alone, &found);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn activate(backend: &dyn Backend, x: &[f32], d: usize, by: Activation) -> Result<Vec<f32>> {
+    let mut x = input(backend, x, d)?;
+    backend.activate(&mut x, by)?;
+    host(backend, &x)
+}
+
+/// From where the result is nothing to where it is the input; the same alone.
+fn activations(check: &mut Checker<'_>, d: usize) -> Result<()> {
+    let mut rng = Rng(d as u64);
+    for (rows, by) in [0, 1, 7].into_iter().flat_map(|rows| ACTIVATIONS.map(|by| (rows, by))) {
+        for (kind, factor) in [(Values::Even, 8.0), (Values::Large, 1.0), (Values::Tiny, 1.0)] {
+            let x = values(kind, rows, d, &mut rng);
+            let x: Vec<f32> = x.into_iter().map(|x| x * factor).collect();
+            let found = activate(check.backend, &x, d, by)?;
+            let expected = activate(&check.reference, &x, d, by)?;
+            let case = format!("{rows} rows of {d}, {kind:?}, {by:?}");
+            check.close("activate", &case, (&found, &expected), |i| {
+                tolerance::gated(by, (f64::from(x[i]), 0.0), (1.0, 0.0))
+            });
+            let mut alone = Vec::new();
+            for x in x.chunks_exact(d) {
+                alone.extend(activate(check.backend, x, d, by)?);
+            }
+            check.same("activate", &format!("{case}, one by one"), &alone, &found);
         }
     }
     Ok(())

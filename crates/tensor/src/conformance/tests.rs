@@ -70,6 +70,14 @@ enum Bug {
     AttentionCap,
     /// Softmax without sinks.
     AttentionSink,
+    /// Only what came before.
+    AttentionOneWay,
+    /// Leaves the mean in.
+    LayerNormMean,
+    /// Forgets the bias.
+    LayerNormBias,
+    /// Takes one GELU for the other.
+    GeluSwapped,
     /// Row `i + 1`.
     EmbedNext,
     /// Clamps what is out of range.
@@ -89,7 +97,7 @@ enum Bug {
 type Part = fn(&mut Checker<'_>);
 
 /// Bug, operation that must be named, and the part of the conformance run that finds it.
-const BUGS: [(Bug, &str, Part); 33] = [
+const BUGS: [(Bug, &str, Part); 37] = [
     (Bug::StateOrder, "delta_net", delta_net::run),
     (Bug::StateKept, "delta_net", delta_net::run),
     (Bug::StateShared, "delta_net", delta_net::run),
@@ -122,6 +130,10 @@ const BUGS: [(Bug, &str, Part); 33] = [
     (Bug::AttentionWindow, "attention", attention::run_ruled),
     (Bug::AttentionBehind, "attention", attention::run_ruled),
     (Bug::AttentionCap, "attention", attention::run_ruled),
+    (Bug::AttentionOneWay, "attention", attention::run_bidirectional),
+    (Bug::LayerNormMean, "layer_norm", rows::run),
+    (Bug::LayerNormBias, "layer_norm", rows::run),
+    (Bug::GeluSwapped, "activate", rows::run),
     (Bug::AttentionSink, "attention", attention::run_ruled),
 ];
 
@@ -204,6 +216,24 @@ impl Backend for Broken {
         }
         Ok(())
     }
+    fn layer_norm(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        (scale, bias): (&Tensor, &Tensor),
+        eps: f32,
+    ) -> Result<()> {
+        if self.has(Bug::LayerNormMean) {
+            self.inner.rms_norm(out, x, scale, eps)?;
+            return self.inner.add_bias(out, bias);
+        }
+        let none = Tensor::host_zeros(1, bias.cols());
+        let bias = if self.has(Bug::LayerNormBias) { &none } else { bias };
+        self.inner.layer_norm(out, x, (scale, bias), eps)
+    }
+    fn activate(&self, x: &mut Tensor, activation: Activation) -> Result<()> {
+        self.inner.activate(x, self.swapped(activation))
+    }
     fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
         self.inner.add(residual, delta)
     }
@@ -277,7 +307,7 @@ impl Backend for Broken {
         activation: Activation,
     ) -> Result<()> {
         let silu = self.has(Bug::ActivationSwapped);
-        let activation = if silu { Activation::Silu } else { activation };
+        let activation = if silu { Activation::Silu } else { self.swapped(activation) };
         self.inner.gated(out, x, gate_up, activation)?;
         if self.has(Bug::SwigluSlope) {
             out.host_mut()?.iter_mut().for_each(|value| *value *= 0.9);
@@ -325,6 +355,7 @@ impl Backend for Broken {
         }
         rule.window =
             rule.window.map(|window| window + usize::from(self.has(Bug::AttentionWindow)));
+        rule.bidirectional &= !self.has(Bug::AttentionOneWay);
         rule.soft_cap = rule.soft_cap.filter(|_| !self.has(Bug::AttentionCap));
         rule.sinks = rule.sinks.filter(|_| !self.has(Bug::AttentionSink));
         let rule = &rule;
@@ -414,6 +445,16 @@ impl Backend for Broken {
 }
 
 impl Broken {
+    fn swapped(&self, activation: Activation) -> Activation {
+        match activation {
+            Activation::GeluErf if self.has(Bug::GeluSwapped) => Activation::GeluTanh,
+            Activation::GeluErf
+            | Activation::GeluTanh
+            | Activation::Silu
+            | Activation::ClampedSilu { .. } => activation,
+        }
+    }
+
     fn strided(&self, heads: HeadColumns) -> HeadColumns {
         let stride = if self.has(Bug::HeadStride) { heads.len } else { heads.stride };
         HeadColumns { stride, ..heads }

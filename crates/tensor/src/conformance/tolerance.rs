@@ -55,7 +55,8 @@ pub(super) fn matmul(x: &Groups, w: &Groups, precision: Precision) -> f64 {
 
 /// A gate and an up, each off by what matmul allows. What is made of the gate has a slope of at
 /// most 1.13 (GELU; SiLU 1.1, whatever its steepness), holding a value within a limit one of 1;
-/// `exp` and the division may be off by 16 steps. An argument `p` of `exp` that is off by a step of
+/// `exp` and the division may be off by 16 steps. GELU's error function may be off by 4 steps of 1,
+/// which counts where it is nearly 0; there its tanh form is 1 - 1 in f64 too. An argument `p` of `exp` that is off by a step of
 /// itself turns the result by `p` steps: SiLU's is exact, a steepness makes it off by one, GELU's
 /// polynomial with its constants by 4.
 pub(super) fn gated(
@@ -65,11 +66,17 @@ pub(super) fn gated(
 ) -> f64 {
     let made = activation.of(gate, up);
     // How far the result goes with up, and up with the result.
+    let mut vanishing = 0.0;
     let (of_gate, of_up, steps) = match activation {
         Activation::Silu => (activation.of(gate, 1.0), up.abs(), 0.0),
         Activation::GeluTanh => {
+            vanishing = 4.0 * f64::EPSILON * (gate * up).abs();
             let power = 1.6 * (gate + 0.044_715 * gate.powi(3));
             (activation.of(gate, 1.0), up.abs(), 4.0 * power.abs())
+        }
+        Activation::GeluErf => {
+            vanishing = 4.0 * F32_STEP * (gate * up).abs();
+            (activation.of(gate, 1.0), up.abs(), 0.0)
         }
         Activation::ClampedSilu { alpha, limit } => {
             let limit = f64::from(limit);
@@ -79,7 +86,7 @@ pub(super) fn gated(
     };
     let from_gate = 1.13 * gate_bound * (of_up + up_bound);
     let from_up = of_gate.abs() * up_bound;
-    from_gate + from_up + (16.0 + steps) * F32_STEP * made.abs() + NOTHING
+    from_gate + from_up + vanishing + (16.0 + steps) * F32_STEP * made.abs() + NOTHING
 }
 
 /// One addition of a bias to a product, a rounding of the sum.
@@ -105,6 +112,22 @@ pub(super) fn soft_cap(expected: f32) -> f64 {
 /// half; 8 more for the root, the division and the products.
 pub(super) fn rms_norm(expected: f32, d: usize) -> f64 {
     (d as f64 / 2.0 + 8.0) * F32_STEP * f64::from(expected.abs()) + NOTHING
+}
+
+/// Layer norm of a row whose largest value is `highest` and whose deviation is `deviation`: an f32
+/// mean of `d` values is off by at most `d` roundings of the largest, which the division by the
+/// deviation magnifies; the deviation itself as in [`rms_norm`], and by what the mean is off.
+/// `normed` is the value before `scale` and `bias`.
+pub(super) fn layer_norm(
+    (highest, deviation): (f64, f64),
+    normed: f64,
+    (scale, bias): (f64, f64),
+    d: usize,
+) -> f64 {
+    let mean_error = (d as f64 + 8.0) * F32_STEP * highest / deviation;
+    let spread_error = (d as f64 / 2.0 + 8.0) * F32_STEP + mean_error * (1.0 + mean_error);
+    let error = (mean_error + normed.abs() * spread_error) * scale.abs();
+    error + 2.0 * F32_STEP * ((normed * scale).abs() + bias.abs()) + NOTHING
 }
 
 /// Dequantising: formats with an offset may be computed with or without a fused product, which

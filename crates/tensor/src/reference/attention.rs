@@ -1,4 +1,4 @@
-//! Causal attention over the paged cache.
+//! Attention over the paged cache.
 
 use std::ops::Range;
 
@@ -10,7 +10,8 @@ use super::{fit, shape};
 use crate::{AttentionRule, Batch, KvCache, KvLayout, Result, Span, Tensor};
 
 /// `out[r][h] = sum over p of softmax(scale * q[r][h] . k[p][g])[p] * v[p][g]` over the positions
-/// `p <= position of r` of the row's own sequence, of these the last `window`;
+/// `p <= position of r` of the row's own sequence, of these the last `window`, or over its whole span
+/// where the rule looks both ways;
 /// `g = h / (n_heads / n_kv_heads)`. Soft caps and sinks are with [`AttentionRule`].
 /// Source: Vaswani et al. 2017, arXiv 1706.03762, equation 1; Ainslie et al. 2023 (groups),
 /// arXiv 2305.13245.
@@ -33,6 +34,7 @@ pub(super) fn attention(
     fit(fits, || format!("q is {:?}, out {:?}, cache {layout:?}", shape(q), shape(out)))?;
     out.set_rows(q.rows())?;
     let sinks = sinks(rule, n_heads)?;
+    sees_whole(rule, batch)?;
     let layer = kv::layer(kv, layer)?;
     let group = n_heads / n_kv_heads;
     let rows: Vec<(&Span<'_>, usize)> = batch.rows().collect();
@@ -44,7 +46,7 @@ pub(super) fn attention(
             let (row, kv_head) = ((first + i) / n_kv_heads, (first + i) % n_kv_heads);
             let q = &q[(row * n_kv_heads + kv_head) * group * dim_k..][..group * dim_k];
             let (span, position) = rows[row];
-            let end = position + 1;
+            let end = if rule.bidirectional { span.rows } else { position + 1 };
             let visible = end.saturating_sub(rule.window.unwrap_or(end))..end;
             let sinks = sinks.map(|sinks| &sinks[kv_head * group..][..group]);
             Heads { layer, layout, kv_head, span, visible, rule, sinks }.attend(out, q);
@@ -61,6 +63,14 @@ fn sinks<'a>(rule: &AttentionRule<'a>, n_heads: usize) -> Result<Option<&'a [f32
         format!("sinks are {:?} for {n_heads} heads", shape(sinks))
     })?;
     sinks.host().map(Some)
+}
+
+/// Refuses to look both ways where a span is not its whole sequence.
+fn sees_whole(rule: &AttentionRule<'_>, batch: &Batch<'_>) -> Result<()> {
+    let whole = batch.spans.iter().all(|span| span.first_position == 0) && rule.window.is_none();
+    fit(!rule.bidirectional || whole, || {
+        "attention both ways wants spans from position 0 and no window".to_owned()
+    })
 }
 
 /// What the query heads of one row that share a KV head read.

@@ -106,6 +106,16 @@ impl Backend for Reference {
         norm::rms_norm(out, residual, norm)
     }
 
+    fn layer_norm(
+        &self,
+        out: &mut Tensor,
+        x: &Tensor,
+        scale_bias: (&Tensor, &Tensor),
+        eps: f32,
+    ) -> Result<()> {
+        norm::layer_norm(out, x, scale_bias, eps)
+    }
+
     fn rms_norm_heads(&self, x: &mut Tensor, scale: &Tensor, eps: f32) -> Result<()> {
         norm::rms_norm_heads(x, (scale, eps))
     }
@@ -140,6 +150,12 @@ impl Backend for Reference {
         activation: Activation,
     ) -> Result<()> {
         matmul::gated(self.threads, out, x, (gate_up, activation))
+    }
+
+    fn activate(&self, x: &mut Tensor, activation: Activation) -> Result<()> {
+        let activated = |x: &f32| activation.of(f64::from(*x), 1.0) as f32;
+        x.host_mut()?.iter_mut().for_each(|x| *x = activated(x));
+        Ok(())
     }
 
     fn experts(

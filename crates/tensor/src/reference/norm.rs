@@ -1,4 +1,4 @@
-//! Root-mean-square norm, residual and bias additions, soft caps.
+//! Root-mean-square and layer norm, residual and bias additions, soft caps.
 
 use super::{fit, shape};
 use crate::{Result, Tensor};
@@ -32,6 +32,32 @@ fn norm(x: &mut [f32], (scale, eps): (&[f32], f32)) {
     for (x, scale) in x.iter_mut().zip(scale) {
         *x = (f64::from(*x) * factor * f64::from(*scale)) as f32;
     }
+}
+
+/// `out[i] = (x[i] - mean) / sqrt(variance + eps) * scale[i] + bias[i]` of each row; `scale`, `bias`
+/// `[1, d]`. Source: Ba, Kiros and Hinton 2016, arXiv 1607.06450, equation 4.
+pub(super) fn layer_norm(
+    out: &mut Tensor,
+    x: &Tensor,
+    (scale, bias): (&Tensor, &Tensor),
+    eps: f32,
+) -> Result<()> {
+    let d = x.cols();
+    vector("scale", scale, d)?;
+    vector("bias", bias, d)?;
+    fit(out.cols() == d, || format!("out has {} columns, x {d}", out.cols()))?;
+    out.set_rows(x.rows())?;
+    let (scale, bias) = (scale.host()?, bias.host()?);
+    for (out, x) in out.host_mut()?.chunks_exact_mut(d).zip(x.host()?.chunks_exact(d)) {
+        let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / d as f64;
+        let squares: f64 = x.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum();
+        let factor = 1.0 / (squares / d as f64 + f64::from(eps)).sqrt();
+        for (i, out) in out.iter_mut().enumerate() {
+            let normed = (f64::from(x[i]) - mean) * factor;
+            *out = (normed * f64::from(scale[i]) + f64::from(bias[i])) as f32;
+        }
+    }
+    Ok(())
 }
 
 /// `cap * tanh(x / cap)`.

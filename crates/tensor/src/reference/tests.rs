@@ -66,6 +66,17 @@ fn rms_norm_of_three_and_four() {
     near(out.host().unwrap(), &[3.0 / root, 8.0 / root, 0.0, 0.0]);
 }
 
+#[test]
+fn layer_norm_of_two_and_six() {
+    let x = Tensor::host_from(vec![2.0, 6.0, -1.0, -1.0], 2);
+    let vector = |values: &[f32]| Tensor::host_from(values.to_vec(), 2);
+    let (scale, bias) = (vector(&[1.0, 2.0]), vector(&[0.5, -1.0]));
+    let mut out = Tensor::host_zeros(2, 2);
+    Reference::new().layer_norm(&mut out, &x, (&scale, &bias), 5.0).unwrap();
+    // mean 4, variance 4, and 5 on top
+    near(out.host().unwrap(), &[0.5 - 2.0 / 3.0, 4.0 / 3.0 - 1.0, 0.5, -1.0]);
+}
+
 /// A cache of one head of `dim`, pages of 2, and what was written to positions 0.. of page table
 /// `pages`.
 fn attend(dim: usize, pages: &[u32], qkv: [Vec<f32>; 3], rope: &Rope) -> (Vec<f32>, Vec<f32>) {
@@ -143,6 +154,10 @@ fn a_window_sees_so_many_and_a_sink_takes_its_share() {
     let sink = Tensor::host_from(vec![1.0], 1);
     let sunk = AttentionRule { sinks: Some(&sink), ..window(2) };
     near(&means(&sunk, values()), &[1.0, 2.0, 13.0 / 3.0, 10.0 / 3.0, 3.0]);
+    let both_ways = AttentionRule { bidirectional: true, ..causal };
+    near(&means(&both_ways, values()), &[4.8; 5]);
+    let sunk_both_ways = AttentionRule { sinks: Some(&sink), ..both_ways };
+    near(&means(&sunk_both_ways, values()), &[4.0; 5]);
     // Capped at 0.5 * tanh(2), the sink weighs e^(1 - 0.482014) = 1.678644.
     let capped = AttentionRule { soft_cap: Some(0.5), ..sunk };
     near(&means(&capped, vec![1.0]), &[1.0 / 2.678_644]);
@@ -183,6 +198,12 @@ fn caps_and_factors() {
 fn activations_are_those_worked_out_by_hand() {
     // gelu(2) = 1 + tanh(0.7978846 * 2.357720) = 1.9545977
     assert!((Activation::GeluTanh.of(2.0, 3.0) - 3.0 * 1.954_597_7).abs() < 1e-6);
+    // 2 * 0.9772498680518208, the normal distribution's share below 2
+    assert!((Activation::GeluErf.of(2.0, 3.0) - 6.0 * 0.977_249_868_051_820_8).abs() < 1e-12);
+    assert!((Activation::GeluErf.of(-7.0, 1.0) + 7.0 * 1.279_812_5e-12).abs() < 1e-15);
+    let mut x = Tensor::host_from(vec![2.0, 0.0, -1.0, 100.0], 4);
+    Reference::new().activate(&mut x, Activation::GeluErf).unwrap();
+    near(x.host().unwrap(), &[1.954_499_7, 0.0, -0.158_655_25, 100.0]);
     let clamped = Activation::ClampedSilu { alpha: 2.0, limit: 1.5 };
     // 1.5 / (1 + e^-3) = 1.4288612
     assert!((clamped.of(9.0, 7.0) - 1.428_861_2 * 2.5).abs() < 1e-6);
