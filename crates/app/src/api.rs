@@ -68,8 +68,8 @@ pub struct ModelInfo {
     pub parameters: u64,
     /// Size of all its files.
     pub size_bytes: u64,
-    /// GGUF version.
-    pub gguf_version: u32,
+    /// GGUF version; none where it is no GGUF file.
+    pub gguf_version: Option<u32>,
     /// Tokens the model was trained for.
     pub context_len: u32,
     /// Vocabulary.

@@ -290,7 +290,7 @@ impl Job<'_> {
     ) -> io::Result<()> {
         let bytes = self.file.bytes(tensor);
         if format == tensor.format {
-            out.write_all(bytes)?;
+            out.write_all(&bytes)?;
             done(bytes.len() as u64);
             return Ok(());
         }
@@ -394,7 +394,7 @@ mod tests {
                 let found = after.tensor(&tensor.name).expect("every tensor");
                 let values = |file: &GgufFile, of: &gguf::TensorInfo| {
                     let mut values = vec![0.0; of.shape.iter().product::<u64>() as usize];
-                    of.format.dequantize_row(file.bytes(of), &mut values);
+                    of.format.dequantize_row(&file.bytes(of), &mut values);
                     values
                 };
                 let (wanted, found) = (values(&before, tensor), values(&after, found));

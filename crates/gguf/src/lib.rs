@@ -18,8 +18,9 @@ mod value;
 mod write;
 
 pub use error::{Error, Result};
-pub use file::GgufFile;
+pub use file::{GgufFile, TensorData};
 pub use metadata::Metadata;
+pub use mmap::MappedFile;
 pub use parse::{Header, TensorInfo, parse};
 pub use value::{Array, Value};
 pub use write::Writer;

@@ -8,10 +8,15 @@ use memmap2::{Advice, Mmap, UncheckedAdvice};
 
 use crate::{Error, Result};
 
-pub(crate) struct Map(Mmap);
+/// A file mapped into memory, read-only.
+pub struct MappedFile(Mmap);
 
-impl Map {
-    pub(crate) fn open(path: &Path) -> Result<Map> {
+impl MappedFile {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// With the file's name, when the system refuses or it is empty.
+    pub fn open(path: &Path) -> Result<MappedFile> {
         let io = |source| Error::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
         let details = file.metadata().map_err(io)?;
@@ -28,15 +33,17 @@ impl Map {
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         // Advice is a hint; a system that does not take it reads as before.
         let _ = map.advise(Advice::Sequential);
-        Ok(Map(map))
+        Ok(MappedFile(map))
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// All of it.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// Tells the system that these bytes will not be read again soon.
-    pub(crate) fn release(&self, offset: usize, len: usize) {
+    pub fn release(&self, offset: usize, len: usize) {
         // SAFETY: the pages of a read-only, file-backed map come back from the file when they
         // are read again, so that their contents do not change.
         let _ = unsafe { self.0.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len) };

@@ -58,9 +58,9 @@ fn what_is_written_is_read_again() {
     let wanted = every_value();
     assert_eq!(found, wanted.iter().map(|(key, value)| (*key, value)).collect::<Vec<_>>());
     let tensor = file.tensor("q").expect("q");
-    assert_eq!((tensor.n(), tensor.k(), file.bytes(tensor)), (2, 32, &bytes[..]));
-    assert_eq!(file.bytes(file.tensor("f").expect("f")), [7; 12]);
-    assert_eq!((file.version(), file.alignment()), (3, 32));
+    assert_eq!((tensor.n(), tensor.k(), &*file.bytes(tensor)), (2, 32, &bytes[..]));
+    assert_eq!(*file.bytes(file.tensor("f").expect("f")), [7; 12]);
+    assert_eq!(file.version(), Some(3));
 }
 
 /// A model of three files with a tensor each.
@@ -83,7 +83,7 @@ fn a_tensor_can_be_made_while_it_is_written() {
     std::fs::write(&path, announced(12).expect("as long as announced")).expect("a file");
     let file = GgufFile::open(&path).expect("a whole file");
     let bytes = |name| file.bytes(file.tensor(name).expect("a tensor"));
-    assert_eq!((bytes("later"), bytes("now")), (&[7; 12][..], &[1, 2, 3, 4, 5, 6, 7, 8][..]));
+    assert_eq!((&*bytes("later"), &*bytes("now")), (&[7; 12][..], &[1, 2, 3, 4, 5, 6, 7, 8][..]));
     let error = announced(11).expect_err("too short");
     assert_eq!(error.to_string(), "later: 11 bytes were made, not 12");
     let mut writer = Writer::new();

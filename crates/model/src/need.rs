@@ -35,7 +35,7 @@ pub fn memory_need(
     let items = inventory::check(file, arch::find(file)?, &spec)?;
     let weights = items.iter().map(|item| {
         let (rows, _) = item.kind.matrices();
-        let prepared = |i| backend.prepared_bytes(&source(file, item, i)) as u64;
+        let prepared = |i| backend.prepared_bytes(&source(item, i)) as u64;
         let values = item.kind.values() * size_of::<f32>();
         (0..rows.len()).map(prepared).sum::<u64>() + values as u64
     });
@@ -48,18 +48,15 @@ pub fn memory_need(
     })
 }
 
-/// Matrix `i` of a tensor of the file, as backends take it.
-pub(crate) fn source<'a>(file: &'a GgufFile, item: &Item<'a>, i: usize) -> WeightSource<'a> {
-    let tensor = item.tensor;
+/// Matrix `i` of a tensor, as backends take it, without its bytes.
+pub(crate) fn source<'a>(item: &Item<'a>, i: usize) -> WeightSource<'a> {
     let (rows, k) = item.kind.matrices();
-    let row_bytes = tensor.format.row_bytes(k).expect("checked when the file was opened");
-    let first: usize = rows[..i].iter().sum();
     WeightSource {
-        name: &tensor.name,
-        format: tensor.format,
+        name: &item.tensor.name,
+        format: item.tensor.format,
         n: rows[i],
         k,
-        bytes: &file.bytes(tensor)[first * row_bytes..][..rows[i] * row_bytes],
+        bytes: &[],
         // Tied embeddings are the output head too; others are only looked up.
         precise: matches!(item.role, Role::Output | Role::TokenEmbedding),
     }

@@ -190,16 +190,22 @@ impl<'a> Loader<'a> {
     /// The matrices of a tensor that has several.
     pub(crate) fn matrices(&mut self, role: Role, layer: usize) -> Result<Vec<Weight>> {
         let item = self.item(role, layer)?;
-        let (rows, _) = item.kind.matrices();
-        let mut gathered = Vec::new();
-        let mut prepare = |i| {
-            let source = source(self.file, item, i);
+        let (rows, k) = item.kind.matrices();
+        let row_bytes = item.tensor.format.row_bytes(k).expect("checked when it was opened");
+        // Once for all: of other forms than GGUF it is made here.
+        let bytes = self.file.bytes(item.tensor);
+        let (mut gathered, mut first) = (Vec::new(), 0);
+        let mut prepare = |i: usize| {
+            let source = source(item, i);
             let Kind::Turns { parts, each, .. } = item.kind else {
-                return Ok(self.backend.prepare(&source)?);
+                let len = rows[i] * row_bytes;
+                let bytes = &bytes[first..][..len];
+                first += len;
+                return Ok(self.backend.prepare(&WeightSource { bytes, ..source })?);
             };
-            let turn = self.file.bytes(item.tensor).len() / (source.n / each);
+            let turn = bytes.len() / (source.n / each);
             gathered.clear();
-            for rows in self.file.bytes(item.tensor).chunks_exact(turn) {
+            for rows in bytes.chunks_exact(turn) {
                 let part = turn / parts;
                 gathered.extend_from_slice(&rows[i * part..][..part]);
             }
@@ -235,7 +241,7 @@ impl<'a> Loader<'a> {
     pub(crate) fn values(&mut self, role: Role, layer: usize) -> Result<Vec<f32>> {
         let item = self.item(role, layer)?;
         let mut values = vec![0.0; item.kind.values()];
-        item.tensor.format.dequantize_row(self.file.bytes(item.tensor), &mut values);
+        item.tensor.format.dequantize_row(&self.file.bytes(item.tensor), &mut values);
         self.done(item);
         Ok(values)
     }

@@ -300,7 +300,7 @@ mod tests {
             licence: None,
             parameters: 134_515_008,
             size_bytes: 98_362_432,
-            gguf_version: 3,
+            gguf_version: Some(3),
             context_len: 8192,
             vocab_len: 49_152,
             tokenizer: "gpt2".to_owned(),

@@ -115,10 +115,16 @@ fn summary(info: &ModelInfo) -> Vec<String> {
         ),
         ("template", template),
         ("licence", or_none(&info.licence)),
-        ("format", format!("GGUF version {}", info.gguf_version)),
+        ("format", form(info)),
     ];
     let rows = rows.map(|(name, value)| vec![name.to_owned(), one_line(&value)]);
     text::table(&[Side::Left, Side::Left], &rows)
+}
+
+/// What kind of file it is.
+fn form(info: &ModelInfo) -> String {
+    let gguf = info.gguf_version.map(|version| format!("GGUF version {version}"));
+    gguf.unwrap_or_else(|| "safetensors".to_owned())
 }
 
 /// Number of tensors of each type.
@@ -214,7 +220,7 @@ mod tests {
             licence: None,
             parameters: 134_515_008,
             size_bytes: 98_362_432,
-            gguf_version: 3,
+            gguf_version: Some(3),
             context_len: 8192,
             vocab_len: 49_152,
             tokenizer: "gpt2".to_owned(),

@@ -111,7 +111,7 @@ pub(super) fn turn_slower(file: &GgufFile, name: &str, rope: &mut Rope) -> Resul
         return Err(Error::TensorShape { name: name.to_owned(), found, wanted });
     }
     let mut factors = vec![0.0; rope.inverse_frequencies.len()];
-    tensor.format.dequantize_row(file.bytes(tensor), &mut factors);
+    tensor.format.dequantize_row(&file.bytes(tensor), &mut factors);
     for (frequency, factor) in rope.inverse_frequencies.iter_mut().zip(&factors) {
         if !(factor.is_finite() && *factor > 0.0) {
             return Err(Error::Metadata {

@@ -63,7 +63,7 @@ impl Backend for Reference {
     }
 
     fn prepared_bytes(&self, source: &WeightSource<'_>) -> usize {
-        source.bytes.len()
+        source.n * source.format.row_bytes(source.k).unwrap_or(0)
     }
 
     fn prepare(&self, source: &WeightSource<'_>) -> Result<Weight> {
