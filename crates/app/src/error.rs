@@ -71,6 +71,12 @@ impl From<model::Error> for Error {
     }
 }
 
+impl From<checkpoint::Error> for Error {
+    fn from(error: checkpoint::Error) -> Error {
+        Error::new(ErrorKind::BadModel, error.to_string())
+    }
+}
+
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Error {
         use store::Error as Store;

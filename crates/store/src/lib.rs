@@ -19,7 +19,6 @@ mod name;
 mod package;
 mod peek;
 mod pull;
-mod safetensors;
 mod space;
 mod store;
 #[cfg(test)]
@@ -32,6 +31,5 @@ pub use hub::HubSpec;
 pub use manifest::{Entry, EntryFile};
 pub use peek::{Beside, Peeked};
 pub use pull::{Places, PullOptions};
-pub use safetensors::{Checkpoint, SafeTensor, file_header, is_checkpoint, open_checkpoint};
 pub use space::available_space;
 pub use store::{ModelSource, Store};

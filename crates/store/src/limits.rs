@@ -16,18 +16,6 @@ pub(crate) const HEAD_BYTES_FIRST: u64 = 4 << 20;
 pub(crate) const HEAD_BYTES_MAX: u64 = 128 << 20;
 /// The same of files whose headers are short: projectors and safetensors.
 pub(crate) const SHORT_HEAD_BYTES_FIRST: u64 = 256 << 10;
-/// Bytes of a safetensors file's list of tensors, as its own reference has it.
-pub(crate) const JSON_HEADER_BYTES_MAX: u64 = 100_000_000;
-/// Bytes of `config.json`.
-pub(crate) const CONFIG_BYTES_MAX: u64 = 4 << 20;
-/// Bytes of a checkpoint's index; those with a trillion weights take 20 MB.
-pub(crate) const INDEX_BYTES_MAX: u64 = 128 << 20;
-/// Tensors of one file of a checkpoint.
-pub(crate) const TENSORS_MAX: usize = 1 << 20;
-/// Dimensions of a tensor.
-pub(crate) const DIMENSIONS_MAX: usize = 8;
-/// Bytes of a tensor's name.
-pub(crate) const TENSOR_NAME_LEN_MAX: usize = 1024;
 /// Files of one model.
 pub(crate) const MODEL_FILES_MAX: usize = 1000;
 /// Bytes of one file of a model.

@@ -2,17 +2,17 @@
 
 use std::io::Read;
 
+use checkpoint::{
+    CONFIG, CONFIG_BYTES_MAX, Headers, INDEX, INDEX_BYTES_MAX, Index, Parsed, SINGLE, SafeTensor,
+};
 use gguf::{Error as GgufError, Header};
 use serde::de::DeserializeOwned;
 
 use crate::fetch::Line;
 use crate::gather::{Attempt, Fault};
 use crate::hub::{self, HubSpec, RemoteFile};
-use crate::limits::{
-    CONFIG_BYTES_MAX, HEAD_BYTES_FIRST, HEAD_BYTES_MAX, INDEX_BYTES_MAX, SHORT_HEAD_BYTES_FIRST,
-};
+use crate::limits::{HEAD_BYTES_FIRST, HEAD_BYTES_MAX, SHORT_HEAD_BYTES_FIRST};
 use crate::pull::{Pull, PullOptions};
-use crate::safetensors::{self, Checkpoint, Index, Parsed, SafeTensor};
 use crate::{Error, Result, SourceAnswer, Store};
 
 /// How much more is asked for when a header is longer.
@@ -24,7 +24,7 @@ pub enum Peeked<C> {
     /// GGUF files, one header each, and what lies beside them.
     Gguf(Vec<Header>, Option<Beside>),
     /// A repository without GGUF files.
-    Safetensors(Checkpoint<C>),
+    Safetensors(Headers<C>),
 }
 
 /// A projector in the same repository.
@@ -107,15 +107,15 @@ impl Desk<'_> {
         Ok(Some(Beside { name: file.name().to_owned(), header }))
     }
 
-    fn checkpoint<C: DeserializeOwned>(&self) -> Attempt<Checkpoint<C>> {
+    fn checkpoint<C: DeserializeOwned>(&self) -> Attempt<Headers<C>> {
         let none = "the repository has neither a GGUF file nor a config.json: it is no language \
             model in safetensors";
-        let config = self.small_file(safetensors::CONFIG, CONFIG_BYTES_MAX)?;
+        let config = self.small_file(CONFIG, CONFIG_BYTES_MAX)?;
         let config = config.ok_or_else(|| Fault::Answer(none.to_owned()))?;
-        let config = safetensors::parse_config(&config).map_err(Fault::Answer)?;
-        let Some(index) = self.small_file(safetensors::INDEX, INDEX_BYTES_MAX)? else {
-            let tensors = self.tensors(safetensors::SINGLE)?;
-            return Ok(Checkpoint { config, tensors });
+        let config = checkpoint::parse_config(&config).map_err(Fault::Answer)?;
+        let Some(index) = self.small_file(INDEX, INDEX_BYTES_MAX)? else {
+            let tensors = self.tensors(SINGLE)?;
+            return Ok(Headers { config, tensors });
         };
         let index = Index::parse(&index).map_err(Fault::Answer)?;
         let mut tensors = Vec::new();
@@ -123,12 +123,12 @@ impl Desk<'_> {
             tensors.extend(self.tensors(file)?);
         }
         index.check(&tensors).map_err(Fault::Answer)?;
-        Ok(Checkpoint { config, tensors })
+        Ok(Headers { config, tensors })
     }
 
     fn tensors(&self, file: &str) -> Attempt<Vec<SafeTensor>> {
         self.header(file, (None, SHORT_HEAD_BYTES_FIRST), |head, total| {
-            Ok(match safetensors::parse(head, total)? {
+            Ok(match checkpoint::parse(head, total)? {
                 Parsed::Whole(tensors) => Progress::Whole(tensors),
                 Parsed::Needs(needed) => Progress::Needs(needed),
             })

@@ -3,6 +3,7 @@
 //!
 //! **Never** a dependency of the product: dev-dependencies only.
 
+mod checkpoint;
 mod metadata;
 mod mix;
 mod real;
@@ -12,6 +13,7 @@ mod shape;
 mod tiny;
 mod vocabulary;
 
+pub use checkpoint::{TinyCheckpoint, safetensors};
 pub use mix::{MIXES, Mix, Part};
 pub use real::{smollm2, smollm2_required};
 pub use reference::{ReferenceModel, reference_models, retrieval_models};

@@ -121,6 +121,16 @@ impl ReferenceModel {
     }
 }
 
+impl ReferenceModel {
+    /// The values of a tensor, in the order of the file.
+    pub(crate) fn values_of(&self, name: &str) -> Vec<f32> {
+        let mut tensors = self.json["tensors"].as_array().expect("tensors").iter();
+        let tensor = tensors.find(|tensor| tensor["name"] == name).expect("a tensor of the model");
+        let shape = tensor["shape"].as_array().expect("a shape").iter();
+        values(tensor, name, shape.map(|len| len.as_u64().expect("a length")).product())
+    }
+}
+
 fn metadata(value: &Json) -> Value {
     match value {
         Json::Bool(value) => Value::Bool(*value),

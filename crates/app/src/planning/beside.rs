@@ -90,8 +90,8 @@ fn adapter(asked: &str, facts: &ModelFacts) -> Result<Adapter> {
     let is_safetensors =
         path.extension().is_some_and(|end| end.eq_ignore_ascii_case("safetensors"));
     if is_safetensors {
-        let tensors = store::file_header(path)?;
-        let tensor = |tensor: &'_ store::SafeTensor| flat(&tensor.shape);
+        let tensors = checkpoint::file_header(path)?;
+        let tensor = |tensor: &'_ checkpoint::SafeTensor| flat(&tensor.shape);
         let shapes: Vec<[u64; 2]> = tensors.iter().map(tensor).collect();
         let parts: Vec<AdapterTensor<'_>> = tensors
             .iter()

@@ -94,8 +94,8 @@ impl App {
     /// # Errors
     /// `NotFound` with names that are like it.
     pub fn plan_model(&self, name: &str) -> Result<PlannedModel> {
-        if store::is_checkpoint(Path::new(name)) {
-            return checkpoint_model(name, &store::open_checkpoint(Path::new(name))?);
+        if checkpoint::is_checkpoint(Path::new(name)) {
+            return checkpoint_model(name, &checkpoint::open_headers(Path::new(name))?);
         }
         if let Some(model) = self.find_planned(name)? {
             let subject = file_subject(&model)?;
@@ -393,7 +393,7 @@ fn file_bytes(model: &ModelRef) -> u64 {
 /// A checkpoint by its headers.
 fn checkpoint_model(
     name: &str,
-    checkpoint: &store::Checkpoint<ModelConfig>,
+    checkpoint: &checkpoint::Headers<ModelConfig>,
 ) -> Result<PlannedModel> {
     let tensors: Vec<StoredTensor<'_>> = checkpoint
         .tensors

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Checkpoint, Index, Parsed, SafeTensor, file_header, open_checkpoint, parse};
+use super::{Headers, Index, Parsed, SafeTensor, file_header, open_headers, parse};
 
 /// A file with this list, followed by so many bytes.
 fn file(list: &str, data: usize) -> Vec<u8> {
@@ -12,8 +12,13 @@ fn file(list: &str, data: usize) -> Vec<u8> {
     bytes
 }
 
-fn tensor(name: &str, dtype: &'static str, shape: &[u64], bytes: u64) -> SafeTensor {
-    SafeTensor { name: name.to_owned(), dtype, shape: shape.to_vec(), bytes }
+fn tensor(
+    name: &str,
+    dtype: &'static str,
+    shape: &[u64],
+    (offset, bytes): (u64, u64),
+) -> SafeTensor {
+    SafeTensor { name: name.to_owned(), dtype, shape: shape.to_vec(), offset, bytes }
 }
 
 #[track_caller]
@@ -41,7 +46,9 @@ const TWO: &str = r#"{"__metadata__":{"format":"pt"},
 
 #[test]
 fn a_list_of_tensors() {
-    let expected = [tensor("b", "F8_E4M3", &[3, 2], 6), tensor("a", "BF16", &[4], 8)];
+    let data = 8 + TWO.len() as u64;
+    let expected =
+        [tensor("b", "F8_E4M3", &[3, 2], (data + 8, 6)), tensor("a", "BF16", &[4], (data, 8))];
     assert_eq!(read(&file(TWO, 14)), expected);
     assert_eq!(read(&file("{}", 0)), []);
     assert_eq!(read(&file(r#"{"s":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}"#, 8)).len(), 1);
@@ -120,8 +127,8 @@ fn one_tensor(name: &str) -> Vec<u8> {
 
 /// The names of all tensors, or why there are none.
 fn names(path: &Path) -> Result<Vec<String>, String> {
-    let opened: Result<Checkpoint<()>, _> = open_checkpoint(path);
-    let names = |it: Checkpoint<()>| it.tensors.into_iter().map(|tensor| tensor.name).collect();
+    let opened: Result<Headers<()>, _> = open_headers(path);
+    let names = |it: Headers<()>| it.tensors.into_iter().map(|tensor| tensor.name).collect();
     opened.map(names).map_err(|error| error.to_string())
 }
 
@@ -150,11 +157,12 @@ fn folders() {
     assert_eq!(all().unwrap(), ["b", "c"]);
     assert_eq!(names(&at("m-2.safetensors")).unwrap(), ["b", "c"]);
     assert_eq!(names(&at("model.safetensors")).unwrap(), ["a"]);
+    write("config.json", b"{}");
+    assert!(all().unwrap_err().contains("config.json: invalid type"));
+    write("config.json", b"null");
     std::fs::remove_file(at("model.safetensors.index.json")).unwrap();
     std::fs::remove_file(at("model.safetensors")).unwrap();
     assert!(all().unwrap_err().contains("name one of them"));
-    write("config.json", b"{}");
-    assert!(all().unwrap_err().contains("config.json: invalid type"));
 }
 
 #[test]
@@ -167,5 +175,8 @@ fn a_file_cut_short() {
         assert!(file_header(&path).is_err(), "{len} bytes");
     }
     std::fs::write(&path, &whole).unwrap();
-    assert_eq!(file_header(&path).unwrap(), [tensor("a", "BF16", &[4], 8)]);
+    assert_eq!(
+        file_header(&path).unwrap(),
+        [tensor("a", "BF16", &[4], (whole.len() as u64 - 8, 8))]
+    );
 }

@@ -17,7 +17,6 @@ use crate::limits::{
     CONFIG_BYTES_MAX, DIMENSIONS_MAX, INDEX_BYTES_MAX, JSON_HEADER_BYTES_MAX, MODEL_FILES_MAX,
     TENSOR_NAME_LEN_MAX, TENSORS_MAX,
 };
-use crate::manifest::is_file_name;
 use crate::{Error, Result};
 
 /// A tensor of a file.
@@ -29,13 +28,15 @@ pub struct SafeTensor {
     pub dtype: &'static str,
     /// Dimensions, slowest first.
     pub shape: Vec<u64>,
+    /// Where it begins, from the start of its file.
+    pub offset: u64,
     /// Bytes, which are those of the shape and the type.
     pub bytes: u64,
 }
 
 /// `config.json` and the tensors of all files.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Checkpoint<C> {
+pub struct Headers<C> {
     /// What the caller wants of `config.json`.
     pub config: C,
     /// In the order of the files.
@@ -43,14 +44,15 @@ pub struct Checkpoint<C> {
 }
 
 /// Name of the configuration in a checkpoint's folder.
-pub(crate) const CONFIG: &str = "config.json";
+pub const CONFIG: &str = "config.json";
 /// Name of the list of tensors and files, where there are several files.
-pub(crate) const INDEX: &str = "model.safetensors.index.json";
+pub const INDEX: &str = "model.safetensors.index.json";
 /// Name of the file, where there is one.
-pub(crate) const SINGLE: &str = "model.safetensors";
+pub const SINGLE: &str = "model.safetensors";
 
 /// How far a header could be read.
-pub(crate) enum Parsed {
+#[derive(Debug)]
+pub enum Parsed {
     /// To its end.
     Whole(Vec<SafeTensor>),
     /// So many bytes are needed.
@@ -84,7 +86,10 @@ const LENGTH_BYTES: u64 = 8;
 const NOTES: &str = "__metadata__";
 
 /// The header at the beginning of a file, whose length may not be known.
-pub(crate) fn parse(head: &[u8], file_bytes: Option<u64>) -> std::result::Result<Parsed, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(head: &[u8], file_bytes: Option<u64>) -> std::result::Result<Parsed, String> {
     let Some((length, rest)) = head.split_first_chunk::<8>() else {
         return Ok(Parsed::Needs(LENGTH_BYTES));
     };
@@ -116,7 +121,8 @@ pub(crate) fn parse(head: &[u8], file_bytes: Option<u64>) -> std::result::Result
     }
     let tensors = list.0.into_iter().map(|(name, entry)| {
         let bytes = entry.data_offsets[1] - entry.data_offsets[0];
-        SafeTensor { name, dtype: entry.dtype.0, shape: entry.shape, bytes }
+        let offset = needed + entry.data_offsets[0];
+        SafeTensor { name, dtype: entry.dtype.0, shape: entry.shape, offset, bytes }
     });
     Ok(Parsed::Whole(tensors.collect()))
 }
@@ -208,12 +214,16 @@ impl<'de> Deserialize<'de> for List {
 
 /// Which file has which tensor, by `model.safetensors.index.json`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Index {
+pub struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
 impl Index {
-    pub(crate) fn parse(text: &[u8]) -> std::result::Result<Index, String> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What is wrong with it, such as a name of a file elsewhere.
+    pub fn parse(text: &[u8]) -> std::result::Result<Index, String> {
         let index: Index =
             serde_json::from_slice(text).map_err(|error| format!("{INDEX}: {error}"))?;
         if let Some(name) = index.weight_map.values().find(|name| !is_shard_name(name)) {
@@ -227,7 +237,8 @@ impl Index {
     }
 
     /// Files, each once, sorted.
-    pub(crate) fn files(&self) -> Vec<&str> {
+    #[must_use]
+    pub fn files(&self) -> Vec<&str> {
         let mut files: Vec<&str> = self.weight_map.values().map(String::as_str).collect();
         files.sort_unstable();
         files.dedup();
@@ -235,7 +246,10 @@ impl Index {
     }
 
     /// That the files have what the index promises.
-    pub(crate) fn check(&self, tensors: &[SafeTensor]) -> std::result::Result<(), String> {
+    ///
+    /// # Errors
+    /// Which tensor is missing, or in two files.
+    pub fn check(&self, tensors: &[SafeTensor]) -> std::result::Result<(), String> {
         let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -244,6 +258,11 @@ impl Index {
         let missing = self.weight_map.keys().find(|name| names.binary_search(&&***name).is_err());
         missing.map_or(Ok(()), |name| Err(format!("tensor {name} is in none of its files")))
     }
+}
+
+fn is_file_name(name: &str) -> bool {
+    let is_odd = |c: char| c == '/' || c == '\\' || c.is_control();
+    !name.is_empty() && name != "." && name != ".." && name.len() <= 255 && !name.contains(is_odd)
 }
 
 fn is_shard_name(name: &str) -> bool {
@@ -261,45 +280,70 @@ pub fn is_checkpoint(path: &Path) -> bool {
     is_file || (path.is_dir() && path.join(CONFIG).is_file())
 }
 
+/// The files of a checkpoint.
+pub(crate) struct Files {
+    /// Where they lie.
+    pub(crate) folder: PathBuf,
+    /// Those with tensors, in order.
+    pub(crate) parts: Vec<PathBuf>,
+    /// What each has, where that is said.
+    pub(crate) index: Option<Index>,
+}
+
+impl Files {
+    /// Of a folder, or of any file in it.
+    pub(crate) fn find(path: &Path) -> Result<Files> {
+        let (folder, named) = match path.is_dir() {
+            true => (path, None),
+            false => (path.parent().unwrap_or(Path::new("")), path.file_name()),
+        };
+        let folder = folder.to_owned();
+        if !folder.join(CONFIG).is_file() {
+            let why = "config.json is missing beside it: it says what the layers are";
+            return Err(Error::at(path, why));
+        }
+        let index_path = folder.join(INDEX);
+        if index_path.is_file() {
+            let text = small_file(&index_path, INDEX_BYTES_MAX)?;
+            let index = Index::parse(&text).map_err(|why| Error::at(path, why))?;
+            let is_part = |name: &std::ffi::OsStr| index.files().iter().any(|file| name == *file);
+            if named.is_none_or(is_part) {
+                let parts = index.files().iter().map(|file| folder.join(file)).collect();
+                return Ok(Files { folder, parts, index: Some(index) });
+            }
+        }
+        let part = match named {
+            Some(name) => folder.join(name),
+            None => only_file(&folder)?,
+        };
+        Ok(Files { folder, parts: vec![part], index: None })
+    }
+}
+
 /// Reads the headers of a checkpoint on disk: its folder, or any file of it.
 ///
 /// # Errors
 /// When a file is missing, damaged or forged.
-pub fn open_checkpoint<C: DeserializeOwned>(path: &Path) -> Result<Checkpoint<C>> {
-    let (folder, named) = match path.is_dir() {
-        true => (path, None),
-        false => (path.parent().unwrap_or(Path::new("")), path.file_name()),
-    };
-    let config_path = folder.join(CONFIG);
-    if !config_path.is_file() {
-        let why = "config.json is missing beside it: it says what the layers are";
-        return Err(Error::NotAModel { path: path.to_owned(), why: why.to_owned() });
-    }
+pub fn open_headers<C: DeserializeOwned>(path: &Path) -> Result<Headers<C>> {
+    let files = Files::find(path)?;
+    let config_path = files.folder.join(CONFIG);
     let config = parse_config(&small_file(&config_path, CONFIG_BYTES_MAX)?)
-        .map_err(|why| Error::NotAModel { path: config_path, why })?;
-    let index_path = folder.join(INDEX);
-    let at_fault = |why: String| Error::NotAModel { path: path.to_owned(), why };
-    if index_path.is_file() {
-        let text = small_file(&index_path, INDEX_BYTES_MAX)?;
-        let index = Index::parse(&text).map_err(at_fault)?;
-        let is_part = |name: &std::ffi::OsStr| index.files().iter().any(|file| name == *file);
-        if named.is_none_or(is_part) {
-            let mut tensors = Vec::new();
-            for file in index.files() {
-                tensors.extend(file_header(&folder.join(file))?);
-            }
-            index.check(&tensors).map_err(at_fault)?;
-            return Ok(Checkpoint { config, tensors });
-        }
+        .map_err(|why| Error::at(&config_path, why))?;
+    let mut tensors = Vec::new();
+    for part in &files.parts {
+        tensors.extend(file_header(part)?);
     }
-    let file = match named {
-        Some(name) => folder.join(name),
-        None => only_file(folder)?,
-    };
-    Ok(Checkpoint { config, tensors: file_header(&file)? })
+    if let Some(index) = &files.index {
+        index.check(&tensors).map_err(|why| Error::at(path, why))?;
+    }
+    Ok(Headers { config, tensors })
 }
 
-pub(crate) fn parse_config<C: DeserializeOwned>(text: &[u8]) -> std::result::Result<C, String> {
+/// What a caller wants of a `config.json`.
+///
+/// # Errors
+/// Where it is not what the caller understands.
+pub fn parse_config<C: DeserializeOwned>(text: &[u8]) -> std::result::Result<C, String> {
     serde_json::from_slice(text).map_err(|error| format!("{CONFIG}: {error}"))
 }
 
@@ -309,7 +353,7 @@ fn only_file(folder: &Path) -> Result<PathBuf> {
     if usual.is_file() {
         return Ok(usual);
     }
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io("reading", folder, e))?;
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
     let paths = entries.flatten().take(MODEL_FILES_MAX).map(|entry| entry.path());
     let mut found: Vec<PathBuf> =
         paths.filter(|path| path.to_str().is_some_and(is_safetensors_name)).collect();
@@ -317,23 +361,24 @@ fn only_file(folder: &Path) -> Result<PathBuf> {
         (Some(path), true) => Ok(path),
         (Some(_), false) => {
             let why = format!("it has several safetensors files and no {INDEX}: name one of them");
-            Err(Error::NotAModel { path: folder.to_owned(), why })
+            Err(Error::at(folder, why))
         }
         (None, _) => {
             let why = "no safetensors file is in it".to_owned();
-            Err(Error::NotAModel { path: folder.to_owned(), why })
+            Err(Error::at(folder, why))
         }
     }
 }
 
-fn small_file(path: &Path, most: u64) -> Result<Vec<u8>> {
+/// A whole file that is short.
+pub(crate) fn small_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut text = Vec::new();
-    let file = File::open(path).map_err(|error| Error::io("reading", path, error))?;
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
     let read = file.take(most + 1).read_to_end(&mut text);
-    read.map_err(|error| Error::io("reading", path, error))?;
+    read.map_err(|error| Error::io(path, error))?;
     if text.len() as u64 > most {
         let why = format!("it is longer than {most} bytes");
-        return Err(Error::NotAModel { path: path.to_owned(), why });
+        return Err(Error::at(path, why));
     }
     Ok(text)
 }
@@ -345,9 +390,9 @@ fn small_file(path: &Path, most: u64) -> Result<Vec<u8>> {
 pub fn file_header(path: &Path) -> Result<Vec<SafeTensor>> {
     if !path.is_file() {
         let why = "there is no such file, and its index names it: put all parts in one folder";
-        return Err(Error::NoFile { path: path.to_owned(), why });
+        return Err(Error::at(path, why));
     }
-    let reading = |error| Error::io("reading", path, error);
+    let reading = |error| Error::io(path, error);
     let mut file = File::open(path).map_err(reading)?;
     let file_bytes = file.metadata().map_err(reading)?.len();
     let mut head = Vec::new();
@@ -355,7 +400,7 @@ pub fn file_header(path: &Path) -> Result<Vec<SafeTensor>> {
     loop {
         let more = wanted.saturating_sub(head.len() as u64);
         file.by_ref().take(more).read_to_end(&mut head).map_err(reading)?;
-        let fault = |why| Error::NotAModel { path: path.to_owned(), why };
+        let fault = |why| Error::at(path, why);
         match parse(&head, Some(file_bytes)).map_err(fault)? {
             Parsed::Whole(tensors) => return Ok(tensors),
             Parsed::Needs(needed) if needed > wanted => wanted = needed,

@@ -1,0 +1,217 @@
+//! The tensors that GGUF would have, each with its recipe, from a family's rows.
+
+use std::collections::HashSet;
+
+use gguf::TensorInfo;
+use quant::FormatId;
+
+use crate::config::Config;
+use crate::error::Told;
+use crate::families::Family;
+use crate::limits::{EXPERTS_MAX, LAYERS_MAX};
+use crate::mxfp4::CODES;
+use crate::recipe::{Recipe, Then};
+use crate::rows::{How, Row, Sizes};
+use crate::sources::Sources;
+use crate::views::View;
+
+/// Matrices that no recipe of types makes smaller, and kernels want in F32.
+const EXACT: &[&str] = &["ffn_gate_inp.weight", "ssm_conv1d.weight"];
+/// Ends of names of tensors that are no weights: tables that follow from the configuration.
+const NO_WEIGHTS: &[&str] =
+    &[".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq", ".self_attn.masked_bias"];
+
+/// Tensors and recipes, in the order of layers.
+pub(crate) struct Directory<'a> {
+    sources: &'a Sources,
+    family: &'static Family,
+    sizes: Sizes,
+    layers: u64,
+    experts: u64,
+    /// Sources that a recipe takes, or that may be left alone.
+    used: HashSet<usize>,
+    names: HashSet<String>,
+    pub(crate) tensors: Vec<TensorInfo>,
+    pub(crate) recipes: Vec<Recipe>,
+}
+
+impl<'a> Directory<'a> {
+    pub(crate) fn read(
+        sources: &'a Sources,
+        family: &'static Family,
+        config: &Config,
+    ) -> Told<Directory<'a>> {
+        let counts = ["num_local_experts", "num_experts", "n_routed_experts"];
+        let experts = counts.iter().find(|key| config.has(key));
+        let mut directory = Directory {
+            sources,
+            family,
+            sizes: Sizes::read(config)?,
+            layers: config.need("num_hidden_layers", LAYERS_MAX)?,
+            experts: experts.map_or(Ok(0), |key| config.need(key, EXPERTS_MAX))?,
+            used: HashSet::new(),
+            names: HashSet::new(),
+            tensors: Vec::new(),
+            recipes: Vec::new(),
+        };
+        let tied = config.flag("tie_word_embeddings")?.unwrap_or(family.tied);
+        let rows = || family.rows.iter().copied().flatten();
+        let outside = rows().filter(|row| !row.ours.contains("{l}"));
+        for row in outside.filter(|row| !(tied && row.ours == "output.weight")) {
+            directory.add(row, 0)?;
+        }
+        for layer in 0..directory.layers {
+            for row in rows().filter(|row| row.ours.contains("{l}")) {
+                directory.add(row, layer)?;
+            }
+        }
+        directory.leave_alone(tied);
+        directory.nothing_left()?;
+        Ok(directory)
+    }
+
+    /// A tensor of these values.
+    pub(crate) fn add_values(&mut self, name: &str, values: Vec<f32>) {
+        self.put(name.to_owned(), (&[values.len()], FormatId::F32), Recipe::Values(values));
+    }
+
+    /// The tensor of a row, where its sources are there.
+    fn add(&mut self, row: &Row, layer: u64) -> Told<()> {
+        let theirs = row.theirs.replace("{l}", &layer.to_string());
+        let sources = self.named(&theirs)?;
+        let [first, ..] = *sources else { return Ok(()) };
+        let ours = row.ours.replace("{l}", &layer.to_string());
+        if !self.names.insert(ours.clone()) {
+            return Err(format!("tensor {theirs} is there in two forms"));
+        }
+        let at = |why: String| format!("tensor {theirs}: {why}");
+        if let How::Blocks | How::BlocksTurns(_) = row.how {
+            let (shape, recipe) = self.blocks((first, &theirs), row.how).map_err(at)?;
+            self.put(ours, (&shape, FormatId::MXFP4), recipe);
+            return Ok(());
+        }
+        let format = self.sources.format(first)?;
+        let dimensions = self.shape(first);
+        let mut seen = row.how.see(&dimensions, &self.sizes).map_err(at)?;
+        if row.theirs.contains("{e}") {
+            seen.shape.insert(0, sources.len());
+        }
+        let is_small = seen.shape.len() == 1 || EXACT.iter().any(|end| ours.ends_with(end));
+        if seen.then == Then::Keep && is_small && format != FormatId::F32 {
+            seen.then = Then::Widen;
+        }
+        let len = dimensions.iter().product();
+        let views: Vec<View> = seen.views.iter().map(View::joined).collect();
+        let elements = views.iter().map(View::len).sum::<usize>().checked_mul(sources.len());
+        if elements != Some(seen.shape.iter().product()) || elements == Some(0) {
+            return Err(at(format!("its shape {dimensions:?} is none that it can have")));
+        }
+        let mut pieces = Vec::new();
+        for source in sources {
+            if self.shape(source) != dimensions || self.sources.format(source)? != format {
+                return Err(at("its experts are of several shapes or types".to_owned()));
+            }
+            self.used.insert(source);
+            for view in &views {
+                view.check(len).map_err(at)?;
+                pieces.push((source, view.clone()));
+            }
+        }
+        let then = seen.then;
+        let is_plain = then == Then::Keep && *pieces == [(first, View::whole(len))];
+        let made = if then == Then::Keep { format } else { FormatId::F32 };
+        let recipe = match is_plain {
+            true => Recipe::Plain(first),
+            false => Recipe::Gathered { pieces, format, then },
+        };
+        self.put(ours, (&seen.shape, made), recipe);
+        Ok(())
+    }
+
+    /// The source of a name, or of all experts; none where it is not there.
+    fn named(&self, theirs: &str) -> Told<Vec<usize>> {
+        if !theirs.contains("{e}") {
+            return Ok(self.sources.find(theirs).into_iter().collect());
+        }
+        let of = |expert: u64| theirs.replace("{e}", &expert.to_string());
+        if self.sources.find(&of(0)).is_none() {
+            return Ok(Vec::new());
+        }
+        let found = |expert| {
+            let name = of(expert);
+            self.sources.find(&name).ok_or_else(|| format!("tensor {name} is missing"))
+        };
+        (0..self.experts.max(1)).map(found).collect()
+    }
+
+    fn shape(&self, source: usize) -> Vec<usize> {
+        // Below the file's length, as its header was checked against it.
+        self.sources.all()[source].tensor.shape.iter().map(|len| *len as usize).collect()
+    }
+
+    /// `[.., n, blocks, 16]` of codes, and as many scales.
+    fn blocks(&mut self, (blocks, name): (usize, &str), how: How) -> Told<(Vec<usize>, Recipe)> {
+        let name = name.replace("_blocks", "_scales");
+        let scales = self.sources.find(&name).ok_or_else(|| format!("{name} is missing"))?;
+        let (shape, of_scales) = (self.shape(blocks), self.shape(scales));
+        let bytes = |i: usize| self.sources.all()[i].tensor.dtype == "U8";
+        let [experts, rows, row, CODES] = *shape else {
+            return Err(format!("its shape {shape:?} is not [experts, rows, blocks, {CODES}]"));
+        };
+        if of_scales != [experts, rows, row] || !(bytes(blocks) && bytes(scales)) || row == 0 {
+            return Err(format!("its scales {name} do not fit it, or either is not U8"));
+        }
+        let pick = match how {
+            How::BlocksTurns(first) => (first, 2),
+            _ => (0, 1),
+        };
+        if !rows.is_multiple_of(pick.1) {
+            return Err(format!("its shape {shape:?} has an odd number of rows"));
+        }
+        self.used.extend([blocks, scales]);
+        let shape = vec![experts, rows / pick.1, row * 2 * CODES];
+        Ok((shape, Recipe::Blocks { blocks, scales, pick, row }))
+    }
+
+    fn put(&mut self, name: String, (shape, format): (&[usize], FormatId), recipe: Recipe) {
+        let values: u64 = shape.iter().map(|len| *len as u64).product();
+        let size_bytes = values / format.block_len() as u64 * format.block_bytes() as u64;
+        let shape = shape.iter().rev().map(|len| *len as u64).collect();
+        let offset = self.recipes.len() as u64;
+        self.tensors.push(TensorInfo { name, shape, format, shard: 0, offset, size_bytes });
+        self.recipes.push(recipe);
+    }
+
+    /// What is known to be no part of the model that runs.
+    fn leave_alone(&mut self, tied: bool) {
+        for (i, source) in self.sources.all().iter().enumerate() {
+            let name = &*source.tensor.name;
+            let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next());
+            let layer = layer.and_then(|layer| layer.parse::<u64>().ok());
+            // Layers that guess further tokens come after the others, or have a place of their own.
+            let guesses = self.family.guesses && layer.is_some_and(|layer| layer >= self.layers);
+            let is_known = NO_WEIGHTS.iter().any(|end| name.ends_with(end))
+                || (tied && name == "lm_head.weight")
+                || (self.family.guesses && name.starts_with("mtp."))
+                || name
+                    .strip_suffix("_scale_inv")
+                    .is_some_and(|of| self.sources.find(of).is_some())
+                || guesses;
+            if is_known {
+                self.used.insert(i);
+            }
+        }
+    }
+
+    fn nothing_left(&self) -> Told<()> {
+        let left = |i: &usize| !self.used.contains(i);
+        match (0..self.sources.all().len()).find(left) {
+            None => Ok(()),
+            Some(i) => Err(format!(
+                "tensor {} has no place in a {}: it is made of what hob does not know",
+                self.sources.all()[i].tensor.name,
+                self.family.architecture
+            )),
+        }
+    }
+}

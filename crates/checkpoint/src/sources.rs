@@ -1,0 +1,137 @@
+//! The tensors of all files of a checkpoint, and their bytes.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use gguf::MappedFile;
+use quant::FormatId;
+
+use crate::error::Told;
+use crate::headers::{Files, Parsed, SafeTensor, parse};
+use crate::{Error, Result, fp8};
+
+/// The open files.
+pub(crate) struct Sources {
+    files: Vec<MappedFile>,
+    pub(crate) paths: Vec<PathBuf>,
+    tensors: Vec<Source>,
+    by_name: HashMap<String, usize>,
+}
+
+/// A tensor.
+pub(crate) struct Source {
+    pub(crate) tensor: SafeTensor,
+    file: usize,
+    /// Where it is of 8 bits: the factor of each block of `(rows, columns)`.
+    scales: Option<(usize, (usize, usize))>,
+}
+
+impl Sources {
+    pub(crate) fn open(files: &Files) -> Result<Sources> {
+        let mut sources = Sources {
+            files: Vec::new(),
+            paths: files.parts.clone(),
+            tensors: Vec::new(),
+            by_name: HashMap::new(),
+        };
+        for (file, path) in files.parts.iter().enumerate() {
+            if !path.is_file() {
+                let why = "there is no such file: put all parts of the model in one folder";
+                return Err(Error::at(path, why));
+            }
+            let map = MappedFile::open(path)?;
+            let parsed = parse(map.bytes(), Some(map.bytes().len() as u64));
+            let tensors = match parsed.map_err(|why| Error::at(path, why))? {
+                Parsed::Whole(tensors) => tensors,
+                Parsed::Needs(_) => return Err(Error::at(path, "it ends within its header")),
+            };
+            for tensor in tensors {
+                let at = sources.tensors.len();
+                if sources.by_name.insert(tensor.name.clone(), at).is_some() {
+                    let why = format!("tensor {} is in an earlier file too", tensor.name);
+                    return Err(Error::at(path, why));
+                }
+                sources.tensors.push(Source { tensor, file, scales: None });
+            }
+            sources.files.push(map);
+        }
+        Ok(sources)
+    }
+
+    pub(crate) fn all(&self) -> &[Source] {
+        &self.tensors
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Names the factors of a tensor of 8 bits.
+    pub(crate) fn scaled(&mut self, of: usize, by: usize, block: (usize, usize)) -> Told<()> {
+        let (tensor, scales) = (&self.tensors[of].tensor, &self.tensors[by].tensor);
+        let (name, found) = (&tensor.name, &scales.shape);
+        let [n, k] = *tensor.shape else {
+            return Err(format!("tensor {name} has factors and is no matrix"));
+        };
+        let wanted = [n.div_ceil(block.0 as u64), k.div_ceil(block.1 as u64)];
+        if **found != wanted || !matches!(scales.dtype, "F32" | "BF16") {
+            return Err(format!(
+                "tensor {} is {found:?} as {}, and {wanted:?} as F32 or BF16 is wanted",
+                scales.name, scales.dtype
+            ));
+        }
+        self.tensors[of].scales = Some((by, block));
+        Ok(())
+    }
+
+    /// The format of a tensor as [`Sources::bytes`] gives it.
+    pub(crate) fn format(&self, i: usize) -> Told<FormatId> {
+        let Source { tensor, scales, .. } = &self.tensors[i];
+        match (tensor.dtype, scales) {
+            ("F32", _) => Ok(FormatId::F32),
+            ("F16", _) => Ok(FormatId::F16),
+            ("BF16", _) => Ok(FormatId::BF16),
+            ("F8_E4M3", Some(_)) => Ok(FormatId::BF16),
+            ("F8_E4M3", None) => Err(format!(
+                "tensor {} is of 8 bits and has no factors of blocks (weight_scale_inv)",
+                tensor.name
+            )),
+            (dtype, _) => Err(format!(
+                "tensor {} is {dtype}: F32, F16, BF16 and F8_E4M3 can be run",
+                tensor.name
+            )),
+        }
+    }
+
+    /// A tensor's bytes as they lie in the file.
+    pub(crate) fn stored(&self, i: usize) -> &[u8] {
+        let Source { tensor, file, .. } = &self.tensors[i];
+        // Both are below the file's length, as its header was checked against it.
+        &self.files[*file].bytes()[tensor.offset as usize..][..tensor.bytes as usize]
+    }
+
+    /// A tensor's values in the format that [`Sources::format`] says.
+    pub(crate) fn bytes(&self, i: usize) -> Cow<'_, [u8]> {
+        let Source { tensor, scales, .. } = &self.tensors[i];
+        let Some((by, block)) = *scales else { return Cow::Borrowed(self.stored(i)) };
+        let format =
+            if self.tensors[by].tensor.dtype == "F32" { FormatId::F32 } else { FormatId::BF16 };
+        let stored = self.stored(by);
+        let mut factors = vec![0.0; stored.len() / format.block_bytes()];
+        format.dequantize_row(stored, &mut factors);
+        let columns = tensor.shape[1] as usize;
+        Cow::Owned(fp8::widen(self.stored(i), columns, (&factors, block)))
+    }
+
+    /// Tells the system that a tensor will not be read again soon.
+    pub(crate) fn release(&self, i: usize) {
+        let Source { tensor, file, .. } = &self.tensors[i];
+        self.files[*file].release(tensor.offset as usize, tensor.bytes as usize);
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes().len() as u64).sum()
+    }
+}
