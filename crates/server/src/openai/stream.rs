@@ -11,8 +11,10 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use serde_json::Value;
+use tokio::time::{self, Instant, Interval};
 
 use super::Rejection;
+use crate::limits::SILENCE_MAX;
 
 /// A finished answer.
 #[derive(Default)]
@@ -82,7 +84,9 @@ pub(crate) trait Chunks: Send + Unpin + 'static {
 
 /// Answers with server-sent events.
 pub(crate) fn respond(generation: Generation, chunks: impl Chunks) -> Response {
-    let events = Events { generation, chunks, begun: false, ended: false };
+    let first = Instant::now() + SILENCE_MAX;
+    let silence = time::interval_at(first, SILENCE_MAX);
+    let events = Events { generation, chunks, silence, begun: false, ended: false };
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
         (CACHE_CONTROL, "no-cache"),
@@ -91,9 +95,14 @@ pub(crate) fn respond(generation: Generation, chunks: impl Chunks) -> Response {
     (headers, Body::from_stream(events)).into_response()
 }
 
+/// A comment, which clients pass over.
+const ALIVE: Bytes = Bytes::from_static(b":\n\n");
+
 struct Events<C> {
     generation: Generation,
     chunks: C,
+    /// Ticks when nothing was said for so long.
+    silence: Interval,
     begun: bool,
     ended: bool,
 }
@@ -111,9 +120,12 @@ impl<C: Chunks> Stream for Events<C> {
         }
         while !this.ended {
             let event = match this.generation.poll_recv(context) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    return this.silence.poll_tick(context).map(|_| Some(Ok(ALIVE)));
+                }
                 Poll::Ready(event) => event,
             };
+            this.silence.reset();
             let values = match event {
                 Some(Event::Text { text, token }) => {
                     this.chunks.text(&text, token.as_ref()).into_iter().collect()
@@ -150,3 +162,6 @@ impl<C: Chunks> Stream for Events<C> {
 fn frame(values: &[Value]) -> Bytes {
     values.iter().map(|value| format!("data: {value}\n\n")).collect::<String>().into()
 }
+
+#[cfg(test)]
+mod tests;
