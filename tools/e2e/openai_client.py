@@ -113,6 +113,39 @@ try:
 except openai.BadRequestError as error:
     assert error.param == "tool_choice" and "no tool named" in error.message, error
 
+# What an answer must fit, it fits, at a temperature at which this model writes nonsense.
+person = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 40},
+        "age": {"type": "integer", "minimum": 0, "maximum": 150},
+        "kind": {"enum": ["person", "place"]},
+    },
+    "required": ["name", "age", "kind"],
+    "additionalProperties": False,
+}
+wanted = {"type": "json_schema", "json_schema": {"name": "person", "schema": person, "strict": True}}
+for temperature in (0, 1.5):
+    held = client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": "Who was Ada Lovelace? Answer in JSON."}],
+        response_format=wanted, temperature=temperature, seed=7, max_tokens=200,
+    ).choices[0]
+    assert held.finish_reason == "stop", held
+    found = json.loads(held.message.content)
+    assert list(found) == ["name", "age", "kind"] and found["kind"] in ("person", "place"), found
+    assert isinstance(found["age"], int) and 0 <= found["age"] <= 150 and len(found["name"]) <= 40, found
+chosen = client.completions.create(
+    model=model, prompt="The sky is", max_tokens=16, temperature=0,
+    extra_body={"grammar": 'root ::= " " ("green" | "red")'},
+).choices[0]
+assert chosen.text in (" green", " red") and chosen.finish_reason == "stop", chosen
+try:
+    broken = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}
+    client.chat.completions.create(model=model, messages=question, response_format=broken)
+    raise AssertionError("a schema that is not supported was accepted")
+except openai.BadRequestError as error:
+    assert error.param == "response_format" and "`not`" in error.message, error
+
 # A client that goes away frees its place: ask for a very long answer, leave after three chunks.
 stream = client.completions.create(
     model=model, prompt="Once upon a time", max_tokens=4000, temperature=0.8, seed=1, stream=True,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Energy, Message, SamplingParams, Speculation, Tools, Variables};
+use crate::{Constraint, Energy, Message, SamplingParams, Speculation, Tools, Variables};
 
 /// Settings, read once by `hob` and immutable after.
 #[derive(Clone, Debug)]
@@ -148,6 +148,8 @@ pub struct CompletionRequest {
     pub sampling: SamplingParams,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
+    /// What the answer must fit.
+    pub constraint: Option<Constraint>,
     /// Whose request, for fairness; 0 when unknown.
     pub user: u64,
 }
@@ -185,6 +187,8 @@ pub struct ChatRequest {
     pub sampling: SamplingParams,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
+    /// What the answer must fit.
+    pub constraint: Option<Constraint>,
     /// Whose request, for fairness; 0 when unknown.
     pub user: u64,
 }

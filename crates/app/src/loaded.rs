@@ -1,20 +1,23 @@
 //! A model in memory.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use chat::ReasoningMarks;
 use engine::{Engine, EngineOptions, EngineRequest};
 use gguf::GgufFile;
+use grammar::Matcher;
 use model::Model;
 use tensor::{Backend, KvFormat};
 use tokenizer::{Specials, Tokenizer};
 
+use crate::constraint::Words;
 use crate::generation::Generation;
 use crate::speech::Voice;
 use crate::watch::Watch;
 use crate::{
-    ChatRequest, CompletionRequest, Error, LoadOptions, ModelMemory, ModelStatus, Prompt, Result,
-    memory,
+    ChatRequest, CompletionRequest, Constraint, Error, LoadOptions, ModelMemory, ModelStatus,
+    Prompt, Result, memory,
 };
 
 /// Context of a conversation unless asked otherwise: longer ones cost memory that few use.
@@ -41,6 +44,8 @@ struct Inner {
     watch: Arc<Watch>,
     tokenizer: Arc<Tokenizer>,
     voice: Voice,
+    /// Made when the first request wants it.
+    words: OnceLock<Words>,
     backend: String,
     context_len: u32,
     sequences_max: u32,
@@ -186,6 +191,7 @@ impl LoadedModel {
             watch,
             tokenizer: parts.tokenizer,
             voice,
+            words: OnceLock::new(),
             backend,
             context_len: parts.context_len,
             sequences_max: parts.sequences_max,
@@ -255,7 +261,8 @@ impl LoadedModel {
         let ready = self.inner.voice.prepare(&request)?;
         let prompt = self.encode(&ready.prompt, true);
         let markers = Arc::clone(&self.inner.voice.markers);
-        let ChatRequest { tokens_max, sampling, stop, user, .. } = request;
+        let ChatRequest { tokens_max, sampling, stop, user, constraint, .. } = request;
+        let constraint = self.constrain(constraint.as_ref(), ready.reasoning)?;
         self.submit(EngineRequest {
             prompt,
             tokens_max: self.tokens_max(tokens_max),
@@ -263,7 +270,7 @@ impl LoadedModel {
             stop,
             user,
             markers,
-            constraint: None,
+            constraint,
         })
         .map(|generation| generation.spoken(ready.speech))
     }
@@ -284,8 +291,20 @@ impl LoadedModel {
             stop: request.stop,
             user: request.user,
             markers: Arc::default(),
-            constraint: None,
+            constraint: self.constrain(request.constraint.as_ref(), None)?,
         })
+    }
+
+    /// Compiles what an answer must fit, on this thread's time.
+    fn constrain(
+        &self,
+        wish: Option<&Constraint>,
+        reasoning: Option<ReasoningMarks>,
+    ) -> Result<Option<Matcher>> {
+        let Some(wish) = wish else { return Ok(None) };
+        let inner = &*self.inner;
+        let words = inner.words.get_or_init(|| Words::of(&inner.tokenizer, &inner.voice.markers));
+        words.matcher(wish, reasoning).map(Some)
     }
 
     /// Ids of a text, with the start token where the model wants one.

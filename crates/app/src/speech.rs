@@ -4,7 +4,10 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use chat::{Dialect, OutputEvent, OutputParser, ParseOptions, RenderOptions, Template, Tools};
+use chat::{
+    Dialect, OutputEvent, OutputParser, ParseOptions, ReasoningMarks, RenderOptions, Template,
+    Tools,
+};
 use engine::Markers;
 use gguf::GgufFile;
 use tokenizer::Tokenizer;
@@ -26,6 +29,8 @@ pub(crate) struct Voice {
 pub(crate) struct Ready {
     pub(crate) prompt: String,
     pub(crate) speech: Speech,
+    /// Where the answer may reason.
+    pub(crate) reasoning: Option<ReasoningMarks>,
 }
 
 impl Voice {
@@ -73,6 +78,12 @@ impl Voice {
             return Err(Error::parameter("messages", "there are no messages".to_owned()));
         }
         let (tools, forced) = tools(request)?;
+        if let Some(constraint) = &request.constraint
+            && !tools.is_empty()
+        {
+            let message = "with `tools` it is possible only where `tool_choice` is `none`";
+            return Err(Error::parameter(constraint.field, message.to_owned()));
+        }
         let wishes = &request.wishes;
         let options = RenderOptions {
             add_generation_prompt: true,
@@ -96,11 +107,12 @@ impl Voice {
             prompt: tail(&prompt).to_owned(),
             id_seed: RandomState::new().hash_one(clock::unique_id("")),
         };
+        let reasoning = dialect.reasoning_marks(&prompt);
         prompt.push_str(&said);
         // A call that was asked for is all of the answer.
         let one_call = request.one_call || !said.is_empty();
         let speech = Speech::new(OutputParser::new(dialect, parse), said, one_call);
-        Ok(Ready { prompt, speech })
+        Ok(Ready { prompt, speech, reasoning })
     }
 }
 

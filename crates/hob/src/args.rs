@@ -1,7 +1,9 @@
 //! Flags that several commands share. They are plain data until `as meant`: the methods turn
 //! them into the roof's types.
 
-use app::{LoadOptions, Mirostat, SamplingParams, Speculation, TemplateWishes};
+use app::{
+    Constraint, GrammarKind, LoadOptions, Mirostat, SamplingParams, Speculation, TemplateWishes,
+};
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -73,13 +75,40 @@ pub(crate) struct AnswerArgs {
     /// Text that ends the answer; may be given several times
     #[arg(long, value_name = "TEXT", help_heading = "Answer")]
     pub(crate) stop: Vec<String>,
+    /// JSON schema in a file, which the answer fits: always, whatever the temperature
+    #[arg(long, value_name = "FILE", value_parser = held_to, help_heading = "Answer")]
+    pub(crate) json_schema: Option<HeldTo>,
+    /// Grammar in a file, which the answer fits: GBNF, or Lark where the name ends so
+    #[arg(long, value_name = "FILE", value_parser = held_to, help_heading = "Answer")]
+    #[arg(conflicts_with = "json_schema")]
+    pub(crate) grammar: Option<HeldTo>,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
+}
+
+/// A file that was read, so that it is known to be there before a model is loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldTo {
+    source: String,
+    is_lark: bool,
 }
 
 impl AnswerArgs {
     pub(crate) fn shows_reasoning(&self) -> bool {
         self.show_reasoning.unwrap_or(true)
+    }
+
+    /// What the answer must fit.
+    pub(crate) fn constraint(&self) -> Option<Constraint> {
+        let of =
+            |held: &HeldTo, kind, field| Constraint { kind, source: held.source.clone(), field };
+        let schema = self.json_schema.as_ref();
+        let schema = schema.map(|held| of(held, GrammarKind::JsonSchema, "json-schema"));
+        schema.or_else(|| {
+            let held = self.grammar.as_ref()?;
+            let kind = if held.is_lark { GrammarKind::Lark } else { GrammarKind::Gbnf };
+            Some(of(held, kind, "grammar"))
+        })
     }
 
     /// What the template is asked for.
@@ -239,6 +268,12 @@ fn threads(text: &str) -> Result<usize, String> {
 fn number(text: &str) -> Result<f32, String> {
     let number: Option<f32> = text.parse().ok();
     number.filter(|x| x.is_finite()).ok_or_else(|| "give a number".to_owned())
+}
+
+fn held_to(path: &str) -> Result<HeldTo, String> {
+    let source = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let is_lark = std::path::Path::new(path).extension().is_some_and(|end| end == "lark");
+    Ok(HeldTo { source, is_lark })
 }
 
 fn not_negative(text: &str) -> Result<f32, String> {

@@ -20,6 +20,9 @@ use serde_json::Value;
 use crate::parser::{HARMONY_MARKERS, Shape, harmony_call_begin};
 use crate::tools::Tool;
 
+/// What stands right before the answer of a model with channels.
+const HARMONY_FINAL: &str = "<|channel|>final<|message|>";
+
 /// The dialects, by name.
 pub const DIALECTS: &[&Dialect] = &[
     &chatml::CHATML,
@@ -60,6 +63,17 @@ pub struct Dialect {
     pub(crate) channels: bool,
     /// Whether a call inside the reasoning is meant and ends it.
     pub(crate) calls_end_reasoning: bool,
+}
+
+/// Where the reasoning of an answer begins and ends, for a layer that holds the rest to a grammar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReasoningMarks {
+    /// What sets it off; empty where only the prompt can.
+    pub open: &'static str,
+    /// What ends it.
+    pub close: &'static str,
+    /// Whether the prompt ends inside of it.
+    pub is_open: bool,
 }
 
 /// What stands around reasoning.
@@ -187,6 +201,22 @@ impl Dialect {
     pub(crate) fn open_reasoning(&self, prompt: &str) -> Option<&'static Tag> {
         let prompt = prompt.trim_end();
         self.reasoning.iter().find(|tag| prompt.ends_with(tag.open))
+    }
+
+    /// Where an answer to this prompt may reason; none where it cannot any more.
+    #[must_use]
+    pub fn reasoning_marks(&self, prompt: &str) -> Option<ReasoningMarks> {
+        if self.channels {
+            let close = HARMONY_FINAL;
+            return Some(ReasoningMarks { open: "", close, is_open: !prompt.ends_with(close) })
+                .filter(|marks| marks.is_open);
+        }
+        if let Some(tag) = self.open_reasoning(prompt) {
+            return Some(ReasoningMarks { open: tag.open, close: tag.close, is_open: true });
+        }
+        let tag = self.reasoning.first()?;
+        let is_over = prompt.trim_end().ends_with(tag.close);
+        (!is_over).then_some(ReasoningMarks { open: tag.open, close: tag.close, is_open: false })
     }
 
     /// Whether ids must be nine letters and digits, as Mistral's templates want them.

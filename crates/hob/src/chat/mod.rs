@@ -208,6 +208,7 @@ pub(crate) fn request(answer: &AnswerArgs, messages: Vec<Message>) -> ChatReques
         sampling: answer.sampling.params(),
         stop: answer.stop.clone(),
         wishes: answer.wishes(),
+        constraint: answer.constraint(),
         ..ChatRequest::default()
     }
 }

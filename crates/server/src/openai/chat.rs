@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::fields::Fields;
 use super::sampling::{self, Common};
 use super::stream::{self, Answer, Chunks};
-use super::{Rejection, logprobs, tools, usage};
+use super::{Rejection, constraint, logprobs, tools, usage};
 use crate::limits::{MESSAGES_MAX, TOP_LOGPROBS_MAX};
 use crate::routes::{House, Route};
 
@@ -31,7 +31,6 @@ async fn chat(State(house): State<Arc<House>>, body: Bytes) -> Result<Response, 
     // The old names of `tools` and `tool_choice`.
     fields.refuse("functions", |value| value.as_array().is_some_and(Vec::is_empty))?;
     fields.refuse("function_call", |value| value == "none" || value == "auto")?;
-    fields.refuse("response_format", |value| value["type"] == "text")?;
     let mut common = sampling::common(&fields)?;
     common.sampling.logprobs = wanted_logprobs(&fields)?;
     let wants_logprobs = common.sampling.logprobs.is_some();
@@ -45,6 +44,7 @@ async fn chat(State(house): State<Arc<House>>, body: Bytes) -> Result<Response, 
         tokens_max,
         sampling,
         stop,
+        constraint: constraint::constraint(&fields)?,
         user,
     };
     let model = house.model.clone();

@@ -15,7 +15,7 @@ use super::chat::{Head, check_model};
 use super::fields::Fields;
 use super::sampling::{self, Common};
 use super::stream::{self, Chunks};
-use super::{Rejection, logprobs, usage};
+use super::{Rejection, constraint, logprobs, usage};
 use crate::limits::TOP_LOGPROBS_MAX;
 use crate::routes::{House, Route};
 
@@ -44,7 +44,14 @@ async fn completions(State(house): State<Arc<House>>, body: Bytes) -> Result<Res
     let wants_logprobs = common.sampling.logprobs.is_some();
     let Common { sampling, tokens_max, stop, user, stream, include_usage } = common;
     let tokens_max = Some(tokens_max.unwrap_or(TOKENS_MAX_DEFAULT));
-    let request = CompletionRequest { prompt: prompt(&fields)?, tokens_max, sampling, stop, user };
+    let request = CompletionRequest {
+        prompt: prompt(&fields)?,
+        tokens_max,
+        sampling,
+        stop,
+        constraint: constraint::constraint(&fields)?,
+        user,
+    };
     let model = house.model.clone();
     let name = model.name().to_owned();
     let generation = tokio::task::spawn_blocking(move || model.complete(request))

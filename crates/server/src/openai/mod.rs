@@ -2,6 +2,7 @@
 
 pub(crate) mod chat;
 pub(crate) mod completions;
+mod constraint;
 mod fields;
 mod logprobs;
 pub(crate) mod model;

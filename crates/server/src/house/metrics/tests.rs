@@ -156,6 +156,7 @@ fn house() -> Status {
             ..app::SamplingParams::default()
         },
         stop: Vec::new(),
+        constraint: None,
         user: 0,
     };
     let mut generation = model.complete(request).expect("room");
