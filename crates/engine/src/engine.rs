@@ -10,6 +10,7 @@ use model::Model;
 use scheduler::{Admission, Limits, Refusal, Request, RequestId, Scheduler, Tick};
 use tokenizer::Tokenizer;
 
+use crate::retrieval::{self, Jobs};
 use crate::sampling::{Sampler, SamplingParams};
 use crate::speculation::Speculation;
 use crate::stats::{Ledger, Stats};
@@ -72,10 +73,12 @@ pub struct Markers {
 
 /// A running model. Dropping it stops every request and waits for the thread.
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     tokenizer: Arc<Tokenizer>,
-    vocab_len: usize,
-    context_len: u32,
+    pub(crate) vocab_len: usize,
+    pub(crate) context_len: u32,
+    /// Whether its model makes text.
+    pub(crate) makes_text: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -92,8 +95,10 @@ pub(crate) struct State {
     pub(crate) scheduler: Scheduler,
     /// Admitted, and not yet seen by the step thread.
     pub(crate) arrivals: Vec<(RequestId, Running)>,
+    /// Of a model for retrieval.
+    pub(crate) jobs: Jobs,
     pub(crate) stopping: bool,
-    next_id: u64,
+    pub(crate) next_id: u64,
 }
 
 impl Shared {
@@ -119,6 +124,7 @@ impl Drop for LastOut {
         let mut state = self.0.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         state.stopping = true;
         state.arrivals.clear();
+        state.jobs.clear();
     }
 }
 
@@ -144,7 +150,8 @@ impl Engine {
             window: None,
         };
         let scheduler = Scheduler::new(limits);
-        let state = State { scheduler, arrivals: Vec::new(), stopping: false, next_id: 0 };
+        let jobs = Jobs::new(options.queue_len_max);
+        let state = State { scheduler, arrivals: Vec::new(), jobs, stopping: false, next_id: 0 };
         let started = Instant::now();
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -152,7 +159,8 @@ impl Engine {
             wake: Condvar::new(),
             started,
         });
-        let vocab_len = model.spec().vocab;
+        let goes_whole = model.spec().is_bidirectional();
+        let (vocab_len, makes_text) = (model.spec().vocab, model.spec().pooling.is_none());
         // A state cannot go back to where a wrong draft began.
         let has_state = model.spec().state().0.is_some();
         let speculation = if has_state { Speculation::Off } else { options.speculation };
@@ -161,11 +169,20 @@ impl Engine {
             .name("hob-engine".to_owned())
             .spawn(move || {
                 let last = LastOut(on_thread);
-                step::run(&last.0, model, &words, speculation);
+                if makes_text {
+                    step::run(&last.0, model, &words, speculation);
+                } else {
+                    retrieval::run(&last.0, model, options);
+                }
             })
             .map_err(|error| Error::Step(format!("no thread could be started: {error}")))?;
-        let context_len = options.context_len;
-        Ok(Engine { shared, tokenizer, vocab_len, context_len, thread: Some(thread) })
+        // A text that is looked at both ways goes in one step.
+        let context_len = match goes_whole {
+            true => options.context_len.min(options.step_tokens_max),
+            false => options.context_len,
+        };
+        let thread = Some(thread);
+        Ok(Engine { shared, tokenizer, vocab_len, context_len, makes_text, thread })
     }
 
     /// Queues a request. Its first event is `Queued`.
@@ -173,6 +190,9 @@ impl Engine {
     /// # Errors
     /// Every way in which a request can be refused; nothing was queued then.
     pub fn submit(&self, request: EngineRequest) -> Result<Generation> {
+        if !self.makes_text {
+            return Err(Error::MakesNoText);
+        }
         self.check(&request)?;
         let is_breaker = self.dry_breakers(&request.sampling);
         let sampler = Sampler::new(&request.sampling, is_breaker);
@@ -205,15 +225,18 @@ impl Engine {
     /// How busy it is, and what it has done.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let now = self.shared.lock().scheduler.stats();
+        let (now, texts) = {
+            let state = self.shared.lock();
+            (state.scheduler.stats(), state.jobs.stats())
+        };
         let ledger = self.shared.ledger();
         Stats {
-            waiting: now.waiting,
-            running: now.running,
+            waiting: now.waiting + texts.waiting,
+            running: now.running + texts.running,
             pages_used: now.pages_used,
             pages_cached: now.pages_cached,
             pages_free: now.pages_free,
-            oldest_wait: Duration::from_millis(now.oldest_wait_ms),
+            oldest_wait: texts.oldest_wait.max(Duration::from_millis(now.oldest_wait_ms)),
             counts: ledger.counts.clone(),
             recent: ledger.recent.iter().copied().collect(),
         }

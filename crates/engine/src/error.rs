@@ -17,6 +17,39 @@ pub enum Error {
         /// Tokens of the context.
         context_len: u32,
     },
+    /// The model makes no text.
+    #[error("this model embeds or scores texts and answers none: choose one that makes text")]
+    MakesNoText,
+    /// The model makes text.
+    #[error("this model makes text: choose one for embeddings or reranking")]
+    MakesText,
+    /// Nothing to embed or to score, or too much at once.
+    #[error("{count} texts in one request: send 1 to {max}")]
+    TextCount {
+        /// Texts.
+        count: usize,
+        /// Most that a request may have.
+        max: usize,
+    },
+    /// A text without tokens.
+    #[error("text {index} is empty: give at least one token")]
+    TextEmpty {
+        /// Its place in the request, from 0.
+        index: usize,
+    },
+    /// A text longer than the context.
+    #[error(
+        "text {index} has {len} tokens and the model takes {context_len}: shorten it, or ask for \
+         texts to be cut"
+    )]
+    TextTooLong {
+        /// Its place in the request, from 0.
+        index: usize,
+        /// Tokens of the text.
+        len: usize,
+        /// Most tokens of a text.
+        context_len: u32,
+    },
     /// A token id outside the vocabulary.
     #[error("token {token} is not in the vocabulary of {vocab_len}")]
     TokenUnknown {

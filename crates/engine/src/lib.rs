@@ -1,6 +1,7 @@
 //! One model running: a thread, a step loop, sampling and a stream of events for each request.
 //!
-//! Entry point: [`Engine::start`], then [`Engine::submit`] for each request. Requests of several
+//! Entry point: [`Engine::start`], then [`Engine::submit`] for each request, or
+//! [`Engine::retrieve`] where the model embeds or scores texts. Requests of several
 //! people share every step (continuous batching); what each gets does not depend on the others.
 //!
 //! **Invariant:** the engine knows tokens and cancellation, never people, permissions or messages.
@@ -10,6 +11,7 @@ mod cancel;
 mod constraint;
 mod engine;
 mod error;
+mod retrieval;
 pub mod sampling;
 mod speculation;
 mod stats;
@@ -21,7 +23,8 @@ pub use cancel::CancelToken;
 pub use constraint::vocabulary;
 pub use engine::{Engine, EngineOptions, EngineRequest, Markers};
 pub use error::{Error, Result};
+pub use retrieval::{Retrieval, RetrievalRequest, Retrieved, TextTokens};
 pub use scheduler::FinishReason;
 pub use speculation::Speculation;
 pub use stats::{BUCKET_ENDS_S, Counts, EndCounts, Ended, Histogram, RECENT_MAX, Stats};
-pub use stream::{Event, Generation, TokenEvent, Usage};
+pub use stream::{Event, Generation, Receiver, TokenEvent, Usage};

@@ -63,7 +63,7 @@ impl Choosing {
 
 /// A request as the step thread sees it.
 pub(crate) struct Running {
-    sender: Sender,
+    sender: Sender<Event>,
     cancel: CancelToken,
     cancel_told: bool,
     choosing: Choosing,
@@ -81,7 +81,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(
-        sender: Sender,
+        sender: Sender<Event>,
         cancel: CancelToken,
         choosing: Choosing,
         reading: Reading,

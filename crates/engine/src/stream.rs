@@ -1,4 +1,4 @@
-//! The events of one request, from the step thread to whoever asked: blocking or async.
+//! What one request brings forth, event by event, from the step thread to whoever asked: blocking or async.
 //!
 //! Its own channel, because the receiver is polled by an async server and blocked on by a
 //! command line, and because dropping the receiver is how a request is cancelled.
@@ -77,44 +77,47 @@ pub struct Usage {
     pub busy: Duration,
 }
 
-/// The receiving end. Dropping it stops the request within one token.
-pub struct Generation {
-    shared: Arc<Shared>,
+/// The receiving end. Dropping it stops the request within one step.
+pub struct Receiver<E> {
+    shared: Arc<Shared<E>>,
     cancel: CancelToken,
 }
 
+/// The events of a request that makes text.
+pub type Generation = Receiver<Event>;
+
 /// The sending end, held by the step thread.
-pub(crate) struct Sender {
-    shared: Arc<Shared>,
+pub(crate) struct Sender<E> {
+    shared: Arc<Shared<E>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct Shared<E> {
+    state: Mutex<State<E>>,
     ready: Condvar,
 }
 
 /// Bounded by the request itself: one event a token, and tokens are bounded by the context.
-struct State {
-    events: VecDeque<Event>,
+struct State<E> {
+    events: VecDeque<E>,
     closed: bool,
     waker: Option<Waker>,
 }
 
-pub(crate) fn channel(cancel: CancelToken) -> (Sender, Generation) {
+pub(crate) fn channel<E>(cancel: CancelToken) -> (Sender<E>, Receiver<E>) {
     let state = State { events: VecDeque::new(), closed: false, waker: None };
     let shared = Arc::new(Shared { state: Mutex::new(state), ready: Condvar::new() });
-    (Sender { shared: Arc::clone(&shared) }, Generation { shared, cancel })
+    (Sender { shared: Arc::clone(&shared) }, Receiver { shared, cancel })
 }
 
-impl Sender {
-    pub(crate) fn send(&self, event: Event) {
+impl<E> Sender<E> {
+    pub(crate) fn send(&self, event: E) {
         let mut state = self.shared.lock();
         state.events.push_back(event);
         self.shared.notify(state);
     }
 }
 
-impl Drop for Sender {
+impl<E> Drop for Sender<E> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.closed = true;
@@ -122,12 +125,12 @@ impl Drop for Sender {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<E> Shared<E> {
+    fn lock(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().expect("no code panics while it holds a stream's lock")
     }
 
-    fn notify(&self, mut state: MutexGuard<'_, State>) {
+    fn notify(&self, mut state: MutexGuard<'_, State<E>>) {
         let waker = state.waker.take();
         drop(state);
         self.ready.notify_one();
@@ -137,16 +140,16 @@ impl Shared {
     }
 }
 
-impl Generation {
+impl<E> Receiver<E> {
     /// The next event; none after the last. Blocks.
-    pub fn recv(&mut self) -> Option<Event> {
-        let waiting = |state: &mut State| state.events.is_empty() && !state.closed;
+    pub fn recv(&mut self) -> Option<E> {
+        let waiting = |state: &mut State<E>| state.events.is_empty() && !state.closed;
         let guard = self.shared.ready.wait_while(self.shared.lock(), waiting);
         guard.expect("no code panics while it holds a stream's lock").events.pop_front()
     }
 
     /// The next event, for async callers; ready with none after the last.
-    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<E>> {
         let mut state = self.shared.lock();
         match state.events.pop_front() {
             Some(event) => Poll::Ready(Some(event)),
@@ -158,7 +161,7 @@ impl Generation {
         }
     }
 
-    /// Stops the request within one token; a `Finished` with `Cancelled` follows.
+    /// Stops the request within one step; what makes text still tells its end.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
@@ -170,7 +173,7 @@ impl Generation {
     }
 }
 
-impl Drop for Generation {
+impl<E> Drop for Receiver<E> {
     fn drop(&mut self) {
         self.cancel.cancel();
     }

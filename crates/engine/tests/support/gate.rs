@@ -16,6 +16,7 @@ pub(crate) struct Gate(Arc<State>);
 struct State {
     is_open: Mutex<bool>,
     opened: Condvar,
+    begun: Condvar,
     steps: AtomicUsize,
     sequences_most: AtomicUsize,
 }
@@ -24,6 +25,13 @@ impl Gate {
     pub(crate) fn open(&self) {
         *self.0.is_open.lock().expect("nobody panics with this lock") = true;
         self.0.opened.notify_all();
+    }
+
+    /// Until a step waits, or has gone through.
+    pub(crate) fn wait_for_a_step(&self) {
+        let none = |_: &mut bool| self.0.steps.load(Ordering::Relaxed) == 0;
+        let is_open = self.0.is_open.lock().expect("nobody panics with this lock");
+        drop(self.0.begun.wait_while(is_open, none));
     }
 
     /// Steps that were begun.
@@ -89,8 +97,9 @@ impl Backend for Gated {
 
     /// The first operation of a step: here is the gate.
     fn embed(&self, out: &mut Tensor, table: &Weight, tokens: &[u32]) -> Result<()> {
-        self.state.steps.fetch_add(1, Ordering::Relaxed);
         let is_open = self.state.is_open.lock().expect("nobody panics with this lock");
+        self.state.steps.fetch_add(1, Ordering::Relaxed);
+        self.state.begun.notify_all();
         drop(self.state.opened.wait_while(is_open, |is_open| !*is_open));
         self.inner.embed(out, table, tokens)
     }

@@ -1,4 +1,5 @@
 //! A tiny model in an engine, requests to it, and what became of them.
+#![expect(dead_code, reason = "each test file uses its own part of this")]
 
 mod gate;
 
@@ -16,7 +17,7 @@ use tensor::{Backend, KvFormat};
 use testkit::TinyModel;
 use tokenizer::{Specials, Tokenizer};
 
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, gated};
 
 pub(crate) const PAGE_LEN: u32 = 8;
 pub(crate) const CONTEXT_LEN: u32 = 128;
@@ -65,13 +66,44 @@ pub(crate) fn start(
     Engine::start(model, Arc::new(tokenizer), options).expect("a thread")
 }
 
+/// Starts an engine on a fixture of a model for retrieval.
+pub(crate) fn start_retrieval(
+    backend: Arc<dyn Backend>,
+    name: &str,
+    options: EngineOptions,
+) -> (Engine, Vec<u32>) {
+    let models = testkit::retrieval_models();
+    let model = models.iter().find(|model| model.name == name).expect("a fixture");
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("tiny.gguf");
+    let mut bytes = Vec::new();
+    model.writer(quant::FormatId::F32).write_to(&mut bytes).expect("memory takes all");
+    std::fs::write(&path, bytes).expect("the folder is new");
+    let file = GgufFile::open(&path).expect("GGUF, as just written");
+    // The fixture has none, and the engine asks nothing of it here.
+    let words = TinyModel::default().gguf();
+    let words = gguf::parse(&words, words.len() as u64).expect("GGUF, as just written");
+    let tokenizer = Tokenizer::from_metadata(&words.metadata).expect("a complete tokenizer");
+    let load = LoadOptions {
+        context_len: options.context_len,
+        rows_max: options.step_tokens_max as usize,
+        kv_page_len: options.page_len as usize,
+        kv_page_count: options.page_count as usize,
+        kv_format: KvFormat::F32,
+        state_slots: 1,
+    };
+    let loaded = Model::load(&file, backend, &load, &mut |_, _| ()).expect("a sound model");
+    let engine = Engine::start(loaded, Arc::new(tokenizer), options).expect("a thread");
+    (engine, model.tokens.clone())
+}
+
 /// Starts an engine whose first step waits for the gate. Bind it as `(engine, gate)`: the gate
 /// must go first.
 pub(crate) fn start_gated(
     (backend, kv_format): (Arc<dyn Backend>, KvFormat),
     options: EngineOptions,
 ) -> (Engine, Gate) {
-    let (backend, gate) = gate::gated(backend);
+    let (backend, gate) = gated(backend);
     (start((backend, kv_format), options), gate)
 }
 
