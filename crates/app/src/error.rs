@@ -108,6 +108,13 @@ impl From<engine::Error> for Error {
             Engine::PromptEmpty | Engine::TokenUnknown { .. } => {
                 Error::parameter("prompt", message)
             }
+            Engine::MakesNoText | Engine::MakesText => Error::parameter("model", message),
+            Engine::TextTooLong { .. } => {
+                Error { kind: ErrorKind::ContextLength, ..Error::parameter("input", message) }
+            }
+            Engine::TextCount { .. } | Engine::TextEmpty { .. } => {
+                Error::parameter("input", message)
+            }
             Engine::TokensMaxZero => Error::parameter("max_tokens", message),
             Engine::Stop(_) => Error::parameter("stop", message),
             Engine::Sampling(_) | Engine::NeverFits { .. } => {

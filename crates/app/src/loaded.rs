@@ -13,11 +13,12 @@ use tokenizer::{Specials, Tokenizer};
 
 use crate::constraint::Words;
 use crate::generation::Generation;
+use crate::retrieval::{self, Retriever};
 use crate::speech::Voice;
 use crate::watch::Watch;
 use crate::{
-    ChatRequest, CompletionRequest, Constraint, Error, LoadOptions, ModelMemory, ModelStatus,
-    Prompt, Result, memory,
+    ChatRequest, CompletionRequest, Constraint, EmbedRequest, Error, LoadOptions, ModelMemory,
+    ModelStatus, Prompt, RerankRequest, Result, Retrieval, memory,
 };
 
 /// Context of a conversation unless asked otherwise: longer ones cost memory that few use.
@@ -46,6 +47,8 @@ struct Inner {
     voice: Voice,
     /// Made when the first request wants it.
     words: OnceLock<Words>,
+    /// Of a model that embeds or scores texts.
+    retriever: Option<Retriever>,
     backend: String,
     context_len: u32,
     sequences_max: u32,
@@ -69,6 +72,8 @@ pub(crate) struct Parts {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) context_len: u32,
     pub(crate) sequences_max: u32,
+    /// As the model was loaded.
+    pub(crate) load: model::LoadOptions,
     pub(crate) memory: ModelMemory,
 }
 
@@ -84,13 +89,13 @@ pub(crate) fn load_parts(
     let need = model::memory_need(file, &wanted.load, &*wanted.backend)?;
     memory::check(name, &need, memory::available_bytes())?;
     let model = Model::load(file, Arc::clone(&wanted.backend), &wanted.load, progress)?;
-    let Wanted { backend, context_len, sequences_max, .. } = wanted;
+    let Wanted { backend, load, context_len, sequences_max } = wanted;
     let memory = ModelMemory {
         weights_bytes: need.weights_bytes,
         kv_bytes: need.kv_bytes,
         workspace_bytes: need.workspace_bytes,
     };
-    Ok(Parts { model, tokenizer, backend, context_len, sequences_max, memory })
+    Ok(Parts { model, tokenizer, backend, context_len, sequences_max, load, memory })
 }
 
 /// What loading with these options takes: the very bytes that are reserved then.
@@ -112,8 +117,11 @@ struct Wanted {
 }
 
 fn wanted(name: &str, file: &GgufFile, options: &LoadOptions) -> Result<Wanted> {
-    let trained = model::spec(file)?.context_len;
-    let context_len = options.context_len.unwrap_or_else(|| trained.min(CONTEXT_LEN_DEFAULT));
+    let spec = model::spec(file)?;
+    let trained = spec.context_len;
+    let usual =
+        if spec.is_bidirectional() { retrieval::TEXT_LEN_DEFAULT } else { CONTEXT_LEN_DEFAULT };
+    let context_len = options.context_len.unwrap_or_else(|| trained.min(usual));
     if context_len == 0 || context_len > trained {
         return Err(Error::parameter(
             "context",
@@ -126,12 +134,20 @@ fn wanted(name: &str, file: &GgufFile, options: &LoadOptions) -> Result<Wanted> 
         return Err(Error::parameter("parallel", message));
     }
     let backend = crate::backends::choose(options.backend.as_deref(), options.threads)?;
+    let (rows_max, page_count) = match spec.pooling {
+        None => (STEP_TOKENS_MAX, page_count(context_len, sequences_max)),
+        Some(_) => retrieval::room(&spec, context_len),
+    };
     let load = model::LoadOptions {
         context_len,
-        rows_max: STEP_TOKENS_MAX as usize,
+        rows_max: rows_max as usize,
         kv_page_len: PAGE_LEN as usize,
-        kv_page_count: page_count(context_len, sequences_max) as usize,
-        kv_format: kv_format(options.kv.as_deref(), backend.name())?,
+        kv_page_count: page_count as usize,
+        kv_format: match options.kv.as_deref() {
+            // Nothing is kept beyond a step: there is no memory to save.
+            None if spec.is_bidirectional() => KvFormat::F32,
+            asked => kv_format(asked, backend.name())?,
+        },
         state_slots: sequences_max as usize,
     };
     Ok(Wanted { backend, load, context_len, sequences_max })
@@ -172,12 +188,14 @@ impl LoadedModel {
         let started = Instant::now();
         let parts = load_parts(name, file, options, progress)?;
         let voice = Voice::of(file, &parts.tokenizer)?;
+        let retriever = Retriever::of(file, parts.model.spec())?;
+        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let engine_options = EngineOptions {
             page_len: PAGE_LEN,
-            page_count: page_count(parts.context_len, parts.sequences_max),
+            page_count: narrow(parts.load.kv_page_count),
             sequences_max: parts.sequences_max,
             queue_len_max: options.queue_len_max.unwrap_or(QUEUE_LEN_DEFAULT),
-            step_tokens_max: STEP_TOKENS_MAX,
+            step_tokens_max: narrow(parts.load.rows_max),
             context_len: parts.context_len,
             speculation: options.speculation,
         };
@@ -192,6 +210,7 @@ impl LoadedModel {
             tokenizer: parts.tokenizer,
             voice,
             words: OnceLock::new(),
+            retriever,
             backend,
             context_len: parts.context_len,
             sequences_max: parts.sequences_max,
@@ -311,6 +330,33 @@ impl LoadedModel {
     #[must_use]
     pub fn tokenize(&self, text: &str, specials: bool) -> Vec<u32> {
         self.encode(text, specials)
+    }
+
+    /// Embeds texts.
+    ///
+    /// # Errors
+    /// `BadRequest` with the parameter, `Busy` when the queue is full.
+    pub fn embed(&self, request: EmbedRequest) -> Result<Retrieval> {
+        let inner = &*self.inner;
+        let retriever = self.retriever()?;
+        let asked = retriever.embed(request, (&inner.tokenizer, inner.context_len))?;
+        Ok(asked.submit(&inner.engine, &inner.watch)?)
+    }
+
+    /// Scores how well documents answer a query.
+    ///
+    /// # Errors
+    /// `BadRequest` with the parameter, `Busy` when the queue is full.
+    pub fn rerank(&self, request: RerankRequest) -> Result<Retrieval> {
+        let inner = &*self.inner;
+        let retriever = self.retriever()?;
+        let asked = retriever.rerank(request, (&inner.tokenizer, inner.context_len))?;
+        Ok(asked.submit(&inner.engine, &inner.watch)?)
+    }
+
+    fn retriever(&self) -> Result<&Retriever> {
+        let why = || engine::Error::MakesText.into();
+        self.inner.retriever.as_ref().ok_or_else(why)
     }
 
     fn encode(&self, text: &str, specials: bool) -> Vec<u32> {

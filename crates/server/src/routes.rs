@@ -35,8 +35,10 @@ pub(crate) static ROUTES: &[Route] = &[
     house::metrics::ROUTE,
     openai::chat::ROUTE,
     openai::completions::ROUTE,
+    openai::embeddings::ROUTE,
     openai::models::ROUTE,
     openai::model::ROUTE,
+    openai::rerank::ROUTE,
 ];
 
 pub(crate) fn router(app: app::App, model: app::LoadedModel, listen: IpAddr) -> Router {

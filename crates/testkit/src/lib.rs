@@ -4,6 +4,7 @@
 //! **Never** a dependency of the product: dev-dependencies only.
 
 mod checkpoint;
+mod encoder;
 mod metadata;
 mod mix;
 mod real;
@@ -14,6 +15,7 @@ mod tiny;
 mod vocabulary;
 
 pub use checkpoint::{TinyCheckpoint, safetensors};
+pub use encoder::TinyEncoder;
 pub use mix::{MIXES, Mix, Part};
 pub use real::{smollm2, smollm2_required};
 pub use reference::{ReferenceModel, reference_models, retrieval_models};

@@ -24,6 +24,7 @@ pub(crate) fn run() -> Result<()> {
     bench(&hob)?;
     plans(&hob)?;
     serve(&hob)?;
+    retrieval(&hob)?;
     println!("── e2e: all passed");
     Ok(())
 }
@@ -211,21 +212,47 @@ impl Drop for Server {
     }
 }
 
+impl Server {
+    /// A server of this model, and where it is.
+    fn start(hob: &Hob, model: &str) -> Result<(Server, String)> {
+        let mut serving = hob.command(&["serve", "--model", model, "--listen", "127.0.0.1:0"]);
+        let mut server = Server(serving.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?);
+        let told = server.0.stdout.take().context("a pipe")?;
+        let mut lines = BufReader::new(told).lines();
+        let url = loop {
+            let Some(line) = lines.next() else { bail!("the server ended before it listened") };
+            let line = line?;
+            if let Some(at) = line.find("http://") {
+                break line[at..].split_whitespace().next().unwrap_or_default().to_owned();
+            }
+        };
+        // Its words must not fill the pipe while the client works.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Ok((server, url.trim_end_matches("/v1").to_owned()))
+    }
+}
+
+/// Random encoders, served to whoever embeds and reranks.
+fn retrieval(hob: &Hob) -> Result<()> {
+    let folder = hob.home.join("encoders");
+    let mut cargo = command("cargo");
+    cargo.args(["run", "--quiet", "--package", "testkit", "--example", "tiny_encoder", "--"]);
+    step("random encoders", cargo.arg(&folder))?;
+    for (name, script) in [
+        ("tiny-embed.gguf", "tools/e2e/openai_embeddings.py"),
+        ("tiny-rerank.gguf", "tools/e2e/rerank.py"),
+    ] {
+        let model = folder.join(name).display().to_string();
+        let (_server, url) = Server::start(hob, &model)?;
+        let mut client = command(setup::python_path());
+        step(script, client.args([script, &url, &model]))?;
+        hob.refuses(&["run", &model, "Hi"], &["embeds or scores"])?;
+    }
+    Ok(())
+}
+
 fn serve(hob: &Hob) -> Result<()> {
-    let mut serving = hob.command(&["serve", "--model", "smollm2", "--listen", "127.0.0.1:0"]);
-    let mut server = Server(serving.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?);
-    let told = server.0.stdout.take().context("a pipe")?;
-    let mut lines = BufReader::new(told).lines();
-    let url = loop {
-        let Some(line) = lines.next() else { bail!("the server ended before it listened") };
-        let line = line?;
-        if let Some(at) = line.find("http://") {
-            break line[at..].split_whitespace().next().unwrap_or_default().to_owned();
-        }
-    };
-    let url = url.trim_end_matches("/v1").to_owned();
-    // Its words must not fill the pipe while the client works.
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    let (_server, url) = Server::start(hob, "smollm2")?;
     let address = url.trim_start_matches("http://").to_owned();
     hob.refuses(&["serve", "--model", "smollm2", "--listen", &address], &["in use"])?;
     let mut client = command(setup::python_path());
