@@ -133,7 +133,7 @@ fn figures(
     }
     let rows: Result<Vec<u32>, _> = model.positions.iter().map(|at| u32::try_from(*at)).collect();
     let mut found = Vec::new();
-    loaded.forward(&batch, &rows?, &mut found)?;
+    loaded.forward((&batch, &[]), &rows?, &mut found)?;
     Ok(found)
 }
 

@@ -105,7 +105,7 @@ fn logits(model: &mut Model, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
     let spans = [Span { rows: tokens.len(), first_position: 0, pages: &pages, state: 0 }];
     let rows: Vec<u32> = (0..).take(tokens.len()).collect();
     let mut out = Vec::new();
-    model.forward(&Batch { tokens, spans: &spans }, &rows, &mut out)?;
+    model.forward((&Batch { tokens, spans: &spans }, &[]), &rows, &mut out)?;
     Ok(out)
 }
 

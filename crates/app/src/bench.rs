@@ -6,7 +6,7 @@ use std::time::Instant;
 use gguf::GgufFile;
 use kernels_cpu::limits::{Arithmetic, BEYOND_CACHES_BYTES, ReadBuffer, arithmetic_rate};
 use kernels_cpu::{Pool, variants};
-use model::{CostModel, Model, StepCost};
+use model::{CostModel, Model, StepCost, WindowTables};
 use tensor::{Batch, Span};
 
 use crate::loaded::STEP_TOKENS_MAX;
@@ -188,6 +188,7 @@ struct Bench<'a> {
     model: &'a mut Model,
     /// Of each sequence.
     pages: Vec<Vec<u32>>,
+    windows: WindowTables,
     logits: Vec<f32>,
 }
 
@@ -197,7 +198,8 @@ impl Bench<'_> {
         let count = positions.div_ceil(model.kv_layout().page_len);
         let mut free = 0..;
         let pages = (0..case.n_sequences).map(|_| free.by_ref().take(count).collect()).collect();
-        Bench { model, pages, logits: Vec::new() }
+        let windows = WindowTables::new(model);
+        Bench { model, pages, windows, logits: Vec::new() }
     }
 
     fn steps(&mut self, steps: &[Step]) -> Result<()> {
@@ -223,7 +225,8 @@ impl Bench<'_> {
         };
         let spans: Vec<Span<'_>> = step.parts.iter().map(span).collect();
         let batch = Batch { tokens: &tokens, spans: &spans };
-        self.model.forward(&batch, &step.output_rows, &mut self.logits)?;
+        let out = (&*step.output_rows, &mut self.logits);
+        self.windows.forward(self.model, &batch, out)?;
         Ok(())
     }
 }

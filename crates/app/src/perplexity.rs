@@ -1,6 +1,6 @@
 //! Perplexity as llama.cpp defines it: chunks of the context's length, the second half scored.
 
-use model::Model;
+use model::{Model, WindowTables};
 use tensor::{Batch, Span};
 
 use crate::{Error, ErrorKind, KlReport, PerplexityReport, Result};
@@ -74,12 +74,14 @@ fn score_chunk(
     let half = tokens.len() / 2;
     let (mut logits, mut base_logits) = (Vec::new(), Vec::new());
     let vocab_len = model.spec().vocab;
+    let mut tables = WindowTables::new(model);
+    let mut base_tables = base.as_deref().map(WindowTables::new);
     for first in (0..tokens.len()).step_by(ROWS) {
         let end = tokens.len().min(first + ROWS);
         // Row j predicts token j + 1; the last row of the chunk has nothing to predict.
         let scored: Vec<usize> = (first.max(half)..end.min(tokens.len() - 1)).collect();
-        step(model, &tokens[first..end], (first, &scored), &mut logits)?;
-        if let Some(base) = base.as_deref_mut() {
+        step((model, &mut tables), &tokens[first..end], (first, &scored), &mut logits)?;
+        if let Some(base) = base.as_deref_mut().zip(base_tables.as_mut()) {
             step(base, &tokens[first..end], (first, &scored), &mut base_logits)?;
         }
         for (i, j) in scored.into_iter().enumerate() {
@@ -96,7 +98,7 @@ fn score_chunk(
 
 /// Logits of the rows `scored` of a chunk, of which these tokens begin at `first`.
 fn step(
-    model: &mut Model,
+    (model, tables): (&mut Model, &mut WindowTables),
     tokens: &[u32],
     (first, scored): (usize, &[usize]),
     logits: &mut Vec<f32>,
@@ -106,7 +108,7 @@ fn step(
     let row = |j: &usize| u32::try_from(j - first).expect("a step is short");
     let rows: Vec<u32> = scored.iter().map(row).collect();
     let spans = [Span { rows: tokens.len(), first_position: first, pages: &pages, state: 0 }];
-    model.forward(&Batch { tokens, spans: &spans }, &rows, logits)?;
+    tables.forward(model, &Batch { tokens, spans: &spans }, (&rows, logits))?;
     Ok(())
 }
 

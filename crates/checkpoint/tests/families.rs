@@ -90,7 +90,7 @@ fn worst(model: &ReferenceModel, file: &GgufFile) -> f32 {
     let rows: Vec<u32> = model.positions.iter().map(|at| *at as u32).collect();
     let mut found = Vec::new();
     let batch = Batch { tokens: &model.tokens, spans: &spans };
-    loaded.forward(&batch, &rows, &mut found).expect("a sound step");
+    loaded.forward((&batch, &[]), &rows, &mut found).expect("a sound step");
     let expected = model.logits.iter().flatten();
     found.iter().zip(expected).fold(0.0, |worst: f32, (a, b)| {
         let error = (a - b).abs();

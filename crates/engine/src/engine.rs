@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use grammar::Matcher;
-use model::Model;
-use scheduler::{Admission, Limits, Refusal, Request, RequestId, Scheduler, Tick};
+use model::{KvWindow, Model};
+use scheduler::{Admission, Limits, Refusal, Request, RequestId, Scheduler, Tick, WindowLimits};
 use tokenizer::Tokenizer;
 
 use crate::retrieval::{self, Jobs};
@@ -116,6 +116,11 @@ impl Shared {
     }
 }
 
+fn window_limits(window: KvWindow) -> WindowLimits {
+    let number = |count: usize| u32::try_from(count).expect("far below 2^32");
+    WindowLimits { reach: number(window.reach), page_count: number(window.page_count) }
+}
+
 /// Closes the door when the step thread ends, also by a panic, so that nobody waits forever.
 struct LastOut(Arc<Shared>);
 
@@ -147,7 +152,7 @@ impl Engine {
             context_len_max: options.context_len,
             // A state is of all that came before, and cached pages hold none.
             shares_prefixes: model.spec().state().0.is_none(),
-            window: None,
+            window: model.kv_window().map(window_limits),
         };
         let scheduler = Scheduler::new(limits);
         let jobs = Jobs::new(options.queue_len_max);

@@ -362,11 +362,11 @@ fn tell(shared: &Shared, live: &mut HashMap<RequestId, Running>, events: Vec<Sch
 
 fn forward(model: &mut Model, plan: &Plan, logits: &mut Vec<f32>) -> model::Result<()> {
     let tokens: Vec<u32> = plan.spans.iter().flat_map(|span| span.tokens.iter().copied()).collect();
-    let pages: Vec<Vec<u32>> = plan
-        .spans
-        .iter()
-        .map(|span| span.pages.iter().map(|PageId(page)| *page).collect())
-        .collect();
+    let numbers = |pages: &[PageId]| pages.iter().map(|PageId(page)| *page).collect();
+    let pages: Vec<Vec<u32>> = plan.spans.iter().map(|span| numbers(&span.pages)).collect();
+    let windows: Vec<Vec<u32>> =
+        plan.spans.iter().map(|span| numbers(&span.window_pages)).collect();
+    let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
     let mut spans = Vec::with_capacity(plan.spans.len());
     let mut output_rows = Vec::new();
     let mut row = 0;
@@ -379,7 +379,8 @@ fn forward(model: &mut Model, plan: &Plan, logits: &mut Vec<f32>) -> model::Resu
             output_rows.extend(row - 1 - span.drafted..row);
         }
     }
-    model.forward(&Batch { tokens: &tokens, spans: &spans }, &output_rows, logits)
+    let batch = Batch { tokens: &tokens, spans: &spans };
+    model.forward((&batch, &windows), &output_rows, logits)
 }
 
 fn sample_all(

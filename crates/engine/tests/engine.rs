@@ -10,7 +10,7 @@ use engine::sampling::SamplingParams;
 use engine::{EngineOptions, EngineRequest, Error, FinishReason, Markers, Speculation};
 use support::{
     Answer, CONTEXT_LEN, PAGE_LEN, answer, backends, collect, options, reference, request, seeded,
-    start, start_gated,
+    start, start_file, start_gated,
 };
 
 /// Different from the first page on, and none a multiple of another's length.
@@ -59,6 +59,47 @@ fn a_prompt_read_in_small_steps_gets_the_same_answer() {
             answer(&engine, request).tokens
         });
         assert_eq!(answers[0], answers[1], "{name}");
+    }
+}
+
+#[test]
+fn what_lies_behind_a_window_is_given_back_and_found_again() {
+    let gemma = testkit::reference_models().into_iter().find(|model| model.name == "gemma3");
+    let writer = gemma.expect("a model with windows of 8").writer(quant::FormatId::F32);
+    let apart = EngineOptions {
+        page_count: 50,
+        sequences_max: 2,
+        step_tokens_max: 16,
+        context_len: 200,
+        ..options()
+    };
+    // The windows of so many are no less than all pages, so that they have none of their own.
+    let together = EngineOptions { sequences_max: 6, ..apart };
+    for (backend, kv_format) in backends() {
+        let name = backend.name();
+        let engines = [apart, together]
+            .map(|options| start_file(&writer, (backend.clone(), kv_format), options));
+        let tokens = |len: u32, seed: u32| (0..len).map(move |i| (i * 37 + seed * (i / 50)) % 150);
+        let mut conversation: Vec<u32> = tokens(130, 1).collect();
+        for (turn, other) in [(0, 2), (1, 3), (2, 4)] {
+            let ask = |prompt: &[u32]| {
+                let [apart, together] = engines.each_ref().map(|engine| {
+                    let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
+                    let prompt = prompt.to_vec();
+                    answer(engine, EngineRequest { prompt, sampling, ..request(engine, "a", 10) })
+                });
+                assert_eq!(apart.tokens, together.tokens, "{name}, turn {turn}");
+                apart
+            };
+            let said = ask(&conversation);
+            // All that was computed before, in full pages.
+            let known = u32::try_from(conversation.len()).unwrap().saturating_sub(4) / PAGE_LEN;
+            assert_eq!(said.usage.cached_tokens, if turn == 0 { 0 } else { known * PAGE_LEN });
+            conversation.extend(said.tokens);
+            conversation.extend([turn, 7, 8]);
+            // Somebody else, whose windows take the place of those that were behind.
+            ask(&tokens(190, other).collect::<Vec<u32>>());
+        }
     }
 }
 

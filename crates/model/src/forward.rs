@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use gguf::GgufFile;
-use tensor::{Backend, Batch, HeadColumns, KvCache, KvLayout, Rope, StateCache, Tensor};
+use tensor::{Backend, Batch, HeadColumns, KvCache, KvLayout, Rope, Span, StateCache, Tensor};
 
 use crate::blocks::{Context, Kept};
 use crate::inventory;
 use crate::spec::LayerSpec;
 use crate::weights::{BlockNorms, Loader, Weights};
 use crate::workspace::Workspace;
-use crate::{Error, LoadOptions, ModelSpec, Result, arch, options, spec};
+use crate::{Error, KvWindow, LoadOptions, ModelSpec, Result, arch, options, spec};
 
 /// A model with its weights, cache and workspace on one backend.
 pub struct Model {
@@ -20,6 +20,8 @@ pub struct Model {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) weights: Weights,
     kv: KvCache,
+    /// Of layers that see only a window, where that takes less.
+    windowed: Option<(KvCache, KvWindow)>,
     /// Where layers keep a state.
     states: Option<StateCache>,
     /// Of each layer, its place among those that keep what it keeps.
@@ -45,7 +47,7 @@ impl Model {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Model> {
         let spec = spec(file)?;
-        let layout = options::kv_layout(&spec, options)?;
+        let layouts = options::kv_layouts(&spec, options)?;
         let architecture = arch::find(file)?;
         let items = inventory::check(file, architecture, &spec)?;
         let mut loader = Loader::new(file, architecture, &*backend, &items, progress);
@@ -57,12 +59,16 @@ impl Model {
         };
         Ok(Model {
             ropes,
-            kv: backend.alloc_kv(&layout)?,
+            kv: backend.alloc_kv(&layouts.full)?,
+            windowed: match &layouts.windowed {
+                Some((layout, window)) => Some((backend.alloc_kv(layout)?, *window)),
+                None => None,
+            },
             states: match options::state_layout(&spec, options) {
                 Some(layout) => Some(backend.alloc_states(&layout)?),
                 None => None,
             },
-            places: places(&spec),
+            places: places(&spec, layouts.windowed.is_some()),
             work: Workspace::new(&spec, options.rows_max, &*backend)?,
             piece: Vec::new(),
             parameters: items.iter().map(|item| count(&item.tensor.shape)).sum(),
@@ -86,6 +92,12 @@ impl Model {
         &self.kv.layout
     }
 
+    /// The pages of layers that see only a window, where they have their own.
+    #[must_use]
+    pub fn kv_window(&self) -> Option<KvWindow> {
+        self.windowed.as_ref().map(|(_, window)| *window)
+    }
+
     /// Number of weights.
     #[must_use]
     pub fn parameters(&self) -> u64 {
@@ -102,12 +114,15 @@ impl Model {
     /// `output_rows` (indices into the batch's rows) the logits, `[output_rows, vocab]` row-major
     /// into `logits`, which is resized.
     ///
+    /// Where [`Model::kv_window`] says so, layers that see only a window have pages of their own:
+    /// `windows` has a table of them for each span; else it may be empty.
+    ///
     /// # Errors
     /// [`Error::Step`] before anything is computed when the step is larger than was loaded for or
     /// does not fit the cache; [`Error::Tensor`] when the backend fails.
     pub fn forward(
         &mut self,
-        batch: &Batch<'_>,
+        (batch, windows): (&Batch<'_>, &[&[u32]]),
         output_rows: &[u32],
         logits: &mut Vec<f32>,
     ) -> Result<()> {
@@ -116,11 +131,22 @@ impl Model {
             return Err(Error::Step(why.to_owned()));
         }
         self.check(batch, output_rows)?;
+        let spans: Vec<Span<'_>> =
+            batch.spans.iter().zip(windows).map(|(span, pages)| Span { pages, ..*span }).collect();
+        let windowed = Batch { spans: &spans, ..*batch };
+        if let Some((kv, _)) = &self.windowed {
+            let (given, count) = (windows.len(), batch.spans.len());
+            if given != count {
+                let why = format!("pages of windows for {given} of {count} sequences");
+                return Err(Error::Step(why));
+            }
+            windowed.check(kv.layout.page_len, kv.layout.page_count)?;
+        }
         logits.clear();
         if batch.tokens.is_empty() {
             return Ok(());
         }
-        self.layers(batch, &[])?;
+        self.layers(batch, &windowed, &[])?;
         for rows in output_rows.chunks(self.work.output.rows_max()) {
             self.logits(rows)?;
             logits.extend_from_slice(&self.piece);
@@ -158,8 +184,14 @@ impl Model {
         Ok(())
     }
 
-    /// All layers; the residual stream stays in the workspace. `types` of rows may be left out.
-    pub(crate) fn layers(&mut self, batch: &Batch<'_>, types: &[u32]) -> Result<()> {
+    /// All layers; the residual stream stays in the workspace. `windowed` is the batch with the
+    /// pages of windows; `types` of rows may be left out.
+    pub(crate) fn layers(
+        &mut self,
+        batch: &Batch<'_>,
+        windowed: &Batch<'_>,
+        types: &[u32],
+    ) -> Result<()> {
         self.enter(batch, types)?;
         let (backend, spec, work) = (&*self.backend, &self.spec, &mut self.work);
         let weights = &self.weights;
@@ -168,9 +200,13 @@ impl Model {
             stream.enter(work, &first.mixer_norms)?;
         }
         for (layer, parts) in weights.layers.iter().enumerate() {
-            let context = Context { backend, spec, ropes: &self.ropes, batch };
             let own = self.places[layer];
-            let kept = Kept { kv: &mut self.kv, states: self.states.as_mut(), layer: own };
+            let (kv, batch) = match &mut self.windowed {
+                Some((kv, _)) if spec.layers[layer].is_windowed() => (kv, windowed),
+                _ => (&mut self.kv, batch),
+            };
+            let context = Context { backend, spec, ropes: &self.ropes, batch };
+            let kept = Kept { kv, states: self.states.as_mut(), layer: own };
             parts.mixer.forward(&context, work, kept)?;
             stream.pass(work, &parts.mixer_norms, Some(&parts.feed_forward_norms))?;
             parts.feed_forward.forward(&context, work)?;
@@ -235,14 +271,19 @@ impl Model {
     }
 }
 
-/// Counts layers with a cache and layers with a state apart; those that look both ways share one.
-fn places(spec: &ModelSpec) -> Vec<usize> {
-    let (mut cached, mut kept) = (0, 0);
+/// Counts layers with a cache and layers with a state apart, and those with a cache of windows
+/// where there is one; those that look both ways share one.
+fn places(spec: &ModelSpec, windows_apart: bool) -> Vec<usize> {
+    let (mut cached, mut windowed, mut kept) = (0, 0, 0);
     let place = |layer: &LayerSpec| {
         if layer.mixer.is_bidirectional() {
             return 0;
         }
-        let count = if layer.mixer.state().is_some() { &mut kept } else { &mut cached };
+        let count = match layer.mixer.state() {
+            Some(_) => &mut kept,
+            None if windows_apart && layer.is_windowed() => &mut windowed,
+            None => &mut cached,
+        };
         *count += 1;
         *count - 1
     };

@@ -20,6 +20,7 @@ mod options;
 mod pooling;
 mod spec;
 mod weights;
+mod windows;
 mod workspace;
 
 pub use arch::{ARCHITECTURES, Architecture, Role};
@@ -27,9 +28,10 @@ pub use cost::{CostModel, StepCost};
 pub use error::{Error, Result};
 pub use forward::Model;
 pub use need::{MemoryNeed, memory_need};
-pub use options::LoadOptions;
+pub use options::{KvWindow, LoadOptions};
 pub use pooling::Pool;
 pub use spec::{
     AttentionSpec, Classifier, DeltaNetSpec, DenseForm, DenseSpec, Entry, ExpertsSpec, FeedForward,
     KvShape, LatentSpec, LayerSpec, Mixer, ModelSpec, Norms, Pooling, QueryKeyNorms, Scales, spec,
 };
+pub use windows::WindowTables;

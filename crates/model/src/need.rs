@@ -31,7 +31,7 @@ pub fn memory_need(
     backend: &dyn Backend,
 ) -> Result<MemoryNeed> {
     let spec = spec(file)?;
-    let layout = options::kv_layout(&spec, options)?;
+    let layouts = options::kv_layouts(&spec, options)?;
     let items = inventory::check(file, arch::find(file)?, &spec)?;
     let weights = items.iter().map(|item| {
         let (rows, _) = item.kind.matrices();
@@ -41,7 +41,7 @@ pub fn memory_need(
     });
     Ok(MemoryNeed {
         weights_bytes: weights.sum(),
-        kv_bytes: layout.total_bytes() as u64,
+        kv_bytes: layouts.total_bytes() as u64,
         state_bytes: options::state_layout(&spec, options)
             .map_or(0, |layout| layout.total_bytes() as u64),
         workspace_bytes: Workspace::bytes(&spec, options.rows_max),

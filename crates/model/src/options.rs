@@ -1,9 +1,9 @@
 //! How large a model is loaded, and whether that makes sense.
 
-use tensor::{KvFormat, KvLayout, StateLayout};
+use tensor::{KvFormat, KvLayout, StateLayout, WINDOW_SLACK};
 
 use crate::limits::{STATE_SLOTS_MAX, STEP_ROWS_MAX};
-use crate::spec::KvShape;
+use crate::spec::{KvShape, LayerSpec};
 use crate::{Error, ModelSpec, Result};
 
 /// What a model is loaded for.
@@ -23,8 +23,54 @@ pub struct LoadOptions {
     pub state_slots: usize,
 }
 
-/// The cache that these options ask for.
-pub(crate) fn kv_layout(spec: &ModelSpec, options: &LoadOptions) -> Result<KvLayout> {
+/// The caches that a model is loaded with.
+pub(crate) struct KvLayouts {
+    /// Of layers that see all positions; of all layers where `windowed` is none.
+    pub(crate) full: KvLayout,
+    /// Of layers that see only a window.
+    pub(crate) windowed: Option<(KvLayout, KvWindow)>,
+}
+
+/// The pages of layers that see only a window, which are none of the others'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvWindow {
+    /// Positions before a step's first that must be in their pages.
+    pub reach: usize,
+    /// Pages there are: those that each sequence's reach can touch, and those that a step fills.
+    pub page_count: usize,
+}
+
+impl KvLayouts {
+    pub(crate) fn total_bytes(&self) -> usize {
+        let windowed = self.windowed.as_ref().map_or(0, |(layout, _)| layout.total_bytes());
+        self.full.total_bytes() + windowed
+    }
+}
+
+/// The caches that these options ask for: two where windows take less than all positions.
+pub(crate) fn kv_layouts(spec: &ModelSpec, options: &LoadOptions) -> Result<KvLayouts> {
+    let full = kv_layout(spec, options)?;
+    let windows = spec.layers.iter().filter_map(|layer| layer.mixer.window());
+    // Texts to be pooled are read by the caller's own pages, and none is kept for long.
+    let widest = windows.max().filter(|_| spec.pooling.is_none());
+    let Some(widest) = widest else { return Ok(KvLayouts { full, windowed: None }) };
+    let (page_len, reach) = (full.page_len, widest - 1 + WINDOW_SLACK);
+    let page_count = options
+        .state_slots
+        .saturating_mul(reach.div_ceil(page_len) + 2)
+        .saturating_add(options.rows_max / page_len);
+    if page_count >= full.page_count {
+        return Ok(KvLayouts { full, windowed: None });
+    }
+    let sees_all = |layer: &LayerSpec| layer.mixer.kv_shape().is_some() && !layer.is_windowed();
+    let n_full = spec.layers.iter().filter(|layer| sees_all(layer)).count();
+    let windowed = KvLayout { n_layers: full.n_layers - n_full, page_count, ..full.clone() };
+    let full = KvLayout { n_layers: n_full, ..full };
+    Ok(KvLayouts { full, windowed: Some((windowed, KvWindow { reach, page_count })) })
+}
+
+/// One cache for all layers.
+fn kv_layout(spec: &ModelSpec, options: &LoadOptions) -> Result<KvLayout> {
     let in_range = |option, found: usize, max: usize| {
         if (1..=max).contains(&found) {
             return Ok(());

@@ -349,6 +349,13 @@ impl Mixer {
     }
 }
 
+impl LayerSpec {
+    /// Whether it sees only the last positions.
+    pub(crate) fn is_windowed(&self) -> bool {
+        self.mixer.window().is_some()
+    }
+}
+
 impl ModelSpec {
     /// What every layer that caches anything caches for a position, and how many there are.
     #[must_use]

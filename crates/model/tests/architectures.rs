@@ -77,7 +77,7 @@ fn neighbours_do_not_show() {
             let (wanted, mut logits): (Vec<u32>, _) = ((0..).take(2 * rows).collect(), Vec::new());
             let spans = order.map(span);
             let batch = Batch { tokens: &tokens, spans: &spans };
-            loaded.forward(&batch, &wanted, &mut logits).expect("a sound step");
+            loaded.forward((&batch, &[]), &wanted, &mut logits).expect("a sound step");
             for (half, s) in logits.chunks_exact(logits.len() / 2).zip(order) {
                 found[s].extend_from_slice(half);
             }

@@ -134,7 +134,7 @@ fn steps_that_do_not_fit() {
         |tokens: &[u32], first_position: usize, pages: &[u32], row: u32, why: &str| {
             let spans = [Span { rows: tokens.len(), first_position, pages, state: 0 }];
             let batch = Batch { tokens, spans: &spans };
-            let error = model.forward(&batch, &[row], &mut Vec::new()).expect_err(why);
+            let error = model.forward((&batch, &[]), &[row], &mut Vec::new()).expect_err(why);
             assert!(error.to_string().contains(why), "{error}, not {why}");
         };
     refused(&[288], 0, &[0], 0, "token 288 of a vocabulary of 288");
@@ -146,6 +146,6 @@ fn steps_that_do_not_fit() {
     refused(&[0], 0, &[32], 0, "page 32 of 32");
     let spans = [Span { rows: 1, first_position: 0, pages: &[0], state: 0 }];
     let batch = Batch { tokens: &[1, 2], spans: &spans };
-    let error = model.forward(&batch, &[], &mut Vec::new()).unwrap_err();
+    let error = model.forward((&batch, &[]), &[], &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("spans cover 1 rows of 2 tokens"), "{error}");
 }

@@ -179,7 +179,7 @@ fn steps_that_do_not_fit() {
     assert!(loaded.pooled(&Pool::default()).is_err());
     let spans = [Span { rows: 1, first_position: 0, pages: &[0], state: 0 }];
     let batch = Batch { tokens: &[5], spans: &spans };
-    let error = loaded.forward(&batch, &[0], &mut Vec::new()).unwrap_err();
+    let error = loaded.forward((&batch, &[]), &[0], &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("has no logits"), "{error}");
     let models = testkit::reference_models();
     let text = models.iter().find(|model| model.name == "llama").expect("a fixture");

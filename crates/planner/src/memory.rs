@@ -48,6 +48,12 @@ impl KvType {
     }
 }
 
+/// Positions in a page of the cache.
+const PAGE_LEN: u64 = 32;
+
+/// Positions before a window that stay all the same, because attention reads whole blocks.
+const WINDOW_SLACK: u64 = 63;
+
 /// Rows of one step at most, as the engine prefills.
 pub const STEP_ROWS: u64 = 512;
 
@@ -115,6 +121,28 @@ impl ModelFacts {
     pub fn kv_bytes(&self, kv: KvType, context: u64) -> u64 {
         let full = self.kv_bytes_per_token(kv).saturating_mul(context);
         full.saturating_add(self.windows_at(kv, context))
+    }
+
+    /// Keys and values that are reserved for so many conversations at once. Layers with windows have
+    /// their own pages: those that each conversation's window can touch, and those that a step
+    /// fills; never more than all positions take.
+    #[must_use]
+    pub fn kv_reserved_bytes(&self, kv: KvType, context: u64, users: u64) -> u64 {
+        let windows = self.mixers.iter().filter_map(|group| match group.mixer {
+            Mixer::Window { values, length } => Some((group.layers, values, length)),
+            Mixer::Full { .. } | Mixer::Recurrent { .. } | Mixer::Nothing => None,
+        });
+        let longest = windows.clone().map(|(_, _, length)| length).max().unwrap_or(0);
+        let reach = longest.saturating_add(WINDOW_SLACK).saturating_sub(1);
+        let pages = users.saturating_mul(reach.div_ceil(PAGE_LEN) + 2) + STEP_ROWS / PAGE_LEN;
+        let all = users.saturating_mul(context);
+        let kept = pages.saturating_mul(PAGE_LEN).min(all);
+        let of_windows = windows.map(|(layers, values, _)| {
+            let position = layers.saturating_mul(kv.bytes(values));
+            position.saturating_mul(kept)
+        });
+        let full = self.kv_bytes_per_token(kv).saturating_mul(all);
+        full.saturating_add(sum(of_windows))
     }
 
     /// States of one conversation.

@@ -329,7 +329,7 @@ pub fn memory(
     let facts = &subject.facts;
     let mut memory = Memory {
         weights_bytes: weights.total_bytes,
-        kv_bytes: users.saturating_mul(facts.kv_bytes(kv, context)),
+        kv_bytes: facts.kv_reserved_bytes(kv, context, users),
         state_bytes: users.saturating_mul(facts.state_bytes()),
         activation_bytes: facts.activation_bytes(step_rows(context, users), users),
         adapter_bytes: subject.beside.adapter_bytes(),

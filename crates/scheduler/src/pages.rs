@@ -63,17 +63,23 @@ impl Drop for PageLease {
 pub(crate) struct WindowLease {
     pool: Pool,
     page: PageId,
+    is_behind: bool,
 }
 
 impl WindowLease {
     pub(crate) fn page(&self) -> PageId {
         self.page
     }
+
+    /// Gives up a page that the window has left.
+    pub(crate) fn fall_behind(mut self) {
+        self.is_behind = true;
+    }
 }
 
 impl Drop for WindowLease {
     fn drop(&mut self) {
-        self.pool.lock().windows().release(self.page);
+        self.pool.lock().windows().release(self.page, self.is_behind);
     }
 }
 
@@ -141,13 +147,17 @@ impl Pool {
     /// A page to write of layers that see only a window.
     pub(crate) fn allocate_window(&self) -> WindowLease {
         let page = self.lock().windows().allocate();
-        WindowLease { pool: self.clone(), page }
+        self.window_lease(page)
     }
 
     /// Puts a filled page of a window beside a published one, see [`WindowPages::publish`].
     pub(crate) fn publish_window(&self, lease: &WindowLease, full: PageId) -> Option<WindowLease> {
         let page = self.lock().windows().publish(lease.page, full)?;
-        Some(WindowLease { pool: self.clone(), page })
+        Some(self.window_lease(page))
+    }
+
+    fn window_lease(&self, page: PageId) -> WindowLease {
+        WindowLease { pool: self.clone(), page, is_behind: false }
     }
 
     /// How many of these pages a sequence can start behind, given that of those `first_of(count)`
@@ -172,7 +182,7 @@ impl Pool {
         let first = first_of(count);
         let lease = |(place, page): (usize, &PageLease)| {
             let page = if place < first { None } else { windows.share(page.page) };
-            page.map(|page| WindowLease { pool: self.clone(), page })
+            page.map(|page| self.window_lease(page))
         };
         pages[..count].iter().enumerate().map(lease).collect()
     }

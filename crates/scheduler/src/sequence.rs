@@ -193,8 +193,8 @@ impl Sequence {
             self.publish_next(pool, page_len);
         }
         let behind = limits.first_seen(self.computed) / page_len;
-        for window in self.windows.iter_mut().take(behind) {
-            *window = None;
+        for window in self.windows.iter_mut().take(behind).filter_map(Option::take) {
+            window.fall_behind();
         }
         fresh as u64
     }

@@ -2,11 +2,15 @@
 //! page of the other layers. Behind the window they are given back, while those stay.
 //!
 //! A page is free, leased, or cached: held by nobody, and known by the published page beside which
-//! it was filled. It is found again while that one is published and nobody wanted its place.
+//! it was filled. It is found again while that one is published and nobody wanted its place. Those
+//! that fell behind a window go before those that a sequence left where it ended: there it may go on.
 
 use std::collections::BTreeSet;
 
 use crate::PageId;
+
+/// How a page was given up: not behind a window, and when.
+type Released = (bool, u64);
 
 #[derive(Debug)]
 pub(crate) struct WindowPages {
@@ -14,9 +18,9 @@ pub(crate) struct WindowPages {
     /// Leases on each page.
     refs: Vec<u32>,
     /// The one to give out first in front.
-    cached: BTreeSet<(u64, PageId)>,
+    cached: BTreeSet<(Released, PageId)>,
     /// By page: its key in `cached`.
-    released_at: Vec<u64>,
+    released: Vec<Released>,
     releases: u64,
     /// By page: the published page of the other layers that it stands beside.
     stands_by: Vec<Option<PageId>>,
@@ -31,7 +35,7 @@ impl WindowPages {
             free: (0..page_count).rev().map(PageId).collect(),
             refs: vec![0; len],
             cached: BTreeSet::new(),
-            released_at: vec![0; len],
+            released: vec![(false, 0); len],
             releases: 0,
             stands_by: vec![None; len],
             beside: vec![None; full_len],
@@ -61,7 +65,7 @@ impl WindowPages {
         let page = self.beside[full.0 as usize]?;
         let slot = page.0 as usize;
         if self.refs[slot] == 0 {
-            let was_cached = self.cached.remove(&(self.released_at[slot], page));
+            let was_cached = self.cached.remove(&(self.released[slot], page));
             assert!(was_cached, "a page beside a published one is leased or cached");
         }
         self.refs[slot] += 1;
@@ -86,13 +90,13 @@ impl WindowPages {
         let Some(page) = self.beside[full.0 as usize] else { return };
         let slot = page.0 as usize;
         assert_eq!(self.refs[slot], 0, "who holds a page here holds the one beside it");
-        let was_cached = self.cached.remove(&(self.released_at[slot], page));
+        let was_cached = self.cached.remove(&(self.released[slot], page));
         assert!(was_cached, "a page beside a published one is leased or cached");
         self.detach(page);
         self.free.push(page);
     }
 
-    pub(crate) fn release(&mut self, page: PageId) {
+    pub(crate) fn release(&mut self, page: PageId, is_behind: bool) {
         let slot = page.0 as usize;
         let Some(refs) = self.refs[slot].checked_sub(1) else {
             debug_assert!(std::thread::panicking(), "a page is released once for each lease");
@@ -104,8 +108,8 @@ impl WindowPages {
         }
         if self.stands_by[slot].is_some() {
             self.releases += 1;
-            self.released_at[slot] = self.releases;
-            self.cached.insert((self.releases, page));
+            self.released[slot] = (!is_behind, self.releases);
+            self.cached.insert((self.released[slot], page));
         } else {
             self.free.push(page);
         }
@@ -126,10 +130,10 @@ impl WindowPages {
         for page in &self.free {
             assert_eq!(self.state(*page), (0, None), "a free page is nobody's");
         }
-        for (released_at, page) in &self.cached {
+        for (released, page) in &self.cached {
             let (refs, full) = self.state(*page);
             assert!(refs == 0 && full.is_some(), "a cached page stands beside another");
-            assert_eq!(self.released_at[page.0 as usize], *released_at, "its key is its own");
+            assert_eq!(self.released[page.0 as usize], *released, "its key is its own");
         }
         for (full, page) in self.beside.iter().enumerate() {
             let Some(page) = page else { continue };

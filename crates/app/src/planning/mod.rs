@@ -382,7 +382,8 @@ fn largest_step(model: &mut model::Model, context: u32, users: u32) -> Result<()
         Some(*end - 1)
     });
     let ends: Vec<u32> = ends.collect();
-    model.forward(&tensor::Batch { tokens: &tokens, spans: &spans }, &ends, &mut Vec::new())?;
+    let batch = tensor::Batch { tokens: &tokens, spans: &spans };
+    model::WindowTables::new(model).forward(model, &batch, (&ends, &mut Vec::new()))?;
     Ok(())
 }
 

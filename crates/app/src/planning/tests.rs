@@ -52,6 +52,40 @@ fn a_step_is_planned_as_long_as_it_can_be() {
 }
 
 #[test]
+fn windows_are_promised_as_they_are_reserved() {
+    let home = tempfile::tempdir().unwrap();
+    let app = app(home.path());
+    for (name, kv) in [
+        ("gemma2", KvType::F16),
+        ("gemma3", KvType::F16),
+        ("gemma3", KvType::Q8_0),
+        ("gpt_oss", KvType::F16),
+    ] {
+        let reference = testkit::reference_models().into_iter().find(|model| model.name == name);
+        let mut writer = reference.unwrap().writer(quant::FormatId::F32);
+        let key = format!("{}.context_length", name.replace('_', "-"));
+        writer.metadata(&key, gguf::Value::U32(8192));
+        let (path, mut bytes) = (home.path().join("it.gguf"), Vec::new());
+        writer.write_to(&mut bytes).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let model = app.plan_model(path.to_str().unwrap()).unwrap();
+        let file = gguf::GgufFile::open(&path).unwrap();
+        for (context, users) in [(64, 1), (704, 1), (8192, 1), (2048, 5)] {
+            let options = LoadOptions {
+                context_len: Some(context),
+                sequences_max: Some(users),
+                kv: Some(kv.name().to_owned()),
+                ..LoadOptions::default()
+            };
+            let reserved = crate::loaded::memory_need(name, &file, &options).unwrap().kv_bytes;
+            let (context, users) = (u64::from(context), u64::from(users));
+            let promised = model.subject.facts.kv_reserved_bytes(kv, context, users);
+            assert_eq!(promised, reserved, "{name} {context} for {users}");
+        }
+    }
+}
+
+#[test]
 fn what_a_load_took_is_kept_beside_its_promise() {
     let home = tempfile::tempdir().unwrap();
     let (app, model) = tiny(home.path());

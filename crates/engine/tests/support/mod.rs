@@ -9,7 +9,7 @@ use engine::sampling::{SamplingParams, TokenLogprob};
 use engine::{
     Engine, EngineOptions, EngineRequest, Event, FinishReason, Generation, Speculation, Usage,
 };
-use gguf::GgufFile;
+use gguf::{GgufFile, Writer};
 use kernels_cpu::CpuBackend;
 use model::{LoadOptions, Model};
 use tensor::reference::Reference;
@@ -49,11 +49,25 @@ pub(crate) fn start(
     (backend, kv_format): (Arc<dyn Backend>, KvFormat),
     options: EngineOptions,
 ) -> Engine {
+    start_file(&TinyModel::default().writer(), (backend, kv_format), options)
+}
+
+/// Starts an engine on another model, with the tokenizer of the tiny one.
+pub(crate) fn start_file(
+    writer: &Writer,
+    (backend, kv_format): (Arc<dyn Backend>, KvFormat),
+    options: EngineOptions,
+) -> Engine {
     let folder = tempfile::tempdir().expect("a folder for the test");
-    let path = folder.path().join("tiny.gguf");
-    TinyModel::default().write(&path);
-    let file = GgufFile::open(&path).expect("GGUF, as just written");
-    let tokenizer = Tokenizer::from_metadata(file.metadata()).expect("a complete tokenizer");
+    let open = |name: &str, writer: &Writer| {
+        let (path, mut bytes) = (folder.path().join(name), Vec::new());
+        writer.write_to(&mut bytes).expect("memory takes all");
+        std::fs::write(&path, bytes).expect("the folder is new");
+        GgufFile::open(&path).expect("GGUF, as just written")
+    };
+    let tiny = open("tiny.gguf", &TinyModel::default().writer());
+    let tokenizer = Tokenizer::from_metadata(tiny.metadata()).expect("a complete tokenizer");
+    let file = open("model.gguf", writer);
     let load = LoadOptions {
         context_len: options.context_len,
         rows_max: options.step_tokens_max as usize,

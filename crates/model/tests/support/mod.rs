@@ -18,7 +18,8 @@ pub(crate) fn options() -> LoadOptions {
         kv_page_len: PAGE_LEN,
         kv_page_count: 32,
         kv_format: KvFormat::F32,
-        state_slots: 2,
+        // So many that their windows take no less than all pages.
+        state_slots: 4,
     }
 }
 
@@ -45,7 +46,9 @@ pub(crate) fn step(model: &mut Model, tokens: &[u32], first: usize, pages: &[u32
     let spans = [Span { rows: tokens.len(), first_position: first, pages, state: 0 }];
     let rows: Vec<u32> = (0..).take(tokens.len()).collect();
     let mut logits = Vec::new();
-    model.forward(&Batch { tokens, spans: &spans }, &rows, &mut logits).expect("a sound step");
+    model
+        .forward((&Batch { tokens, spans: &spans }, &[]), &rows, &mut logits)
+        .expect("a sound step");
     logits
 }
 
