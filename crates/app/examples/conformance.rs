@@ -1,4 +1,5 @@
-//! Every architecture on every backend of this machine against what `transformers` computed, as the table of `docs/models.md`.
+//! Every architecture on every backend of this machine against what `transformers` computed, as the
+//! table of `docs/models.md`.
 //!
 //! `conformance [--write FILE | --check FILE]`; fails where an error is above its bound, and
 //! with `--check` where the file's rows are not those that there are.

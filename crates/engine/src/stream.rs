@@ -1,4 +1,5 @@
-//! What one request brings forth, event by event, from the step thread to whoever asked: blocking or async.
+//! What one request brings forth, event by event, from the step thread to whoever asked: blocking
+//! or async.
 //!
 //! Its own channel, because the receiver is polled by an async server and blocked on by a
 //! command line, and because dropping the receiver is how a request is cancelled.

@@ -1,5 +1,5 @@
-//! JSON-Schema-Test-Suite, draft 2020-12: of a schema that compiles, valid instances fit and invalid
-//! ones do not; schemas that do not compile stand in a list.
+//! JSON-Schema-Test-Suite, draft 2020-12: of a schema that compiles, valid instances fit and
+//! invalid ones do not; schemas that do not compile stand in a list.
 
 mod support;
 

@@ -123,8 +123,8 @@ impl ModelFacts {
         full.saturating_add(self.windows_at(kv, context))
     }
 
-    /// Keys and values that are reserved for so many conversations at once. Layers with windows have
-    /// their own pages: those that each conversation's window can touch, and those that a step
+    /// Keys and values that are reserved for so many conversations at once. Layers with windows
+    /// have their own pages: those that each conversation's window can touch, and those that a step
     /// fills; never more than all positions take.
     #[must_use]
     pub fn kv_reserved_bytes(&self, kv: KvType, context: u64, users: u64) -> u64 {

@@ -3,7 +3,8 @@
 //!
 //! A page is free, leased, or cached: held by nobody, and known by the published page beside which
 //! it was filled. It is found again while that one is published and nobody wanted its place. Those
-//! that fell behind a window go before those that a sequence left where it ended: there it may go on.
+//! that fell behind a window go before those that a sequence left where it ended: there it may go
+//! on.
 
 use std::collections::BTreeSet;
 

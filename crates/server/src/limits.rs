@@ -10,8 +10,8 @@ pub(crate) const MESSAGES_MAX: usize = 4096;
 pub(crate) const STOPS_MAX: usize = 64;
 /// Alternatives a token may be reported with.
 pub(crate) const TOP_LOGPROBS_MAX: u32 = 20;
-/// Silence of a stream after which a comment says that it is alive: proxies cut what is silent for a
-/// minute or less, and a long prompt takes that.
+/// Silence of a stream after which a comment says that it is alive: proxies cut what is silent for
+/// a minute or less, and a long prompt takes that.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// Entries of a logit bias.
 pub(crate) const LOGIT_BIAS_MAX: usize = 1024;

@@ -139,8 +139,8 @@ pub trait Backend: Send + Sync {
     ) -> Result<()>;
 
     /// Attention of each row of `q [rows, n_heads * head_dim_k]` over its own sequence's cached
-    /// positions up to the row's own, or what else the rule says; `out [rows, n_heads * head_dim_v]`. Query head `h`
-    /// reads KV head `h / (n_heads / n_kv_heads)`.
+    /// positions up to the row's own, or what else the rule says; `out [rows, n_heads *
+    /// head_dim_v]`. Query head `h` reads KV head `h / (n_heads / n_kv_heads)`.
     #[expect(clippy::too_many_arguments, reason = "one operation; a struct would hide its parts")]
     fn attention(
         &self,

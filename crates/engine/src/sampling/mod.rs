@@ -1,8 +1,8 @@
 //! From logits to a token: the parameters a caller may set and the chain that applies them.
 //!
-//! The order is llama.cpp's: bias, penalties, DRY; then the grammar's mask, and top-k, typical, top-p, min-p, XTC and
-//! temperature, or temperature and Mirostat; then the draw. What is chosen depends on the
-//! parameters, the seed, the logits and the history, and on nothing else.
+//! The order is llama.cpp's: bias, penalties, DRY; then the grammar's mask, and top-k, typical,
+//! top-p, min-p, XTC and temperature, or temperature and Mirostat; then the draw. What is chosen
+//! depends on the parameters, the seed, the logits and the history, and on nothing else.
 
 mod candidates;
 mod dry;

@@ -2,9 +2,9 @@
 //!
 //! llguidance cuts text into lexemes, each as long as it can be, and parses those; GBNF knows
 //! characters only. Both mean the same where no lexeme can be continued by what may follow it, and
-//! `check` proves that. So a grammar becomes, in this order: one lexeme, if nothing in it recurs; the
-//! lexemes that its author wrote, if the proof holds; else a lexeme for each character, which is
-//! always right and slower.
+//! `check` proves that. So a grammar becomes, in this order: one lexeme, if nothing in it recurs;
+//! the lexemes that its author wrote, if the proof holds; else a lexeme for each character, which
+//! is always right and slower.
 
 mod automaton;
 mod check;

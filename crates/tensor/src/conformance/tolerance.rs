@@ -56,9 +56,9 @@ pub(super) fn matmul(x: &Groups, w: &Groups, precision: Precision) -> f64 {
 /// A gate and an up, each off by what matmul allows. What is made of the gate has a slope of at
 /// most 1.13 (GELU; SiLU 1.1, whatever its steepness), holding a value within a limit one of 1;
 /// `exp` and the division may be off by 16 steps. GELU's error function may be off by 4 steps of 1,
-/// which counts where it is nearly 0; there its tanh form is 1 - 1 in f64 too. An argument `p` of `exp` that is off by a step of
-/// itself turns the result by `p` steps: SiLU's is exact, a steepness makes it off by one, GELU's
-/// polynomial with its constants by 4.
+/// which counts where it is nearly 0; there its tanh form is 1 - 1 in f64 too. An argument `p` of
+/// `exp` that is off by a step of itself turns the result by `p` steps: SiLU's is exact, a
+/// steepness makes it off by one, GELU's polynomial with its constants by 4.
 pub(super) fn gated(
     activation: Activation,
     (gate, gate_bound): (f64, f64),

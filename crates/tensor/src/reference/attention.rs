@@ -10,11 +10,10 @@ use super::{fit, shape};
 use crate::{AttentionRule, Batch, KvCache, KvLayout, Result, Span, Tensor};
 
 /// `out[r][h] = sum over p of softmax(scale * q[r][h] . k[p][g])[p] * v[p][g]` over the positions
-/// `p <= position of r` of the row's own sequence, of these the last `window`, or over its whole span
-/// where the rule looks both ways;
-/// `g = h / (n_heads / n_kv_heads)`. Soft caps and sinks are with [`AttentionRule`].
-/// Source: Vaswani et al. 2017, arXiv 1706.03762, equation 1; Ainslie et al. 2023 (groups),
-/// arXiv 2305.13245.
+/// `p <= position of r` of the row's own sequence, of these the last `window`, or over its whole
+/// span where the rule looks both ways; `g = h / (n_heads / n_kv_heads)`. Soft caps and sinks are
+/// with [`AttentionRule`]. Source: Vaswani et al. 2017, arXiv 1706.03762, equation 1; Ainslie et
+/// al. 2023 (groups), arXiv 2305.13245.
 pub(super) fn attention(
     threads: usize,
     out: &mut Tensor,

@@ -34,8 +34,8 @@ fn norm(x: &mut [f32], (scale, eps): (&[f32], f32)) {
     }
 }
 
-/// `out[i] = (x[i] - mean) / sqrt(variance + eps) * scale[i] + bias[i]` of each row; `scale`, `bias`
-/// `[1, d]`. Source: Ba, Kiros and Hinton 2016, arXiv 1607.06450, equation 4.
+/// `out[i] = (x[i] - mean) / sqrt(variance + eps) * scale[i] + bias[i]` of each row; `scale`,
+/// `bias` `[1, d]`. Source: Ba, Kiros and Hinton 2016, arXiv 1607.06450, equation 4.
 pub(super) fn layer_norm(
     out: &mut Tensor,
     x: &Tensor,
