@@ -32,7 +32,7 @@ pub struct Config {
 pub struct ModelRef {
     /// How it was asked for and will be reported: a name, or the file's path.
     pub name: String,
-    /// The GGUF file (the first one of a split).
+    /// The GGUF file (the first one of a split), or the folder of a checkpoint.
     pub path: PathBuf,
 }
 
@@ -121,6 +121,8 @@ pub struct LoadOptions {
     pub kv: Option<String>,
     /// When drafts are made of what a conversation said before.
     pub speculation: Speculation,
+    /// A type such as `Q4_K_M` that weights get while they are loaded; as they are when none.
+    pub quant: Option<String>,
 }
 
 /// What the next tokens are made for.

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use gguf::GgufFile;
 use guard::Policy;
 use store::{Entry, ModelSource, Places, PullOptions, Store};
 use tokenizer::{Specials, Tokenizer};
@@ -14,7 +13,7 @@ use crate::watch::Watch;
 use crate::{
     BenchCase, BenchLimit, BenchResult, Config, LoadOptions, ModelEntry, ModelInfo, ModelRef,
     PerplexityReport, PullEvent, QuantizeOptions, QuantizeReport, Result, Status, ask, bench,
-    clock, draw, memory, perplexity, planning, quantize, show,
+    clock, draw, memory, open, perplexity, planning, quantize, show,
 };
 
 /// Chunk of a perplexity where none is given: llama.cpp's.
@@ -153,7 +152,7 @@ impl App {
         text: &str,
         specials: bool,
     ) -> Result<Vec<(u32, Vec<u8>)>> {
-        let file = GgufFile::open(&model.path)?;
+        let file = open::open(&model.path)?;
         let tokenizer = Tokenizer::from_metadata(file.metadata())?;
         let ids = loaded::encode(&tokenizer, text, specials);
         Ok(ids.into_iter().map(|id| (id, tokenizer.token_bytes(id).to_vec())).collect())
@@ -169,12 +168,14 @@ impl App {
         options: &LoadOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<LoadedModel> {
-        let file = GgufFile::open(&model.path)?;
+        let file = open::to_load(&model.path, options)?;
         let watch =
             Arc::clone(self.inner.watch.get_or_init(|| Arc::new(Watch::open(draw::here()))));
         let before = memory::resident_bytes();
         let loaded = LoadedModel::load(&model.name, &file, options, (progress, watch))?;
-        if let (Some(before), Some(now)) = (before, memory::resident_bytes()) {
+        // A plan knows a file as it lies on the disk.
+        let is_planned = file.version().is_some() && options.quant.is_none();
+        if let (true, Some(before), Some(now)) = (is_planned, before, memory::resident_bytes()) {
             let took = (planning::Loaded::Weights, now.saturating_sub(before));
             if let Err(error) = self.note_load(model, options, took) {
                 tracing::warn!(%error, "what the load took is not noted");
@@ -216,7 +217,7 @@ impl App {
         case: BenchCase,
         repetitions: u32,
     ) -> Result<BenchResult> {
-        let file = GgufFile::open(&model.path)?;
+        let file = open::to_load(&model.path, options)?;
         let tokens = case.n_depth.saturating_add(case.n_prompt).saturating_add(case.n_gen);
         let context_len = Some(tokens.max(1));
         let sequences_max = Some(case.n_sequences);
@@ -235,7 +236,7 @@ impl App {
         options: &LoadOptions,
         cases: &[BenchCase],
     ) -> Result<Vec<BenchLimit>> {
-        bench::limits(&GgufFile::open(&model.path)?, options, cases)
+        bench::limits(&open::to_load(&model.path, options)?, options, cases)
     }
 
     /// Makes a smaller file of a model; `progress(done, total)` bytes of the source.
@@ -271,11 +272,11 @@ impl App {
         let context_len = Some(chunk_len.next_multiple_of(PAGE_LEN));
         let options = LoadOptions { context_len, sequences_max: Some(1), ..options.clone() };
         let load = |model: &ModelRef, options: &LoadOptions| {
-            let file = GgufFile::open(&model.path)?;
+            let file = open::to_load(&model.path, options)?;
             loaded::load_parts(&model.name, &file, options, &mut |_, _| {})
         };
         let mut parts = load(model, &options)?;
-        let usual = LoadOptions { kv: None, ..options.clone() };
+        let usual = LoadOptions { kv: None, quant: None, ..options.clone() };
         let mut base_parts = base.map(|base| load(base, &usual)).transpose()?;
         let tokens = parts.tokenizer.encode(text, Specials::Parse);
         if let (Some(base), Some(other)) = (base, &base_parts) {

@@ -17,6 +17,7 @@ mod error;
 mod generation;
 mod loaded;
 mod memory;
+mod open;
 mod perplexity;
 pub mod planning;
 mod quantize;

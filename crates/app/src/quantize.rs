@@ -1,16 +1,17 @@
 //! Making a smaller file of a model: the types of its tensors as llama.cpp's recipes give them, the
 //! blocks as this house fits them.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gguf::{GgufFile, Metadata, TensorInfo, Value, Writer};
+use gguf::{GgufFile, Metadata, TensorData, TensorInfo, Value, Writer};
 use planner::{Family, FileType, Role, Shape, TensorGroup};
 use quant::FormatId;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, open};
 
 /// What can be made, with the number that `general.file_type` has for it.
 /// Source: the `gguf` package, `LlamaFileType`.
@@ -92,7 +93,7 @@ pub(crate) fn run(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<QuantizeReport> {
     let (file_type, id) = file_type(&options.file_type)?;
-    let file = GgufFile::open(source)?;
+    let file = open::open(source)?;
     let to = match &options.to {
         Some(to) => to.clone(),
         None => beside(source, file_type.name()),
@@ -100,9 +101,7 @@ pub(crate) fn run(
     refuse(&file, source, &to, options)?;
     let formats = formats(&file, file_type)?;
     let writer = writer(&file, &formats, (file_type, id));
-    let threads = options
-        .threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let threads = threads_or_cores(options.threads);
     let job = Job { file: &file, threads, cancelled };
     let part = with_suffix(&to, ".part");
     if let Err(error) = write(&writer, &part, &job, progress) {
@@ -139,8 +138,7 @@ fn refuse(file: &GgufFile, source: &Path, to: &Path, options: &QuantizeOptions) 
     if to.exists() && file.paths().iter().any(same) {
         return bad(format!("{} cannot be replaced while it is read", to.display()));
     }
-    let quantised = file.tensors().iter().find(|tensor| tensor.format.block_len() > 1);
-    match quantised {
+    match quantised(file) {
         Some(tensor) if !options.again => bad(format!(
             "{} is quantised already ({} is {}): start from a file in F16, BF16 or F32, or say \
              --again, which adds a second loss to the first",
@@ -152,8 +150,78 @@ fn refuse(file: &GgufFile, source: &Path, to: &Path, options: &QuantizeOptions) 
     }
 }
 
-/// `model-F16.gguf` becomes `model-Q4_K_M.gguf`.
+fn quantised(file: &GgufFile) -> Option<&TensorInfo> {
+    file.tensors().iter().find(|tensor| tensor.format.block_len() > 1)
+}
+
+/// The model with its weights in this type, each made when it is asked for: no file is written,
+/// and no more than one tensor is there in both forms.
+pub(crate) fn while_loading(
+    file: GgufFile,
+    name: &str,
+    threads: Option<usize>,
+) -> Result<GgufFile> {
+    let (file_type, id) = file_type(name)?;
+    if let Some(tensor) = quantised(&file) {
+        let (tensor, format) = (&tensor.name, tensor.format.name());
+        let message = format!(
+            "--quant {name} would add a second loss to the first: {tensor} is {format} already; \
+             load it as it is, or start from weights in F16, BF16 or F32"
+        );
+        return Err(Error::new(ErrorKind::BadRequest, message));
+    }
+    let formats = formats(&file, file_type)?;
+    let made = |(i, (tensor, format)): (usize, (&TensorInfo, FormatId))| {
+        // Recipes only name formats that take whole rows.
+        let row = format.row_bytes(tensor.k()).expect("whole rows") as u64;
+        let size_bytes = row * tensor.n() as u64;
+        TensorInfo { format, shard: 0, offset: i as u64, size_bytes, ..tensor.clone() }
+    };
+    let tensors = file.tensors().iter().zip(formats).enumerate().map(made).collect();
+    let mut metadata = file.metadata().clone();
+    metadata.insert("general.file_type", Value::U32(id));
+    let files = (file.paths().to_vec(), file.size_bytes());
+    let threads = threads_or_cores(threads);
+    Ok(GgufFile::assembled(metadata, tensors, files, Box::new(Converted { file, threads })))
+}
+
+fn threads_or_cores(threads: Option<usize>) -> usize {
+    threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+}
+
+/// Tensors of a file in other formats: `offset` is the number of the file's own.
+struct Converted {
+    file: GgufFile,
+    threads: usize,
+}
+
+impl TensorData for Converted {
+    fn bytes(&self, tensor: &TensorInfo) -> Cow<'_, [u8]> {
+        let source = &self.file.tensors()[tensor.offset as usize];
+        if source.format == tensor.format {
+            return self.file.bytes(source);
+        }
+        let never = AtomicBool::new(false);
+        let job = Job { file: &self.file, threads: self.threads, cancelled: &never };
+        let mut out = Vec::with_capacity(tensor.size_bytes as usize);
+        let made = job.tensor(source, tensor.format, &mut out, &mut |_| ());
+        made.expect("memory takes all, and nobody stops it");
+        Cow::Owned(out)
+    }
+
+    fn release_pages(&self, tensor: &TensorInfo) {
+        self.file.release_pages(&self.file.tensors()[tensor.offset as usize]);
+    }
+}
+
+/// `model-F16.gguf` becomes `model-Q4_K_M.gguf`; of a folder `model`, beside it.
 fn beside(source: &Path, name: &str) -> PathBuf {
+    if source.is_dir() {
+        let folder = source.canonicalize().unwrap_or_else(|_| source.to_owned());
+        let stem = folder.file_name().unwrap_or_default().to_string_lossy();
+        return folder.with_file_name(format!("{stem}-{name}.gguf"));
+    }
     let stem = source.file_stem().unwrap_or_default().to_string_lossy();
     let plain = ["F32", "F16", "BF16", "f32", "f16", "bf16"].iter().find_map(|format| {
         let base = stem.strip_suffix(format)?;

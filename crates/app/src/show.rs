@@ -1,14 +1,15 @@
 //! What a model file is, from its headers alone.
 
-use gguf::{GgufFile, Value};
+use gguf::Value;
+use tokenizer::Tokenizer;
 
-use crate::{ModelInfo, ModelRef, Result, TensorLine};
+use crate::{ModelInfo, ModelRef, Result, TensorLine, open};
 
 /// Longest metadata value that is shown whole.
 const VALUE_CHARS_MAX: usize = 120;
 
 pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
-    let file = GgufFile::open(&model.path)?;
+    let file = open::open(&model.path)?;
     let metadata = file.metadata();
     let architecture = metadata.str("general.architecture")?.unwrap_or("unknown").to_owned();
     let of = |key: &str| format!("{architecture}.{key}");
@@ -45,6 +46,16 @@ pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
         // The usual shape, as well as can be told.
         Err(_) => layers * kv_heads * d.checked_div(heads).unwrap_or(0) * 2,
     };
+    let (kind, vocab_len) = match metadata.str("tokenizer.ggml.model")? {
+        Some(kind) => {
+            let tokens = metadata.strings("tokenizer.ggml.tokens")?;
+            (kind.to_owned(), tokens.map_or(0, <[String]>::len))
+        }
+        None => match Tokenizer::from_metadata(metadata) {
+            Ok(tokenizer) => (tokenizer.kind().to_owned(), tokenizer.vocab_len()),
+            Err(_) => ("none".to_owned(), 0),
+        },
+    };
     Ok(ModelInfo {
         model: model.clone(),
         title: metadata.str("general.name")?.map(str::to_owned),
@@ -53,8 +64,8 @@ pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
         size_bytes: file.size_bytes(),
         gguf_version: file.version(),
         context_len: u32::try_from(number("context_length")?).unwrap_or(u32::MAX),
-        vocab_len: metadata.strings("tokenizer.ggml.tokens")?.map_or(0, <[String]>::len),
-        tokenizer: metadata.str("tokenizer.ggml.model")?.unwrap_or("none").to_owned(),
+        vocab_len,
+        tokenizer: kind,
         blocks: spec.map(|spec| spec.features()).map_err(|error| error.to_string()),
         // Two bytes each.
         kv_bytes_per_token: (values * 2) as u64,

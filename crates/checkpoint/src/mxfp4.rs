@@ -29,8 +29,33 @@ pub(crate) fn repack(
 #[cfg(test)]
 mod tests {
     use quant::FormatId;
+    use serde_json::Value as Json;
 
     use super::repack;
+
+    #[test]
+    fn values_are_those_of_transformers() {
+        let json: Json = serde_json::from_str(include_str!("../tests/fixtures/mxfp4.json"))
+            .expect("the fixture is JSON");
+        let numbers = |key: &str| -> Vec<f64> {
+            let values = json[key].as_array().expect("a list").iter();
+            values.map(|value| value.as_f64().expect("a number")).collect()
+        };
+        let bytes = |key| numbers(key).into_iter().map(|byte| byte as u8).collect::<Vec<u8>>();
+        let (blocks, scales, expected) = (bytes("blocks"), bytes("scales"), numbers("values"));
+        // Two experts of four rows of 64; there the rows are columns.
+        let (rows, k) = (4, 64);
+        for (first, step) in [(0, 1), (0, 2), (1, 2)] {
+            let made = repack(&blocks, &scales, (first, step), 2);
+            let mut values = vec![0.0; 2 * rows / step * k];
+            FormatId::MXFP4.dequantize_row(&made, &mut values);
+            for (i, value) in values.iter().enumerate() {
+                let (row, column) = (i / k * step + first, i % k);
+                let (expert, row) = (row / rows, row % rows);
+                assert_eq!(f64::from(*value), expected[(expert * k + column) * rows + row]);
+            }
+        }
+    }
 
     #[test]
     fn values_keep_their_places() {

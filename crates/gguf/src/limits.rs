@@ -4,8 +4,8 @@
 pub(crate) const KEY_BYTES_MAX: u64 = 65_535;
 /// Bytes of a tensor's name, as GGML has it.
 pub(crate) const NAME_BYTES_MAX: u64 = 63;
-/// Bytes of a string value: templates are the longest.
-pub(crate) const STRING_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of a string value: a whole `tokenizer.json` of a large vocabulary takes 35 MB.
+pub(crate) const STRING_BYTES_MAX: u64 = 64 << 20;
 /// Metadata entries.
 pub(crate) const KEYS_MAX: u64 = 1 << 16;
 /// Values of an array: vocabularies are the longest.

@@ -26,6 +26,11 @@ pub(crate) struct LoadArgs {
     /// q8_0 takes 53 % of the memory of f16. What it costs is in the documentation of models.
     #[arg(long, value_name = "TYPE")]
     pub(crate) kv: Option<String>,
+    /// Quantise weights while loading, e.g. q4_k_m; from F16, BF16 or F32
+    ///
+    /// Any type that `hob quantize` makes. Nothing is written: the next load does it again.
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) quant: Option<String>,
 }
 
 impl LoadArgs {
@@ -35,6 +40,7 @@ impl LoadArgs {
             context_len: self.context,
             backend: self.backend.clone(),
             kv: self.kv.clone(),
+            quant: self.quant.clone(),
             ..LoadOptions::default()
         }
     }

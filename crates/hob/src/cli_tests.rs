@@ -166,7 +166,7 @@ fn help_of_a_command() {
     Options:
           --listen <ADDR:PORT>     Address and port [default: 127.0.0.1:11434]
           --offline                Nothing leaves this machine: no downloads
-      -m, --model <MODEL>          Name, GGUF file or hub repository [default: smollm2]
+      -m, --model <MODEL>          Name, GGUF file, checkpoint or hub repository [default: smollm2]
           --parallel <N>           Conversations that are answered at once [default: 4]
           --queue <N>              Requests that may wait; more are refused [default: 64]
           --allow-unauthenticated  Let other machines in, although nobody is asked for a key
@@ -177,6 +177,7 @@ fn help_of_a_command() {
       -t, --threads <N>         Compute threads [default: all cores]
           --backend <NAME>      What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
           --kv <TYPE>           Type of keys and values: f32, f16, bf16 or q8_0 [default: f16]
+          --quant <TYPE>        Quantise weights while loading, e.g. q4_k_m; from F16, BF16 or F32
           --speculation <WHEN>  Draft what was said before: on, off or always [default: on]
     ");
 }

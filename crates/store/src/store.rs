@@ -21,7 +21,7 @@ pub struct Store {
 /// What a word on the command line means.
 #[derive(Clone, Debug)]
 pub enum ModelSource {
-    /// A file somewhere on this machine.
+    /// A file, or the folder of a checkpoint, somewhere on this machine.
     File(PathBuf),
     /// A model of the store.
     Entry(Entry),
@@ -95,7 +95,7 @@ impl Store {
     /// When it means nothing: with the known names, the nearest one and how to import.
     pub fn resolve(&self, spec: &str) -> Result<ModelSource> {
         let path = Path::new(spec);
-        if path.is_file() {
+        if path.is_file() || checkpoint::is_checkpoint(path) {
             return Ok(ModelSource::File(path.to_owned()));
         }
         if let Some(entry) = self.find(spec)? {
@@ -112,8 +112,10 @@ impl Store {
         }
         if is_path_like(spec) {
             let is_folder = path.is_dir();
-            let why =
-                if is_folder { "it is a folder: name a file" } else { "there is no such file" };
+            let why = match is_folder {
+                true => "it is a folder without config.json: name a GGUF file or a checkpoint",
+                false => "there is no such file",
+            };
             return Err(Error::NoFile { path: path.to_owned(), why });
         }
         if let Some(hub) = HubSpec::parse(spec) {

@@ -38,6 +38,11 @@ impl Tokenizer {
     /// # Errors
     /// When the description is damaged, or of a kind that hob does not know.
     pub fn from_metadata(metadata: &Metadata) -> Result<Tokenizer> {
+        if metadata.get("tokenizer.ggml.model").is_none()
+            && let Some(json) = metadata.str("tokenizer.huggingface.json")?
+        {
+            return published(metadata, json);
+        }
         let mut parsed = match metadata.str_required("tokenizer.ggml.model")? {
             "gpt2" => bpe(metadata, None, "gpt2"),
             // Its files say another name of a rule, or none.
@@ -80,6 +85,22 @@ impl Tokenizer {
             spare: Default::default(),
         })
     }
+}
+
+/// A tokenizer as its makers published it, with what stands beside it: which tokens begin and end
+/// texts, and whether they are added.
+fn published(metadata: &Metadata, json: &str) -> Result<Tokenizer> {
+    let mut tokenizer = Tokenizer::from_json(json.as_bytes())?;
+    let named = SpecialIds::read(metadata, &tokenizer.vocabulary)?;
+    let ends: Vec<u32> = [named.eos, named.eot, named.eom].into_iter().flatten().collect();
+    tokenizer.name_ends(named.bos, &ends)?;
+    let ids = &mut tokenizer.ids;
+    (ids.eot, ids.eom) = (named.eot, named.eom);
+    (ids.pad, ids.unknown) = (named.pad.or(ids.pad), named.unknown.or(ids.unknown));
+    let flag = |name: &str| metadata.bool(&format!("tokenizer.ggml.add_{name}_token"));
+    tokenizer.adds_bos |= flag("bos")?.unwrap_or(false);
+    tokenizer.adds_eos |= flag("eos")?.unwrap_or(false);
+    Ok(tokenizer)
 }
 
 /// Tokens of text rather than structure: white space after them counts even where it is stripped.

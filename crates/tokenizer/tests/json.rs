@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use gguf::Metadata;
 use serde_json::{Value, json};
 use tokenizer::{Specials, Tokenizer};
 
@@ -16,6 +17,29 @@ fn load(spec: &Value) -> Result<Tokenizer, tokenizer::Error> {
     Tokenizer::from_json(spec.to_string().as_bytes())
 }
 
+/// The same as metadata have it, with ids of tokens that begin and end texts.
+fn beside(spec: &Value, ids: &[(&str, u32)]) -> Tokenizer {
+    let mut metadata = Metadata::new();
+    metadata.insert("tokenizer.huggingface.json", gguf::Value::String(spec.to_string()));
+    for (name, id) in ids {
+        metadata.insert(&format!("tokenizer.ggml.{name}_token_id"), gguf::Value::U32(*id));
+    }
+    metadata.insert("tokenizer.ggml.add_bos_token", gguf::Value::Bool(!ids.is_empty()));
+    Tokenizer::from_metadata(&metadata).expect("a tokenizer")
+}
+
+#[test]
+fn what_stands_beside_it_says_how_texts_begin_and_end() {
+    let fixture = fixture("byte_level");
+    let plain = beside(&fixture["tokenizer"], &[]);
+    let told = beside(&fixture["tokenizer"], &[("bos", 5), ("eos", 6), ("eot", 7), ("eom", 8)]);
+    assert_eq!((told.bos(), told.eos(), told.adds_bos()), (Some(5), Some(6), true));
+    for id in [6, 7, 8] {
+        assert!(told.is_end_of_generation(id) && !plain.is_end_of_generation(id), "{id}");
+    }
+    assert!(!told.is_end_of_generation(5) && !plain.adds_bos());
+}
+
 fn ids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).expect("ids")
 }
@@ -24,6 +48,7 @@ fn check(name: &str, kind: &str) {
     let fixture = fixture(name);
     let tokenizer = load(&fixture["tokenizer"]).expect("a tokenizer");
     assert_eq!(tokenizer.kind(), kind);
+    let again = beside(&fixture["tokenizer"], &[]);
     let cases = fixture["cases"].as_array().expect("cases");
     assert_eq!(cases.len(), 31);
     let mut wrong = Vec::new();
@@ -42,6 +67,7 @@ fn check(name: &str, kind: &str) {
             whole.push(tokenizer.eos().expect("an end token"));
         }
         assert_eq!(whole, ids(&case[2]), "{text:?}");
+        assert_eq!(again.encode(text, Specials::Parse), found, "as metadata: {text:?}");
         let back = tokenizer.decode(&found);
         if Some(back.as_str()) != case[3].as_str() {
             wrong.push(format!("{text:?} decodes to {back:?} and not {}", case[3]));

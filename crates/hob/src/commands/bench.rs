@@ -26,7 +26,7 @@ const SEQUENCES_MAX: i64 = 256;
 /// most that this machine allows, by its bandwidth and arithmetic, and the share that was reached.
 #[derive(Debug, clap::Args)]
 struct Args {
-    /// Name, GGUF file or hub repository
+    /// Name, GGUF file, checkpoint or hub repository
     #[arg(long, short, default_value = MODEL_DEFAULT)]
     model: String,
     /// Tokens of prompt to read

@@ -29,10 +29,10 @@ const CHUNK_LEN_DEFAULT: u32 = 512;
 struct Args {
     /// A UTF-8 text; `-` is standard input
     textfile: PathBuf,
-    /// Name, GGUF file or hub repository
+    /// Name, GGUF file, checkpoint or hub repository
     #[arg(long, short, default_value = MODEL_DEFAULT)]
     model: String,
-    /// The model to compare with, such as the same in F16: name, GGUF file or hub repository
+    /// The model to compare with, such as the same in F16: name, file, folder or hub repository
     #[arg(long, value_name = "MODEL")]
     kl_base: Option<String>,
     #[command(flatten)]

@@ -14,15 +14,16 @@ pub(super) const ROW: Row = Row { name: "quantize", place: 17, arguments: Args::
 
 /// Make a smaller file of a model
 ///
-/// From a GGUF file in F16, BF16 or F32. TYPE is a mix such as Q4_K_M (small, good), Q6_K, Q8_0
-/// (next to no loss), Q4_0 or F16; the types of all tensors are those of llama.cpp's recipes, and
-/// the file runs there too. What it cost in quality:
+/// From a GGUF file or a folder of safetensors in F16, BF16 or F32. TYPE is a mix such as Q4_K_M
+/// (small, good), Q6_K, Q8_0 (next to no loss), Q4_0 or F16; the types of all tensors are those of
+/// llama.cpp's recipes, and the file runs there too (one that was made of a folder runs in hob
+/// only). What it cost in quality:
 ///
 ///     hob perplexity TEXT -m MADE --kl-base SOURCE
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct Args {
-    /// Name or GGUF file
+    /// Name, GGUF file or folder of safetensors
     model: String,
     /// What to make, e.g. Q4_K_M
     #[arg(value_name = "TYPE")]

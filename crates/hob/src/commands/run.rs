@@ -22,7 +22,7 @@ pub(super) const ROW: Row = Row { name: "run", place: 0, arguments: Args::augmen
 /// is fetched first.
 #[derive(Debug, clap::Args)]
 struct Args {
-    /// Name, GGUF file or hub repository [default: smollm2]
+    /// Name, GGUF file, checkpoint or hub repository [default: smollm2]
     model: Option<String>,
     /// What to ask; several words are joined
     prompt: Vec<String>,

@@ -24,7 +24,7 @@ struct Args {
     /// Address and port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:11434")]
     listen: SocketAddr,
-    /// Name, GGUF file or hub repository
+    /// Name, GGUF file, checkpoint or hub repository
     #[arg(long, short, default_value = MODEL_DEFAULT)]
     model: String,
     /// Conversations that are answered at once

@@ -19,7 +19,7 @@ pub(super) const ROW: Row = Row { name: "show", place: 12, arguments: Args::augm
 /// is not here is not fetched.
 #[derive(Debug, clap::Args)]
 struct Args {
-    /// Name or GGUF file
+    /// Name, GGUF file or folder of safetensors
     model: String,
     /// Every tensor: name, type, shape, size
     #[arg(long)]

@@ -15,7 +15,7 @@ pub(super) const ROW: Row = Row { name: "tokenize", place: 16, arguments: Args::
 struct Args {
     /// The text [default: standard input]
     text: Vec<String>,
-    /// Name, GGUF file or hub repository
+    /// Name, GGUF file, checkpoint or hub repository
     #[arg(long, short, default_value = MODEL_DEFAULT)]
     model: String,
     /// Only the ids, on one line
