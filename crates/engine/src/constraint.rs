@@ -7,7 +7,7 @@ use tokenizer::Tokenizer;
 
 use crate::Markers;
 
-/// The vocabulary for [`crate::EngineRequest::constraint`]: takes some 100 ms, once a model.
+/// The vocabulary for [`crate::EngineRequest::constraint`]: work for a second, once a model.
 ///
 /// # Errors
 /// The tokens cannot be told apart by a grammar.
