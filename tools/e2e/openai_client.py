@@ -6,6 +6,7 @@ Usage: openai_client.py BASE_URL MODEL
 import json
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import openai
@@ -145,6 +146,25 @@ try:
     raise AssertionError("a schema that is not supported was accepted")
 except openai.BadRequestError as error:
     assert error.param == "response_format" and "`not`" in error.message, error
+
+# A page of this machine may ask; one of another site may not, not even send.
+def as_page(origin, method="GET"):
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    request = urllib.request.Request(f"{base_url}/v1/models", headers=headers, method=method)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, answer.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers
+
+
+status, headers = as_page("http://localhost:3000")
+assert (status, headers["access-control-allow-origin"]) == (200, "http://localhost:3000"), headers
+status, headers = as_page("http://localhost:3000", "OPTIONS")
+assert status == 204 and "POST" in headers["access-control-allow-methods"], headers
+for method in ("GET", "OPTIONS"):
+    status, headers = as_page("https://evil.example", method)
+    assert status == 403 and "access-control-allow-origin" not in headers, (status, headers)
 
 # A client that goes away frees its place: ask for a very long answer, leave after three chunks.
 stream = client.completions.create(

@@ -169,6 +169,7 @@ fn help_of_a_command() {
       -m, --model <MODEL>          Name, GGUF file, checkpoint or hub repository [default: smollm2]
           --parallel <N>           Conversations that are answered at once [default: 4]
           --queue <N>              Requests that may wait; more are refused [default: 64]
+          --allow-origin <ORIGIN>  Let web pages of this origin in, such as https://chat.example
           --allow-unauthenticated  Let other machines in, although nobody is asked for a key
       -h, --help                   Print help (see more with '--help')
 

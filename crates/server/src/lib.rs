@@ -9,6 +9,7 @@ mod host;
 mod house;
 mod limits;
 mod openai;
+mod origin;
 mod routes;
 
 pub use house::status::{
@@ -21,10 +22,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How to serve.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Origins whose pages may talk to hob, beside those of this machine.
+    pub allow_origins: Vec<String>,
 }
 
 /// Why it cannot serve.
@@ -81,7 +84,7 @@ pub fn serve(
             }
         })?;
         ready(listener.local_addr()?);
-        let router = routes::router(app, model, address.ip());
+        let router = routes::router(app, model, (address.ip(), options.allow_origins.into()));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let graceful = async move {
             stop.await;

@@ -10,7 +10,7 @@ use axum::middleware;
 
 use crate::limits::BODY_BYTES_MAX;
 use crate::openai::Rejection;
-use crate::{host, house, openai};
+use crate::{host, house, openai, origin};
 
 /// What every handler is given.
 pub(crate) struct House {
@@ -41,7 +41,11 @@ pub(crate) static ROUTES: &[Route] = &[
     openai::rerank::ROUTE,
 ];
 
-pub(crate) fn router(app: app::App, model: app::LoadedModel, listen: IpAddr) -> Router {
+pub(crate) fn router(
+    app: app::App,
+    model: app::LoadedModel,
+    (listen, origins): (IpAddr, origin::Named),
+) -> Router {
     let house = Arc::new(House { app, model, started_unix_s: app::unix_time_s() });
     let mut router = Router::new();
     for route in ROUTES {
@@ -55,6 +59,7 @@ pub(crate) fn router(app: app::App, model: app::LoadedModel, listen: IpAddr) -> 
             Rejection::not_found(message)
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(origins, origin::check))
         .layer(middleware::from_fn_with_state(listen, host::check))
         .with_state(house)
 }

@@ -34,6 +34,9 @@ struct Args {
     /// Requests that may wait; more are refused
     #[arg(long, value_name = "N", default_value_t = 64)]
     queue: u32,
+    /// Let web pages of this origin in, such as https://chat.example
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    allow_origin: Vec<String>,
     /// Let other machines in, although nobody is asked for a key
     #[arg(long)]
     allow_unauthenticated: bool,
@@ -75,8 +78,16 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let wait = async move {
         let _ = stopped.await;
     };
-    let options = server::Options { listen: args.listen };
+    let options = server::Options { listen: args.listen, allow_origins: args.allow_origin };
     Ok(server::serve(options, context.app.clone(), loaded, ready, wait)?)
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let place = text.split_once("://").map_or("", |(_, place)| place.trim_end_matches('/'));
+    if place.is_empty() || place.contains('/') {
+        return Err("give a scheme and a host, e.g. https://chat.example".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Other machines are let in only on an explicit wish; the warning to print then.
@@ -100,7 +111,17 @@ fn check_listen(
 
 #[cfg(test)]
 mod tests {
-    use super::check_listen;
+    use super::{check_listen, origin};
+
+    #[test]
+    fn origins_are_schemes_and_hosts() {
+        for right in ["https://chat.example", "http://box:3000/", "app://obsidian.md"] {
+            assert_eq!(origin(right).as_deref(), Ok(right));
+        }
+        for wrong in ["chat.example", "https://", "https://chat.example/path", "*"] {
+            assert!(origin(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn other_machines_need_an_explicit_wish() {

@@ -487,7 +487,7 @@ mod tests {
         RUNS: 77.7 GiB of 102.0 GiB with 64k of context for 8 at once
 
           ████████████████████████▓▓▓▓▓▓▓░········
-          █ 58.9 GiB weights  ▓ 18.0 GiB keys and values  ░ 0.7 GiB the rest
+          █ 58.9 GiB weights  ▓ 18.1 GiB keys and values  ░ 0.7 GiB the rest
 
           writes       7.0 tokens/s each, 56 together at 64k (4.2 to 10; bound 10)
           at depth     0 51 · 8k 48 · 32k 40 · 128k 25 tokens/s
