@@ -244,9 +244,12 @@ impl LoadedModel {
         self.inner.backend.clone()
     }
 
-    /// What of its chat template a person should know, a line each.
+    /// What of its chat template a person should know, a line each; nothing where it makes no text.
     #[must_use]
     pub fn template_notes(&self) -> Vec<String> {
+        if self.inner.retriever.is_some() {
+            return Vec::new();
+        }
         self.inner.voice.notes(&self.inner.name)
     }
 
