@@ -9,7 +9,7 @@ use model::{LoadOptions, Model};
 use quant::FormatId;
 use support::{file, load, options};
 use tensor::reference::Reference;
-use tensor::{Batch, Span};
+use tensor::{Batch, KvFormat, Span};
 use testkit::TinyModel;
 
 fn refused(writer: &Writer, expected: &str) {
@@ -117,6 +117,10 @@ fn options_out_of_range() {
         (
             LoadOptions { kv_page_len: 1 << 31, kv_page_count: 1 << 31, ..good() },
             "kv_page_count is 2147483648",
+        ),
+        (
+            LoadOptions { kv_format: KvFormat::Q8_0, ..good() },
+            "keys and values in q8_0 are blocks of 32 values of a head, and a head here has 16",
         ),
     ] {
         let loaded = Model::load(&file, Arc::new(Reference::new()), &options, &mut |_, _| ());
