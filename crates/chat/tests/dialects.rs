@@ -82,6 +82,23 @@ fn how_a_call_is_written_is_read_again() {
 }
 
 #[test]
+fn where_an_answer_may_reason_is_known() {
+    let cases = [
+        ("chatml", "<|im_start|>assistant\n", Some(("<think>", "</think>", false))),
+        ("chatml", "<|im_start|>assistant\n<think>\n", Some(("<think>", "</think>", true))),
+        // A template that asks for no reasoning has closed it already.
+        ("chatml", "<|im_start|>assistant\n<think>\n\n</think>\n\n", None),
+        ("harmony", "<|start|>assistant", Some(("", "<|channel|>final<|message|>", true))),
+        ("harmony", "<|start|>assistant<|channel|>final<|message|>", None),
+    ];
+    for (name, prompt, expect) in cases {
+        let marks = dialect(name).reasoning_marks(prompt);
+        let marks = marks.map(|marks| (marks.open, marks.close, marks.is_open));
+        assert_eq!(marks, expect, "{name}: {prompt}");
+    }
+}
+
+#[test]
 fn hermes_calls_are_read() {
     check(
         "chatml",
