@@ -1,6 +1,6 @@
 //! What a model file is, from its headers alone.
 
-use gguf::Value;
+use gguf::{Metadata, Value};
 use tokenizer::Tokenizer;
 
 use crate::{ModelInfo, ModelRef, Result, TensorLine, open};
@@ -46,16 +46,7 @@ pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
         // The usual shape, as well as can be told.
         Err(_) => layers * kv_heads * d.checked_div(heads).unwrap_or(0) * 2,
     };
-    let (kind, vocab_len) = match metadata.str("tokenizer.ggml.model")? {
-        Some(kind) => {
-            let tokens = metadata.strings("tokenizer.ggml.tokens")?;
-            (kind.to_owned(), tokens.map_or(0, <[String]>::len))
-        }
-        None => match Tokenizer::from_metadata(metadata) {
-            Ok(tokenizer) => (tokenizer.kind().to_owned(), tokenizer.vocab_len()),
-            Err(_) => ("none".to_owned(), 0),
-        },
-    };
+    let (kind, vocab_len) = tokenizer(metadata)?;
     Ok(ModelInfo {
         model: model.clone(),
         title: metadata.str("general.name")?.map(str::to_owned),
@@ -74,6 +65,18 @@ pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
         architecture,
         shape,
         tensors,
+    })
+}
+
+/// Kind of the tokenizer, and how many tokens it has.
+fn tokenizer(metadata: &Metadata) -> Result<(String, usize)> {
+    if let Some(kind) = metadata.str("tokenizer.ggml.model")? {
+        let tokens = metadata.strings("tokenizer.ggml.tokens")?;
+        return Ok((kind.to_owned(), tokens.map_or(0, <[String]>::len)));
+    }
+    Ok(match Tokenizer::from_metadata(metadata) {
+        Ok(tokenizer) => (tokenizer.kind().to_owned(), tokenizer.vocab_len()),
+        Err(_) => ("none".to_owned(), 0),
     })
 }
 
