@@ -347,7 +347,7 @@ fn what_was_done_is_counted() {
     // Each step's time is shared out among its requests, and nothing is left over but rounding.
     let busy: f64 = answers.iter().map(|answer| answer.usage.busy.as_secs_f64()).sum();
     let known: f64 = stats.recent.iter().map(|ended| ended.usage.busy.as_secs_f64()).sum();
-    assert!(busy > 0.0 && known >= busy, "{known} {busy}");
+    assert!(busy > 0.0 && known > busy - 1e-9, "{known} {busy}");
     assert!((known - counts.busy.as_secs_f64()).abs() < 1e-6, "{known} of {:?}", counts.busy);
     assert!(stats.recent.iter().map(|ended| ended.number).eq(1..=8));
 }

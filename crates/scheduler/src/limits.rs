@@ -32,8 +32,9 @@ pub struct WindowLimits {
     pub page_count: u32,
 }
 
-/// Draft tokens of a sequence that are computed in one step.
-pub const DRAFT_TOKENS_MAX: usize = 15;
+/// Draft tokens of a sequence that are computed in one step: few enough that their logits, a row
+/// of the vocabulary each, are no burden.
+pub const DRAFT_TOKENS_MAX: usize = 7;
 
 /// Long prompts that are read in turns, so that a short one never waits behind all of a long one,
 /// and yet each advances at a useful pace.

@@ -30,7 +30,8 @@ use crate::{
 };
 
 /// What the program takes besides a model, its tokenizer for each token, and a conversation's
-/// bookkeeping; as `hob fit --verify` measured them with models of 49,152 and 32,000 tokens.
+/// bookkeeping; as `hob fit --verify` measured them with models of 49,152 and 32,000 tokens. What a
+/// token takes holds the logits of draft tokens too, three rows of 4 bytes for each of seven.
 const PROGRAM_BYTES: u64 = 9216 << 10;
 const TOKEN_BYTES: u64 = 254;
 const CONVERSATION_BYTES: u64 = 512 << 10;
