@@ -61,8 +61,9 @@ pub(crate) fn put(metadata: &mut Metadata, folder: &Path, config: &Config) -> Re
         Ok(ids.iter().filter_map(|id| u32::try_from(*id).ok()).collect())
     };
     let mut ends: Vec<u32> = id("eos_token").into_iter().collect();
-    ends.extend(list(&generation, GENERATION_CONFIG)?);
-    ends.extend(list(config, crate::CONFIG)?);
+    let told = list(&generation, GENERATION_CONFIG)?;
+    // The model's own configuration speaks only where nothing is said of answers.
+    ends.extend(if told.is_empty() { list(config, crate::CONFIG)? } else { told });
     let mut seen = Vec::new();
     ends.retain(|end| !seen.contains(end) && (seen.push(*end), true).1);
     for (name, end) in ["eos", "eot", "eom"].iter().zip(&ends) {
