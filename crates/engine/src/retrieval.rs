@@ -203,7 +203,7 @@ pub(crate) fn run(shared: &Shared, mut model: Model, options: EngineOptions) {
         let started = Instant::now();
         let results = compute(shared, &mut model, &turns, &taken);
         turns.charge(&taken, started.elapsed());
-        turns.settle(shared, taken, results);
+        turns.settle(shared, &taken, results);
     }
     for (_, job) in turns.jobs.drain() {
         job.end(shared, Some(Error::Stopping));
@@ -223,14 +223,7 @@ fn next_step(shared: &Shared, turns: &mut Turns, options: EngineOptions) -> Opti
         }
         turns.drop_cancelled(shared);
         let taken = turns.take(options, &mut shared.ledger().counts);
-        let is_waiting = |job: &&Job| job.first_step.is_none();
-        let waiting = turns.jobs.values().filter(is_waiting);
-        let mut since: Vec<Instant> = waiting.map(|job| job.submitted).collect();
-        since.sort_unstable();
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        state.jobs.now.waiting = count(since.len());
-        state.jobs.now.running = count(turns.jobs.len() - since.len());
-        state.jobs.waiting_since = since.into();
+        turns.tell(&mut state.jobs);
         if !taken.is_empty() {
             return Some(taken);
         }
@@ -239,6 +232,18 @@ fn next_step(shared: &Shared, turns: &mut Turns, options: EngineOptions) -> Opti
 }
 
 impl Turns {
+    /// How many wait and run, for whoever watches.
+    fn tell(&self, jobs: &mut Jobs) {
+        let waiting = self.jobs.values().filter(|job| job.first_step.is_none());
+        let arrived = jobs.arrivals.iter().map(|(_, job)| job);
+        let mut since: Vec<Instant> = waiting.chain(arrived).map(|job| job.submitted).collect();
+        since.sort_unstable();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let running = self.jobs.values().filter(|job| job.first_step.is_some()).count();
+        (jobs.now.waiting, jobs.now.running) = (count(since.len()), count(running));
+        jobs.waiting_since = since.into();
+    }
+
     fn drop_cancelled(&mut self, shared: &Shared) {
         let cancelled: Vec<u64> =
             self.jobs.iter().filter(|(_, job)| job.cancel.is_set()).map(|(id, _)| *id).collect();
@@ -292,36 +297,31 @@ impl Turns {
     }
 
     /// Gives each text its result and ends the requests that have all of theirs.
-    fn settle(&mut self, shared: &Shared, taken: Vec<Taken>, results: Result<Vec<Vec<f32>>>) {
-        match results {
+    fn settle(&mut self, shared: &Shared, taken: &[Taken], results: Result<Vec<Vec<f32>>>) {
+        let ended: Vec<u64> = match &results {
+            Err(error) => {
+                tracing::error!(%error, "a step failed");
+                taken.iter().map(|taken| taken.job).collect()
+            }
             Ok(results) => {
-                for (taken, result) in taken.into_iter().zip(results) {
+                for (taken, result) in taken.iter().zip(results) {
                     let Some(job) = self.jobs.get_mut(&taken.job) else { continue };
                     // Of one that was given up not all need be there.
                     if job.cancel.is_set() {
                         continue;
                     }
-                    job.results[taken.index] = result;
+                    job.results[taken.index].clone_from(result);
                     job.left -= 1;
                 }
-                let done: Vec<u64> =
-                    self.jobs.iter().filter(|(_, job)| job.left == 0).map(|(id, _)| *id).collect();
-                for id in done {
-                    if let Some(job) = self.jobs.remove(&id) {
-                        job.end(shared, None);
-                    }
-                }
+                self.jobs.iter().filter(|(_, job)| job.left == 0).map(|(id, _)| *id).collect()
             }
-            Err(error) => {
-                tracing::error!(%error, "a step failed");
-                for taken in taken {
-                    if let Some(job) = self.jobs.remove(&taken.job) {
-                        job.end(shared, Some(error.clone()));
-                    }
-                }
-                self.order.retain(|id| self.jobs.contains_key(id));
-            }
-        }
+        };
+        let ended: Vec<Job> = ended.iter().filter_map(|id| self.jobs.remove(id)).collect();
+        self.order.retain(|id| self.jobs.contains_key(id));
+        // Whoever hears of an end finds it counted.
+        self.tell(&mut shared.lock().jobs);
+        let error = results.err();
+        ended.into_iter().for_each(|job| job.end(shared, error.clone()));
     }
 
     fn is_cancelled(&self, taken: &Taken) -> bool {
