@@ -78,6 +78,7 @@ impl Queries {
 impl Cached for Code {
     // Integers are cheaper than any conversion.
     const DIRECT_ROWS: usize = usize::MAX;
+    const HAS_SCALES: bool = true;
     type Queries = Queries;
     type Wide = Code;
 

@@ -15,6 +15,7 @@ pub(crate) struct Converted {
 
 impl<E: Element> Cached for E {
     const DIRECT_ROWS: usize = 8;
+    const HAS_SCALES: bool = false;
     /// `[rows][head_dim_k]`.
     type Queries = Vec<f32>;
     type Wide = f32;

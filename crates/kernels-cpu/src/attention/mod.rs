@@ -170,6 +170,8 @@ struct Work<Q> {
 pub(crate) trait Cached: Stored {
     /// Up to here each row tile converts what it reads on its way; more share one conversion.
     const DIRECT_ROWS: usize;
+    /// Whether there are scales to find.
+    const HAS_SCALES: bool;
     /// The query rows of a task as keys are multiplied with.
     type Queries;
     /// What many rows read.
@@ -292,7 +294,6 @@ impl<'a, E: Cached> Segment<'a, E> {
         let end = self.task.end;
         let keys = &layer.keys[self.task.kv_head * g.keys()..][..g.keys()];
         let values = &layer.values[self.task.kv_head * g.values()..][..g.values()];
-        let scales = layer.scales(self.task.kv_head, g);
         let mut block = Block {
             tiles: [(0, 0); BLOCK_TILES],
             keys: [&[]; BLOCK_TILES],
@@ -309,8 +310,11 @@ impl<'a, E: Cached> Segment<'a, E> {
             block.tiles[i] = (position, count);
             let stored = page * g.tiles() + offset / LANES;
             block.keys[i..].fill(keys[stored * g.key_tile()..][..g.key_tile()].as_chunks().0);
-            block.key_scales[i..].fill(scales.keys(stored, g));
-            block.value_scales[i..].fill(scales.values(stored, g));
+            if E::HAS_SCALES {
+                let scales = layer.scales(self.task.kv_head, g);
+                block.key_scales[i..].fill(scales.keys(stored, g));
+                block.value_scales[i..].fill(scales.values(stored, g));
+            }
             let last = &mut block.values[run];
             if offset > 0 && last.len > 0 {
                 // The page of the tile before.
@@ -429,6 +433,7 @@ impl<'a, E> Run<'a, E> {
     }
 
     /// `[len]` of 16 of the columns.
+    #[inline(always)]
     fn tile(&self, tile: usize) -> &'a [[E; LANES]] {
         &self.page[tile * self.step + self.first..][..self.len]
     }
