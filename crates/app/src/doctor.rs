@@ -129,8 +129,9 @@ fn model_file(entry: &Entry) -> ModelFile {
     let text = |key: &str| file.metadata().str(key).ok().flatten();
     let template = text("tokenizer.chat_template");
     let strings = file.metadata().strings("tokenizer.ggml.tokens");
-    let tokens = strings.ok().flatten().unwrap_or_default();
-    let is_token = |mark: &&&str| tokens.iter().any(|token| token == **mark);
+    let tokens = strings.ok().flatten();
+    let is_token =
+        |mark: &&&str| tokens.is_some_and(|tokens| tokens.iter().any(|token| token == **mark));
     let named =
         TURN_TOKENS.iter().filter(|mark| template.is_some_and(|text| text.contains(**mark)));
     let (known, missing): (Vec<&&str>, Vec<&&str>) = named.partition(is_token);

@@ -1,6 +1,6 @@
 //! What a model file is, from its headers alone.
 
-use gguf::{Metadata, Value};
+use gguf::{Metadata, Strings, Value};
 use tokenizer::Tokenizer;
 
 use crate::{ModelInfo, ModelRef, Result, TensorLine, open};
@@ -72,7 +72,7 @@ pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
 fn tokenizer(metadata: &Metadata) -> Result<(String, usize)> {
     if let Some(kind) = metadata.str("tokenizer.ggml.model")? {
         let tokens = metadata.strings("tokenizer.ggml.tokens")?;
-        return Ok((kind.to_owned(), tokens.map_or(0, <[String]>::len)));
+        return Ok((kind.to_owned(), tokens.map_or(0, Strings::len)));
     }
     Ok(match Tokenizer::from_metadata(metadata) {
         Ok(tokenizer) => (tokenizer.kind().to_owned(), tokenizer.vocab_len()),

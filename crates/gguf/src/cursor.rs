@@ -51,15 +51,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    pub(crate) fn string(&mut self, what: &str, bytes_max: u64) -> Result<String> {
+    pub(crate) fn string(&mut self, what: &str, bytes_max: u64) -> Result<&'a str> {
         let len = self.u64()?;
         if len > bytes_max {
             return Err(
                 self.invalid(format!("{what} of {len} bytes, and {bytes_max} are the most"))
             );
         }
-        let bytes = self.take(len)?.to_vec();
-        String::from_utf8(bytes).map_err(|_| self.invalid(format!("{what} is not UTF-8")))
+        let bytes = self.take(len)?;
+        std::str::from_utf8(bytes).map_err(|_| self.invalid(format!("{what} is not UTF-8")))
     }
 
     pub(crate) fn bool(&mut self) -> Result<bool> {

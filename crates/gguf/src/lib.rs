@@ -14,6 +14,7 @@ mod metadata;
 mod mmap;
 mod parse;
 mod split;
+mod strings;
 mod value;
 mod write;
 
@@ -22,5 +23,6 @@ pub use file::{GgufFile, TensorData};
 pub use metadata::Metadata;
 pub use mmap::MappedFile;
 pub use parse::{Header, TensorInfo, parse};
+pub use strings::Strings;
 pub use value::{Array, Value};
 pub use write::Writer;

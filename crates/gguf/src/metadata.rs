@@ -1,6 +1,6 @@
 //! Metadata: keys in order of the file, with typed access that names the key when it fails.
 
-use crate::{Array, Error, Result, Value};
+use crate::{Array, Error, Result, Strings, Value};
 
 /// The key-value pairs of a file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -129,9 +129,9 @@ impl Metadata {
     ///
     /// # Errors
     /// [`Error::KeyType`] when it is none.
-    pub fn strings(&self, key: &str) -> Result<Option<&[String]>> {
+    pub fn strings(&self, key: &str) -> Result<Option<&Strings>> {
         self.typed(key, "an array of strings", |value| match value {
-            Value::Array(Array::String(v)) => Some(v.as_slice()),
+            Value::Array(Array::String(v)) => Some(v),
             _ => None,
         })
     }

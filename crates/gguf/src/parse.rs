@@ -105,7 +105,7 @@ fn metadata(cursor: &mut Cursor<'_>, n_keys: usize) -> Result<Metadata> {
     let mut metadata = Metadata::new();
     let mut seen = HashSet::new();
     for _ in 0..n_keys {
-        let key = cursor.string("a metadata key", KEY_BYTES_MAX)?;
+        let key = cursor.string("a metadata key", KEY_BYTES_MAX)?.to_owned();
         if key.is_empty() {
             return Err(cursor.invalid("a metadata key is empty".to_owned()));
         }
@@ -129,7 +129,7 @@ fn value(cursor: &mut Cursor<'_>, kind: u32) -> Result<Value> {
         5 => Value::I32(i32::from_le_bytes(cursor.array()?)),
         6 => Value::F32(f32::from_le_bytes(cursor.array()?)),
         7 => Value::Bool(cursor.bool()?),
-        8 => Value::String(cursor.string("a string", STRING_BYTES_MAX)?),
+        8 => Value::String(cursor.string("a string", STRING_BYTES_MAX)?.to_owned()),
         9 => {
             let kind = cursor.u32()?;
             Value::Array(array(cursor, kind)?)
@@ -186,7 +186,7 @@ fn alignment(cursor: &Cursor<'_>, metadata: &Metadata) -> Result<u64> {
 }
 
 fn tensor(cursor: &mut Cursor<'_>) -> Result<TensorInfo> {
-    let name = cursor.string("a tensor's name", NAME_BYTES_MAX)?;
+    let name = cursor.string("a tensor's name", NAME_BYTES_MAX)?.to_owned();
     if name.is_empty() {
         return Err(cursor.invalid("a tensor without a name".to_owned()));
     }

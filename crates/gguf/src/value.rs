@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Strings;
+
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -53,7 +55,7 @@ pub enum Array {
     /// True or false.
     Bool(Vec<bool>),
     /// Texts.
-    String(Vec<String>),
+    String(Strings),
     /// 64 bits.
     U64(Vec<u64>),
     /// 64 bits, signed.

@@ -30,7 +30,7 @@ fn every_value() -> Vec<(&'static str, Value)> {
         ("i32s", Value::Array(Array::I32(vec![-4, 4]))),
         ("f32s", Value::Array(Array::F32(vec![1.5]))),
         ("bools", Value::Array(Array::Bool(vec![true, false]))),
-        ("strings", Value::Array(Array::String(vec![text(""), text("x")]))),
+        ("strings", Value::Array(Array::String(["", "x"].iter().collect()))),
         ("u64s", Value::Array(Array::U64(vec![9]))),
         ("i64s", Value::Array(Array::I64(vec![-9]))),
         ("f64s", Value::Array(Array::F64(vec![2.5]))),

@@ -53,7 +53,7 @@ impl TinyEncoder {
         let tokens = tokens();
         let vocab = tokens.len() as u64;
         self.put_metadata(&mut writer);
-        put_vocabulary(&mut writer, tokens);
+        put_vocabulary(&mut writer, &tokens);
         self.put_tensors(&mut writer, vocab);
         writer
     }
@@ -117,14 +117,14 @@ fn tokens() -> Vec<String> {
     tokens
 }
 
-fn put_vocabulary(writer: &mut Writer, tokens: Vec<String>) {
+fn put_vocabulary(writer: &mut Writer, tokens: &[String]) {
     let kind = |i| if i < SPECIALS.len() { CONTROL } else { NORMAL };
     let kinds = (0..tokens.len()).map(kind).collect();
     writer
         .metadata("tokenizer.ggml.model", Value::String("bert".to_owned()))
         .metadata("tokenizer.ggml.pre", Value::String("default".to_owned()))
         .metadata("tokenizer.ggml.token_type_count", Value::U32(2))
-        .metadata("tokenizer.ggml.tokens", Value::Array(Array::String(tokens)))
+        .metadata("tokenizer.ggml.tokens", Value::Array(Array::String(tokens.iter().collect())))
         .metadata("tokenizer.ggml.token_type", Value::Array(Array::I32(kinds)));
     // The key of the separator is spelled so in the format.
     let ids = ["padding", "unknown", "bos", "seperator", "mask"];

@@ -145,8 +145,7 @@ fn metadata(value: &Json) -> Value {
         }
         Json::Array(values) => {
             if let Some(texts) = values.iter().map(Json::as_str).collect::<Option<Vec<_>>>() {
-                let texts = texts.into_iter().map(str::to_owned);
-                return Value::Array(Array::String(texts.collect()));
+                return Value::Array(Array::String(texts.into_iter().collect()));
             }
             let truths = values.iter().map(|value| value.as_bool().expect("a truth"));
             Value::Array(Array::Bool(truths.collect()))

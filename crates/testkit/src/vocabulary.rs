@@ -40,7 +40,7 @@ pub(crate) fn write(writer: &mut Writer, vocab: usize) {
     writer
         .metadata("tokenizer.ggml.model", Value::String("gpt2".to_owned()))
         .metadata("tokenizer.ggml.pre", Value::String("smollm".to_owned()))
-        .metadata("tokenizer.ggml.tokens", Value::Array(Array::String(tokens)))
+        .metadata("tokenizer.ggml.tokens", Value::Array(Array::String(tokens.iter().collect())))
         .metadata("tokenizer.ggml.token_type", Value::Array(Array::I32(kinds)))
         .metadata("tokenizer.ggml.merges", Value::Array(Array::String(merges)))
         .metadata("tokenizer.ggml.bos_token_id", special(1))

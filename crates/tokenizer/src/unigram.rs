@@ -120,7 +120,7 @@ mod tests {
         let mut kinds = vec![Kind::Normal; 5];
         kinds[0] = Kind::Unknown;
         kinds.extend([Kind::Byte, Kind::Byte]);
-        let vocabulary = Vocabulary::new(&texts, kinds, scores, Writing::Sentence);
+        let vocabulary = Vocabulary::new(texts.into_iter(), kinds, scores, Writing::Sentence);
         let vocabulary = vocabulary.expect("a vocabulary");
         let check = |spells, word: &str, wanted: &[u32]| {
             let (mut best, mut ids) = (Vec::new(), Vec::new());

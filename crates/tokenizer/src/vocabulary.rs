@@ -79,27 +79,27 @@ impl Vocabulary {
             None => vec![0.0; texts.len()],
         };
         same_len("scores", scores.len(), texts.len())?;
-        Vocabulary::new(texts, kinds, scores, writing)
+        Vocabulary::new(texts.iter(), kinds, scores, writing)
     }
 
     /// Of tokens as they are written.
-    pub(crate) fn new(
-        texts: &[impl AsRef<str>],
+    pub(crate) fn new<'a>(
+        texts: impl ExactSizeIterator<Item = &'a str> + Clone,
         kinds: Vec<Kind>,
         scores: Vec<f32>,
         writing: Writing,
     ) -> Result<Vocabulary> {
-        if texts.is_empty() || texts.len() > VOCAB_MAX {
+        if texts.len() == 0 || texts.len() > VOCAB_MAX {
             let what = format!("{} tokens: 1 to {VOCAB_MAX} go", texts.len());
             return Err(Error::Vocabulary(what));
         }
-        let longest = texts.iter().map(|text| text.as_ref().len()).max().unwrap_or(0);
+        let longest = texts.clone().map(str::len).max().unwrap_or(0);
         if longest > TOKEN_BYTES_MAX {
-            let long = texts.iter().position(|text| text.as_ref().len() == longest).unwrap_or(0);
+            let long = texts.clone().position(|text| text.len() == longest).unwrap_or(0);
             let what = format!("token {long} is longer than {TOKEN_BYTES_MAX} bytes");
             return Err(Error::Vocabulary(what));
         }
-        let all: usize = texts.iter().map(|text| text.as_ref().len()).sum();
+        let all: usize = texts.clone().map(str::len).sum();
         if all > TEXTS_BYTES_MAX {
             let what = format!("its texts have {all} bytes: {TEXTS_BYTES_MAX} go");
             return Err(Error::Vocabulary(what));
@@ -118,10 +118,10 @@ impl Vocabulary {
         };
         vocabulary.texts.bytes.reserve(all);
         vocabulary.bytes.bytes.reserve(all);
-        for (text, kind) in texts.iter().zip(&vocabulary.kinds) {
-            vocabulary.texts.bytes.extend_from_slice(text.as_ref().as_bytes());
+        for (text, kind) in texts.zip(&vocabulary.kinds) {
+            vocabulary.texts.bytes.extend_from_slice(text.as_bytes());
             vocabulary.texts.end();
-            write_bytes(text.as_ref(), *kind, writing, &mut vocabulary.bytes.bytes);
+            write_bytes(text, *kind, writing, &mut vocabulary.bytes.bytes);
             vocabulary.bytes.end();
         }
         for id in 0..vocabulary.len_u32() {
@@ -135,6 +135,7 @@ impl Vocabulary {
     #[cfg(test)]
     pub(crate) fn plain(texts: &[&str], kind: Kind) -> Vocabulary {
         let (kinds, scores) = (vec![kind; texts.len()], vec![0.0; texts.len()]);
+        let texts = texts.iter().copied();
         Vocabulary::new(texts, kinds, scores, Writing::Sentence).expect("a vocabulary")
     }
 

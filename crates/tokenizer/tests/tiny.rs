@@ -86,7 +86,7 @@ fn sentence(change: impl FnOnce(&mut Metadata)) -> Result<Tokenizer, tokenizer::
     let scores = (0_u8..).take(texts.len()).map(|i| -f32::from(i)).collect();
     let mut metadata = Metadata::new();
     metadata.insert("tokenizer.ggml.model", Value::String("llama".to_owned()));
-    metadata.insert("tokenizer.ggml.tokens", Value::Array(Array::String(texts)));
+    metadata.insert("tokenizer.ggml.tokens", Value::Array(Array::String(texts.iter().collect())));
     metadata.insert("tokenizer.ggml.token_type", Value::Array(Array::I32(kinds)));
     metadata.insert("tokenizer.ggml.scores", Value::Array(Array::F32(scores)));
     change(&mut metadata);
@@ -125,9 +125,7 @@ fn letters_never_become_a_control_token() {
 
 #[test]
 fn damaged_metadata_is_refused_with_a_word() {
-    let strings = |texts: &[&str]| {
-        Value::Array(Array::String(texts.iter().map(|text| (*text).to_owned()).collect()))
-    };
+    let strings = |texts: &[&str]| Value::Array(Array::String(texts.iter().collect()));
     for (key, value, words) in [
         ("tokenizer.ggml.model", Value::String("rwkv".to_owned()), "kind `rwkv`"),
         ("tokenizer.ggml.pre", Value::String("nonsense".to_owned()), "`nonsense`"),

@@ -92,7 +92,8 @@ pub(super) fn read(root: &Node<'_>, pre: Pre, decoder: &Decoder) -> Result<Parse
         writing => writing,
     };
     let Tokens { texts, kinds, scores } = tokens;
-    let vocabulary = Vocabulary::new(&texts, kinds, scores, writing)?;
+    let texts = texts.iter().map(AsRef::as_ref);
+    let vocabulary = Vocabulary::new(texts, kinds, scores, writing)?;
     let mut steps = pre.steps;
     let whole_text = match kind {
         "BPE" => !pre.byte_letters,
