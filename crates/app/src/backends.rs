@@ -14,8 +14,7 @@ pub(crate) fn choose(name: Option<&str>, threads: Option<usize>) -> Result<Arc<d
     if let Some(wanted) = name.strip_prefix("cpu:") {
         let variant = variants().into_iter().find(|variant| variant.short_name() == wanted);
         let variant = variant.ok_or_else(|| unknown(name))?;
-        let offered = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let cpu = CpuBackend::with_variant(variant, threads.unwrap_or_else(offered));
+        let cpu = CpuBackend::with_variant(variant, self::threads(threads));
         return Ok(Arc::new(cpu.map_err(model::Error::from)?));
     }
     match name {
@@ -23,6 +22,12 @@ pub(crate) fn choose(name: Option<&str>, threads: Option<usize>) -> Result<Arc<d
         "reference" => Ok(Arc::new(Reference::new())),
         _ => Err(unknown(name)),
     }
+}
+
+/// Compute threads that a CPU backend has; the machine's cores where none are wanted.
+pub(crate) fn threads(wanted: Option<usize>) -> usize {
+    let offered = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    wanted.unwrap_or_else(offered)
 }
 
 fn unknown(name: &str) -> Error {

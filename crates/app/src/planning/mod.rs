@@ -12,11 +12,12 @@ mod loads;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use gguf::GgufFile;
+use gguf::{GgufFile, TensorInfo};
 use planner::{
     Checkpoint, Coefficients, Fit, Knowledge, Machine, Memory, ModelConfig, StoredTensor, Subject,
     Verdict, Wish,
 };
+use quant::FormatId;
 use store::{HubSpec, Peeked};
 
 use header::Headers;
@@ -29,18 +30,31 @@ use crate::{
     loaded, memory,
 };
 
-/// What the program takes besides a model, its tokenizer for each token, and a conversation's
-/// bookkeeping; as `hob fit --verify` measured them with models of 49,152 and 32,000 tokens. What a
-/// token takes holds the logits of draft tokens too, three rows of 4 bytes for each of seven.
-const PROGRAM_BYTES: u64 = 9216 << 10;
-const TOKEN_BYTES: u64 = 254;
-const CONVERSATION_BYTES: u64 = 512 << 10;
+/// What the program takes besides a model, as `hob fit --verify` measured it.
+const PROGRAM_BYTES: u64 = 3584 << 10;
+/// What a tokenizer takes for each token: 44 to 131 bytes were measured with 21 vocabularies.
+const TOKEN_BYTES: u64 = 134;
+/// A conversation's bookkeeping, and for each token what drawing among all of them takes:
+/// candidates of 8 bytes, and the logits as they were for log probabilities.
+const CONVERSATION_BYTES: u64 = 64 << 10;
+const DRAW_BYTES: u64 = 12;
+/// Rows of logits on their way from the backend to the sampler.
+const LOGIT_COPIES: u64 = 2;
+/// What a thread works in: converted weights, and for each row of a step its sums with 16 tiles of
+/// them.
+const THREAD_BYTES: u64 = 256 << 10;
+const THREAD_ROW_BYTES: u64 = 1024;
 /// A value of an activation, prepared for integer weights: two signed bytes, and scales and sums
 /// for each 32.
 const PREPARED_BYTES: u64 = 3;
+/// The same for float weights, which have two sums for each product.
+const PREPARED_FLOAT_BYTES: u64 = 4;
+const FLOAT_SUMS: u64 = 2;
 
 /// Rows whose logits the model can hold at once.
 const LOGIT_ROWS: u64 = 32;
+/// Rows of logits of one conversation with a draft.
+const SPECULATED_ROWS: usize = scheduler::DRAFT_TOKENS_MAX + 1;
 
 /// Tokens that are written and read to verify a plan, and how often.
 const VERIFY_TOKENS: u32 = 32;
@@ -242,7 +256,8 @@ impl App {
         let file = GgufFile::open(&here.path)?;
         let mut parts = loaded::load_parts(&here.name, &file, options, &mut |_, _| {})?;
         let (context, users) = (parts.context_len, parts.sequences_max);
-        largest_step(&mut parts.model, context, users)?;
+        // An engine holds them as long as it lives.
+        let logits = largest_step(&mut parts.model, context, users)?;
         let written = VERIFY_TOKENS.min(context / 2).max(1);
         let read = context.saturating_sub(written);
         let case =
@@ -250,6 +265,7 @@ impl App {
         let best = |result: crate::BenchResult| result.samples_ts.into_iter().fold(0.0, f64::max);
         let decode = bench::run(&mut parts.model, case(0, written, read), VERIFY_REPETITIONS)?;
         let resident_bytes = memory::resident_bytes();
+        drop(logits);
         let few = read.clamp(1, VERIFY_PROMPT);
         let before = read.saturating_sub(few);
         let prefill = bench::run(&mut parts.model, case(few, 0, before), VERIFY_REPETITIONS)?;
@@ -324,14 +340,21 @@ fn row_subject(name: &str) -> Result<Subject> {
 }
 
 /// What the loader reserves, in the planner's kinds: of a step those rows that so many
-/// conversations can ask for, and a row of logits for each of them; no others are ever touched.
+/// conversations can ask for, and a row of logits for each of them, or for each token of a draft.
+/// No others are ever touched.
 fn loader_memory(file: &GgufFile, subject: &Subject, options: &LoadOptions) -> Result<Memory> {
     let facts = &subject.facts;
     let need = loaded::memory_need(&facts.name, file, options)?;
     let users = u64::from(options.sequences_max.unwrap_or(1));
     let rows = planner::step_rows(u64::from(options.context_len.unwrap_or(1)), users);
     let logit_rows = rows.min(LOGIT_ROWS);
-    let unused = (logit_rows - logit_rows.min(users)) * facts.vocabulary * 4;
+    let logit_row_bytes = facts.vocabulary * 4;
+    let used = logit_rows.min(users.max(SPECULATED_ROWS as u64));
+    let unused = (logit_rows - used) * logit_row_bytes;
+    let (prepared, sums) = match file.tensors().iter().any(is_float_matrix) {
+        true => (PREPARED_FLOAT_BYTES, FLOAT_SUMS),
+        false => (PREPARED_BYTES, 1),
+    };
     Ok(Memory {
         weights_bytes: need.weights_bytes,
         kv_bytes: need.kv_bytes,
@@ -339,11 +362,19 @@ fn loader_memory(file: &GgufFile, subject: &Subject, options: &LoadOptions) -> R
         activation_bytes: step_bytes(file, rows)?.saturating_sub(unused),
         runtime_bytes: PROGRAM_BYTES
             + TOKEN_BYTES * facts.vocabulary
-            + CONVERSATION_BYTES * users
-            + PREPARED_BYTES * rows * facts.feed_forward.max(facts.width),
+            + (CONVERSATION_BYTES + DRAW_BYTES * facts.vocabulary) * users
+            + LOGIT_COPIES * used * logit_row_bytes
+            + prepared * rows * facts.feed_forward.max(facts.width)
+            + (THREAD_BYTES + THREAD_ROW_BYTES * sums * rows)
+                * backends::threads(options.threads) as u64,
         reserve_bytes: planner::RESERVE_BYTES,
         ..Memory::default()
     })
+}
+
+fn is_float_matrix(tensor: &TensorInfo) -> bool {
+    let is_float = matches!(tensor.format, FormatId::F32 | FormatId::F16 | FormatId::BF16);
+    is_float && tensor.shape.get(1).is_some_and(|rows| *rows > 1)
 }
 
 /// Activations of a step of so many rows, as the model itself counts them.
@@ -360,8 +391,9 @@ fn step_bytes(file: &GgufFile, rows: u64) -> Result<u64> {
     Ok(model::memory_need(file, &options, &*backend)?.workspace_bytes)
 }
 
-/// Runs the largest step that so many conversations can ask for, so that its rows are touched.
-fn largest_step(model: &mut model::Model, context: u32, users: u32) -> Result<()> {
+/// Runs the largest step that so many conversations can ask for, with as many logits as a draft
+/// asks for, so that all its rows are touched. Gives the logits.
+fn largest_step(model: &mut model::Model, context: u32, users: u32) -> Result<Vec<f32>> {
     let page_len = model.kv_layout().page_len;
     let context = context as usize;
     let pages_each = context.div_ceil(page_len);
@@ -378,14 +410,12 @@ fn largest_step(model: &mut model::Model, context: u32, users: u32) -> Result<()
         }
     }
     let tokens = vec![0; loaded::STEP_TOKENS_MAX as usize - left];
-    let ends = spans.iter().scan(0, |end, span| {
-        *end += u32::try_from(span.rows).expect("a step is short");
-        Some(*end - 1)
-    });
-    let ends: Vec<u32> = ends.collect();
+    let rows = tokens.len().min(spans.len().max(SPECULATED_ROWS));
+    let rows: Vec<u32> = (0_u32..).take(rows).collect();
     let batch = tensor::Batch { tokens: &tokens, spans: &spans };
-    model::WindowTables::new(model).forward(model, &batch, (&ends, &mut Vec::new()))?;
-    Ok(())
+    let mut logits = Vec::new();
+    model::WindowTables::new(model).forward(model, &batch, (&rows, &mut logits))?;
+    Ok(logits)
 }
 
 fn file_bytes(model: &ModelRef) -> u64 {

@@ -42,12 +42,13 @@ fn a_step_is_planned_as_long_as_it_can_be() {
     let place = app.plan_place(None).unwrap();
     let memory = |context, users| app.plan(&model, &place, &wish(context, users)).unwrap().memory;
     // Of a row: three times the width, queries, keys, values, what attention gives, feed-forward;
-    // and for one conversation a row of logits beside two of the width.
+    // and for each row of logits two of the width; a draft asks for eight.
     let (row, logits) = (4 * (3 * 64 + 64 + 32 + 32 + 64 + 128), 4 * 288);
     let held = |rows: u64| rows.min(32) * 2 * 64 * 4;
     for (context, users, rows) in [(1, 1, 1), (8, 1, 8), (8, 3, 24), (256, 1, 256), (256, 3, 512)] {
         let found = memory(context, users).activation_bytes;
-        assert_eq!(found, rows * row + held(rows) + users * logits, "{context} for {users}");
+        let wanted = rows * row + held(rows) + rows.min(8) * logits;
+        assert_eq!(found, wanted, "{context} for {users}");
     }
 }
 
