@@ -42,9 +42,15 @@ for wrong, word in [
     ({"query": QUERY, "documents": [1]}, "document"),
     ({"documents": DOCUMENTS}, "query"),
     ({"query": QUERY, "documents": ["word " * 99]}, "takes 64"),
+    ({"query": "word " * 99, "documents": [""] * 2048}, "shorten the query"),
+    ({"query": QUERY, "documents": ["a"] * 2049}, "2049 texts"),
+    ({"query": QUERY, "documents": DOCUMENTS, "top_n": 0}, "top_n"),
+    ({"query": QUERY, "documents": DOCUMENTS, "max_chunks_per_doc": 3}, "max_chunks_per_doc"),
 ]:
     status, answer = ask("/v1/rerank", **wrong)
     assert status == 400 and word in answer["error"]["message"], answer
 status, answer = ask("/v1/embeddings", input="a")
 assert status == 400 and "scores pairs" in answer["error"]["message"], answer
+status, answer = ask("/v1/models")
+assert status == 405 and "POST" in answer["error"]["message"], answer
 print("rerank: all passed")

@@ -343,7 +343,7 @@ impl LoadedModel {
         let inner = &*self.inner;
         let retriever = self.retriever()?;
         let asked = retriever.embed(request, (&inner.tokenizer, inner.context_len))?;
-        Ok(asked.submit(&inner.engine, &inner.watch)?)
+        asked.submit(&inner.engine, &inner.watch)
     }
 
     /// Scores how well documents answer a query.
@@ -354,7 +354,7 @@ impl LoadedModel {
         let inner = &*self.inner;
         let retriever = self.retriever()?;
         let asked = retriever.rerank(request, (&inner.tokenizer, inner.context_len))?;
-        Ok(asked.submit(&inner.engine, &inner.watch)?)
+        asked.submit(&inner.engine, &inner.watch)
     }
 
     fn retriever(&self) -> Result<&Retriever> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use engine::{Engine, RetrievalRequest, TextTokens};
+use engine::{Engine, RetrievalRequest, TEXTS_MAX, TextTokens};
 use gguf::GgufFile;
 use model::ModelSpec;
 use tokenizer::{Specials, Tokenizer};
@@ -18,6 +18,9 @@ use crate::{Energy, Error, ErrorKind, Result};
 pub(crate) const TEXT_LEN_DEFAULT: u32 = 2048;
 /// Texts beyond those that fill their pages that one step may have.
 const SHORT_TEXTS: u32 = 32;
+/// Where a template takes the texts of a pair.
+const QUERY: &str = "{query}";
+const DOCUMENT: &str = "{document}";
 /// Times that a document is cut again until what is made of it fits.
 const CUTS_MAX: usize = 8;
 
@@ -86,6 +89,8 @@ pub(crate) struct Retriever {
 pub(crate) struct Asked {
     texts: Vec<TextTokens>,
     shape: Shape,
+    /// The request field that has the texts.
+    field: &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -94,6 +99,14 @@ enum Shape {
     Embedding(usize),
     /// A probability.
     Score,
+}
+
+/// How the texts of pairs are made.
+enum Form<'a> {
+    /// A template with both texts in it.
+    Filled(&'a str),
+    /// What comes before each document.
+    Joined(Vec<u32>),
 }
 
 /// The tokenizer, and the most tokens of a text.
@@ -105,10 +118,16 @@ impl Retriever {
         if spec.pooling.is_none() {
             return Ok(None);
         }
+        let key = "tokenizer.chat_template.rerank";
+        let pair = file.metadata().str(key)?.map(str::to_owned);
+        if pair.as_ref().is_some_and(|text| !text.contains(QUERY) || !text.contains(DOCUMENT)) {
+            let message = format!("{key} has no place for {QUERY} or {DOCUMENT}");
+            return Err(Error::new(ErrorKind::BadModel, message));
+        }
         Ok(Some(Retriever {
             width: spec.classifier.is_none().then_some(spec.d),
             typed: spec.entry.types.is_some_and(|types| types > 1),
-            pair: file.metadata().str("tokenizer.chat_template.rerank")?.map(str::to_owned),
+            pair,
             joins: spec.is_bidirectional(),
         }))
     }
@@ -124,6 +143,7 @@ impl Retriever {
             let message = format!("{dimensions} dimensions: this model has 1 to {width}");
             return Err(Error::parameter("dimensions", message));
         }
+        check_count(request.passages.len(), "input")?;
         let text = |passage| {
             let mut tokens = match passage {
                 Passage::Text(text) => around(words.0, words.0.encode(&text, Specials::Plain)),
@@ -136,7 +156,7 @@ impl Retriever {
             TextTokens { tokens, types: Vec::new() }
         };
         let texts = request.passages.into_iter().map(text).collect();
-        Ok(Asked { texts, shape: Shape::Embedding(dimensions) })
+        Ok(Asked { texts, shape: Shape::Embedding(dimensions), field: "input" })
     }
 
     pub(crate) fn rerank(&self, request: RerankRequest, words: Words<'_>) -> Result<Asked> {
@@ -145,66 +165,143 @@ impl Retriever {
             return Err(Error::parameter("model", message.to_owned()));
         }
         let RerankRequest { query, documents, truncate } = request;
-        let pair = |document: &String| match &self.pair {
-            Some(template) => Ok(templated(template, (&query, document), (words, truncate))),
-            None if self.joins => Ok(self.joined((&query, document), (words, truncate))),
+        check_count(documents.len(), "documents")?;
+        let of = (words, truncate);
+        let form = match &self.pair {
+            Some(template) => {
+                check_query(&filled_tokens(words.0, template, (&query, "")), words)?;
+                Form::Filled(template)
+            }
+            None if self.joins => {
+                let head = head(words.0, &query);
+                check_query(&head, words)?;
+                Form::Joined(head)
+            }
             None => {
                 let message = "this reranker says nowhere how query and document become one text \
                                (tokenizer.chat_template.rerank)";
-                Err(Error::new(ErrorKind::BadModel, message.to_owned()))
+                return Err(Error::new(ErrorKind::BadModel, message.to_owned()));
             }
         };
-        let texts = documents.iter().map(pair).collect::<Result<_>>()?;
-        Ok(Asked { texts, shape: Shape::Score })
+        let mut texts = Vec::with_capacity(documents.len());
+        for (index, document) in documents.iter().enumerate() {
+            let text = match &form {
+                Form::Filled(template) => templated(template, (&query, document), of)?,
+                Form::Joined(head) => self.joined(head, document, of),
+            };
+            // The others need not be looked at: it is refused.
+            if excess(&text.tokens, words) > 0 {
+                let (len, context_len) = (text.tokens.len(), words.1);
+                let error = engine::Error::TextTooLong { index, len, context_len };
+                return Err(Error { parameter: Some("documents"), ..error.into() });
+            }
+            texts.push(text);
+        }
+        Ok(Asked { texts, shape: Shape::Score, field: "documents" })
     }
 
-    /// `[CLS] query [SEP] document [SEP]`, or with two separators where the vocabulary is not
-    /// BERT's: as RoBERTa was trained.
-    fn joined(&self, (query, document): (&str, &str), of: (Words<'_>, bool)) -> TextTokens {
+    /// A head, then `document [SEP]`.
+    fn joined(&self, head: &[u32], document: &str, of: (Words<'_>, bool)) -> TextTokens {
         let (words, truncate) = of;
-        let tokenizer = words.0;
-        let end = tokenizer.eos();
-        let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
-        tokens.extend(tokenizer.encode(query, Specials::Plain));
+        let end = words.0.eos();
+        let mut tokens = head.to_vec();
+        tokens.extend(words.0.encode(document, Specials::Plain));
         tokens.extend(end);
-        if tokenizer.kind() != "bert" {
-            tokens.extend(tokenizer.special_ids().separator.or(end));
-        }
-        let second = tokens.len();
-        tokens.extend(tokenizer.encode(document, Specials::Plain));
-        tokens.extend(end);
-        let excess = excess(&tokens, words).min(tokens.len() - second);
+        let excess = excess(&tokens, words);
         if excess > 0 && truncate {
             cut(&mut tokens, excess, end);
         }
-        let types = (0..tokens.len()).map(|at| u32::from(at >= second));
+        let types = (0..tokens.len()).map(|at| u32::from(at >= head.len()));
         TextTokens { types: types.filter(|_| self.typed).collect(), tokens }
     }
 }
 
-/// A pair by its template, whose special tokens are meant.
-fn templated(template: &str, (query, document): (&str, &str), of: (Words<'_>, bool)) -> TextTokens {
+/// What comes before a document: `[CLS] query [SEP]`, or with two separators where the
+/// vocabulary is not BERT's, as RoBERTa was trained.
+fn head(tokenizer: &Tokenizer, query: &str) -> Vec<u32> {
+    let end = tokenizer.eos();
+    let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
+    tokens.extend(tokenizer.encode(query, Specials::Plain));
+    tokens.extend(end);
+    if tokenizer.kind() != "bert" {
+        tokens.extend(tokenizer.special_ids().separator.or(end));
+    }
+    tokens
+}
+
+/// A pair by its template.
+fn templated(
+    template: &str,
+    (query, document): (&str, &str),
+    of: (Words<'_>, bool),
+) -> Result<TextTokens> {
     let (words, truncate) = of;
-    let tokenizer = words.0;
     let mut document = document.to_owned();
     for _ in 0..CUTS_MAX {
-        let tokens = tokenizer.encode(&filled(template, query, &document), Specials::Parse);
+        let tokens = filled_tokens(words.0, template, (query, &document));
         let excess = excess(&tokens, words);
-        if excess == 0 || !truncate || document.is_empty() {
-            return TextTokens { tokens, types: Vec::new() };
+        if excess == 0 || !truncate {
+            return Ok(TextTokens { tokens, types: Vec::new() });
         }
-        let mut kept = tokenizer.encode(&document, Specials::Plain);
+        let mut kept = words.0.encode(&document, Specials::Plain);
         kept.truncate(kept.len().saturating_sub(excess));
-        document = tokenizer.decode(&kept);
+        document = words.0.decode(&kept);
     }
-    let tokens = tokenizer.encode(&filled(template, query, ""), Specials::Parse);
-    TextTokens { tokens, types: Vec::new() }
+    let message = "a document cannot be cut to what the model takes: send a shorter one";
+    Err(Error::parameter("documents", message.to_owned()))
+}
+
+/// The template's special tokens are meant; those that a text spells are letters.
+fn filled_tokens(tokenizer: &Tokenizer, template: &str, texts: (&str, &str)) -> Vec<u32> {
+    let (query, document) = texts;
+    let has_special = |text: &str| {
+        tokenizer.encode(text, Specials::Parse).iter().any(|id| tokenizer.is_special(*id))
+    };
+    if !has_special(query) && !has_special(document) {
+        return tokenizer.encode(&filled(template, query, document), Specials::Parse);
+    }
+    let mut tokens = Vec::new();
+    for (number, part) in template.split(QUERY).enumerate() {
+        if number > 0 {
+            tokens.extend(tokenizer.encode(query, Specials::Plain));
+        }
+        for (number, part) in part.split(DOCUMENT).enumerate() {
+            if number > 0 {
+                tokens.extend(tokenizer.encode(document, Specials::Plain));
+            }
+            tokens.extend(tokenizer.encode(part, Specials::Parse));
+        }
+    }
+    tokens
 }
 
 /// Both marks at once, so that a query may hold the other's.
 fn filled(template: &str, query: &str, document: &str) -> String {
-    let fill = |part: &str| part.replace("{document}", document);
-    template.split("{query}").map(fill).collect::<Vec<_>>().join(query)
+    let fill = |part: &str| part.replace(DOCUMENT, document);
+    template.split(QUERY).map(fill).collect::<Vec<_>>().join(query)
+}
+
+/// Refuses too many texts before any is looked at.
+fn check_count(count: usize, field: &'static str) -> Result<()> {
+    if (1..=TEXTS_MAX).contains(&count) {
+        return Ok(());
+    }
+    let error = engine::Error::TextCount { count, max: TEXTS_MAX };
+    Err(Error { parameter: Some(field), ..error.into() })
+}
+
+/// Refuses a query that leaves no room for any document.
+fn check_query(tokens: &[u32], words: Words<'_>) -> Result<()> {
+    if excess(tokens, words) == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "the query takes {} tokens and the model takes {} with a document: shorten the query",
+        tokens.len(),
+        words.1
+    );
+    let kind = ErrorKind::ContextLength;
+    Err(Error { kind, ..Error::parameter("query", message) })
 }
 
 /// With start and end tokens, where the model wants them.
@@ -234,8 +331,12 @@ fn cut(tokens: &mut Vec<u32>, excess: usize, end: Option<u32>) {
 }
 
 impl Asked {
-    pub(crate) fn submit(self, engine: &Engine, watch: &Arc<Watch>) -> engine::Result<Retrieval> {
-        let events = engine.retrieve(RetrievalRequest { texts: self.texts })?;
+    pub(crate) fn submit(self, engine: &Engine, watch: &Arc<Watch>) -> Result<Retrieval> {
+        let told = engine.retrieve(RetrievalRequest { texts: self.texts });
+        let events = told.map_err(|error| {
+            let error = Error::from(error);
+            Error { parameter: error.parameter.map(|_| self.field), ..error }
+        })?;
         Ok(Retrieval { events, watch: Arc::clone(watch), shape: self.shape })
     }
 }

@@ -23,7 +23,7 @@ pub use cancel::CancelToken;
 pub use constraint::vocabulary;
 pub use engine::{Engine, EngineOptions, EngineRequest, Markers};
 pub use error::{Error, Result};
-pub use retrieval::{Retrieval, RetrievalRequest, Retrieved, TextTokens};
+pub use retrieval::{Retrieval, RetrievalRequest, Retrieved, TEXTS_MAX, TextTokens};
 pub use scheduler::FinishReason;
 pub use speculation::Speculation;
 pub use stats::{BUCKET_ENDS_S, Counts, EndCounts, Ended, Histogram, RECENT_MAX, Stats};

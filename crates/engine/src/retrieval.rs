@@ -15,7 +15,7 @@ use crate::stream::{self, Receiver, Sender, Usage};
 use crate::{CancelToken, Error, Result};
 
 /// Texts of a request: as many as OpenAI takes.
-const TEXTS_MAX: usize = 2048;
+pub const TEXTS_MAX: usize = 2048;
 
 /// A text in tokens.
 #[derive(Clone, Debug)]
