@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,7 +104,8 @@ pub(crate) fn run(
     let threads = threads_or_cores(options.threads);
     let job = Job { file: &file, threads, cancelled };
     let part = with_suffix(&to, ".part");
-    if let Err(error) = write(&writer, &part, &job, progress) {
+    let written = write(&writer, &part, &job, progress);
+    if let Err(error) = written.and_then(|()| std::fs::rename(&part, &to)) {
         let _ = std::fs::remove_file(&part);
         if cancelled.load(Ordering::SeqCst) {
             let message = format!("stopped; {} was not made", to.display());
@@ -112,7 +113,6 @@ pub(crate) fn run(
         }
         return Err(fault(&part, &error));
     }
-    std::fs::rename(&part, &to).map_err(|error| fault(&to, &error))?;
     let made = std::fs::metadata(&to).map_err(|error| fault(&to, &error))?.len();
     let weights = file.tensors().iter().map(|tensor| tensor.shape.iter().product::<u64>()).sum();
     let size_bytes = (file.size_bytes(), made);
@@ -134,9 +134,18 @@ fn refuse(file: &GgufFile, source: &Path, to: &Path, options: &QuantizeOptions) 
     if to.exists() && !options.replace {
         return bad(format!("{} is there already: --replace writes it anew", to.display()));
     }
-    let same = |path: &PathBuf| path.canonicalize().ok() == to.canonicalize().ok();
-    if to.exists() && file.paths().iter().any(same) {
-        return bad(format!("{} cannot be replaced while it is read", to.display()));
+    if to.is_dir() {
+        return bad(format!("{} is a folder: name a file in it", to.display()));
+    }
+    for made in [to.to_owned(), with_suffix(to, ".part")].iter().filter(|made| made.exists()) {
+        let same = |path: &PathBuf| path.canonicalize().ok() == made.canonicalize().ok();
+        if file.paths().iter().any(same) {
+            return bad(format!("{} cannot be replaced while it is read", made.display()));
+        }
+        if !begins_as_gguf(made) {
+            let name = made.display();
+            return bad(format!("{name} is no GGUF file and is not replaced: name another"));
+        }
     }
     match quantised(file) {
         Some(tensor) if !options.again => bad(format!(
@@ -319,6 +328,13 @@ fn writer(file: &GgufFile, formats: &[FormatId], (file_type, id): (FileType, u32
     writer
 }
 
+/// Whether a file is one that this makes, or the beginning of one.
+fn begins_as_gguf(path: &Path) -> bool {
+    let mut magic = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut magic));
+    read.is_ok() && b"GGUF".starts_with(&magic)
+}
+
 /// What every tensor is made with.
 struct Job<'a> {
     file: &'a GgufFile,
@@ -493,6 +509,18 @@ mod tests {
         );
         let onto = QuantizeOptions { to: Some(source.clone()), replace: true, ..options("Q8_0") };
         refused(&source, &onto, "cannot be replaced while it is read");
+        let part = folder.path().join("x.gguf.part");
+        std::fs::rename(&source, &part).expect("it is there");
+        let to = QuantizeOptions { to: Some(folder.path().join("x.gguf")), ..options("Q8_0") };
+        refused(&part, &to, "x.gguf.part cannot be replaced while it is read");
+        std::fs::rename(&part, &source).expect("it is there");
+        let other = folder.path().join("tokenizer.json");
+        std::fs::write(&other, "{}").expect("room");
+        let onto = QuantizeOptions { to: Some(other.clone()), replace: true, ..options("Q8_0") };
+        refused(&source, &onto, "tokenizer.json is no GGUF file and is not replaced");
+        std::fs::remove_file(&other).expect("it is there");
+        let onto = QuantizeOptions { to: Some(folder.path().into()), ..onto };
+        refused(&source, &onto, "is a folder: name a file in it");
         let stopped = run(&source, &options("Q8_0"), &AtomicBool::new(true), &mut |_, _| {});
         assert!(stopped.expect_err("it was cancelled").message.contains("was not made"));
         assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 1);

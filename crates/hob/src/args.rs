@@ -264,11 +264,12 @@ fn on_off(text: &str) -> Result<bool, String> {
     }
 }
 
-fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("give a whole number from 1 on".to_owned()),
-        Ok(count) => Ok(count),
-    }
+/// More than any machine has; each takes memory.
+const THREADS_MAX: usize = 1024;
+
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=THREADS_MAX).contains(count));
+    count.ok_or_else(|| format!("give a whole number from 1 to {THREADS_MAX}"))
 }
 
 fn number(text: &str) -> Result<f32, String> {

@@ -68,7 +68,8 @@ fn mistakes_are_refused_before_anything_is_loaded() {
     check_refused("run m hi --temperature nan", "from 0 on");
     check_refused("run m hi --mirostat 3", "0..=2");
     check_refused("run m hi -n 0", "0 is not in 1..");
-    check_refused("run m hi -t 0", "from 1 on");
+    check_refused("run m hi -t 0", "from 1 to 1024");
+    check_refused("quantize m Q8_0 -t 9223372036854775808", "from 1 to 1024");
     check_refused("run m hi --logit-bias 5", "42=-inf");
     check_refused("serve --listen here", "invalid socket address");
     check_refused("serve --parallel 0", "1..=256");

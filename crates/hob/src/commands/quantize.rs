@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::{Context, Row};
 use crate::interrupt::Interruptible;
-use crate::{models, text};
+use crate::{args, models, text};
 
 pub(super) const ROW: Row = Row { name: "quantize", place: 17, arguments: Args::augment_args, run };
 
@@ -38,7 +38,7 @@ struct Args {
     #[arg(long)]
     replace: bool,
     /// Threads [default: the machine's cores]
-    #[arg(long, short)]
+    #[arg(long, short, value_name = "N", value_parser = args::threads)]
     threads: Option<usize>,
 }
 
@@ -50,7 +50,7 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         to: args.output,
         again: args.again,
         replace: args.replace,
-        threads: args.threads.map(|threads| threads.max(1)),
+        threads: args.threads,
     };
     let label = format!("making {} of {}", options.file_type.to_uppercase(), source.name);
     let mut bar = context.terminal.bytes_progress(&label);
