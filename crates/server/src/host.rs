@@ -23,7 +23,8 @@ pub(crate) async fn check(State(listen): State<IpAddr>, request: Request, next: 
         .into_response()
 }
 
-fn is_local(host: &str) -> bool {
+/// Whether it is an address, or a name that no site of the internet can have.
+pub(crate) fn is_local(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::host::is_local;
 use crate::openai::Rejection;
 
 /// Schemes of programs on this machine that show pages: desktop shells, editors.
@@ -79,8 +80,10 @@ fn is_known(origin: &str, host: Option<&str>, named: &[String]) -> bool {
         return true;
     }
     let is_web = scheme == "http" || scheme == "https";
-    // A page that hob itself served comes from the address that it now asks.
-    if !is_web || host.is_some_and(|host| host.eq_ignore_ascii_case(place)) {
+    // A page that hob itself served comes from the address that it now asks. Of other names any
+    // site may say that they are this machine's.
+    let is_own = |host: &str| host.eq_ignore_ascii_case(place) && is_local(host);
+    if !is_web || host.is_some_and(is_own) {
         return is_web;
     }
     let has_port = |rest: &str| {
@@ -122,5 +125,7 @@ mod tests {
         ] {
             assert!(!is_known(origin, Some("box.local:11434"), &named), "{origin}");
         }
+        assert!(!is_known("http://evil.example", Some("evil.example"), &named));
+        assert!(is_known("http://192.168.1.7:11434", Some("192.168.1.7:11434"), &named));
     }
 }

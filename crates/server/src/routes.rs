@@ -58,6 +58,9 @@ pub(crate) fn router(
             let message = format!("there is no {}; there is {}", uri.path(), list.join(", "));
             Rejection::not_found(message)
         })
+        .method_not_allowed_fallback(async |method: Method, uri: axum::http::Uri| {
+            Rejection::method(&method, uri.path())
+        })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(origins, origin::check))
         .layer(middleware::from_fn_with_state(listen, host::check))

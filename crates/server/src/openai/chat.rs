@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use app::{CallEvent, ChatRequest, Message, TemplateWishes, TokenText, TokenUsage, Variables};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
@@ -25,8 +24,7 @@ pub(crate) const ROUTE: Route = Route {
     handler: || post(chat),
 };
 
-async fn chat(State(house): State<Arc<House>>, body: Bytes) -> Result<Response, Rejection> {
-    let fields = Fields::parse(&body)?;
+async fn chat(State(house): State<Arc<House>>, fields: Fields) -> Result<Response, Rejection> {
     check_model(&fields, &house)?;
     // The old names of `tools` and `tool_choice`.
     fields.refuse("functions", |value| value.as_array().is_some_and(Vec::is_empty))?;

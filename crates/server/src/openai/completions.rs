@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use app::{CompletionRequest, Prompt, TokenText, TokenUsage};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
@@ -29,8 +28,10 @@ pub(crate) const ROUTE: Route = Route {
 /// OpenAI's default for this endpoint.
 const TOKENS_MAX_DEFAULT: u32 = 16;
 
-async fn completions(State(house): State<Arc<House>>, body: Bytes) -> Result<Response, Rejection> {
-    let fields = Fields::parse(&body)?;
+async fn completions(
+    State(house): State<Arc<House>>,
+    fields: Fields,
+) -> Result<Response, Rejection> {
     check_model(&fields, &house)?;
     fields.refuse("echo", |value| value == &Value::Bool(false))?;
     fields.refuse("suffix", |value| value == "")?;

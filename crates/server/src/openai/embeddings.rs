@@ -4,16 +4,17 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use app::{EmbedRequest, Passage, Retrieval, Retrieved};
-use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Method;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Rejection;
 use super::chat::check_model;
-use super::fields::Fields;
+use super::fields::{Fields, integer};
 use crate::routes::{House, Route};
 
 pub(crate) const ROUTE: Route = Route {
@@ -25,18 +26,21 @@ pub(crate) const ROUTE: Route = Route {
 
 async fn embeddings(
     State(house): State<Arc<House>>,
-    body: Bytes,
-) -> Result<Json<Value>, Rejection> {
-    let fields = Fields::parse(&body)?;
+    fields: Fields,
+) -> Result<Response, Rejection> {
     check_model(&fields, &house)?;
-    let written = match fields.text("encoding_format")? {
-        None | Some("float") => |vector: &[f32]| json!(vector),
-        Some("base64") => |vector: &[f32]| Value::String(base64(vector)),
+    let in_base64 = match fields.text("encoding_format")? {
+        None | Some("float") => false,
+        Some("base64") => true,
         Some(other) => {
             let message = format!("`encoding_format` is {other}: `float` or `base64` go");
             return Err(Rejection::invalid("encoding_format", message));
         }
     };
+    // Every embedding here has length 1, and no model has one for each task.
+    fields.refuse("normalize", |value| value.as_bool() == Some(true))?;
+    fields.refuse("task", |_| false)?;
+    fields.refuse("truncate_prompt_tokens", |_| false)?;
     let request = EmbedRequest {
         passages: passages(&fields)?,
         dimensions: fields.unsigned("dimensions")?,
@@ -44,15 +48,48 @@ async fn embeddings(
     };
     let model = house.model.clone();
     let retrieved = retrieved(move || model.embed(request)).await?;
-    let data = retrieved.values.iter().enumerate().map(|(index, vector)| {
-        json!({ "object": "embedding", "index": index, "embedding": written(vector) })
+    let model = house.model.name().to_owned();
+    // Millions of numbers take their time too.
+    let written = move || written(&retrieved, &model, in_base64);
+    let body = tokio::task::spawn_blocking(written).await.map_err(|_| app::Error::ended_early())?;
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// A list of embeddings, as OpenAI has it.
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Item<'a>>,
+    model: &'a str,
+    usage: Value,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    object: &'static str,
+    index: usize,
+    embedding: Vector<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Vector<'a> {
+    Floats(&'a [f32]),
+    Base64(String),
+}
+
+fn written(retrieved: &Retrieved, model: &str, in_base64: bool) -> Vec<u8> {
+    let data = retrieved.values.iter().enumerate().map(|(index, values)| Item {
+        object: "embedding",
+        index,
+        embedding: match in_base64 {
+            true => Vector::Base64(base64(values)),
+            false => Vector::Floats(values),
+        },
     });
-    Ok(Json(json!({
-        "object": "list",
-        "data": data.collect::<Vec<_>>(),
-        "model": house.model.name(),
-        "usage": usage(&retrieved),
-    })))
+    let data = data.collect();
+    let list = List { object: "list", data, model, usage: usage(retrieved) };
+    serde_json::to_vec(&list).expect("numbers and texts")
 }
 
 /// Starts a request off the runtime, as texts may be long, and waits. Dropping the future gives it
@@ -86,7 +123,7 @@ fn passages(fields: &Fields) -> Result<Vec<Passage>, Rejection> {
     let text = |text: &str| Passage::Text(text.to_owned());
     match fields.get("input").ok_or_else(wrong)? {
         Value::String(one) => Ok(vec![text(one)]),
-        Value::Array(items) if items.first().is_some_and(Value::is_u64) => {
+        Value::Array(items) if items.first().is_some_and(Value::is_number) => {
             Ok(vec![tokens(items).ok_or_else(wrong)?])
         }
         Value::Array(items) => {
@@ -102,7 +139,7 @@ fn passages(fields: &Fields) -> Result<Vec<Passage>, Rejection> {
 }
 
 fn tokens(ids: &[Value]) -> Option<Passage> {
-    let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
+    let id = |value: &Value| u32::try_from(integer(value)?).ok();
     Some(Passage::Tokens(ids.iter().map(id).collect::<Option<_>>()?))
 }
 

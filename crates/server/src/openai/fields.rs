@@ -2,6 +2,7 @@
 //! fields are passed over, and a wrong type is refused with its name.
 
 use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use serde_json::{Map, Value};
 
 use super::Rejection;
@@ -9,8 +10,19 @@ use super::Rejection;
 /// The fields of a request.
 pub(crate) struct Fields(Map<String, Value>);
 
+/// Reads the body whatever its content type says, as clients often mislabel it.
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Rejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Fields, Rejection> {
+        let body = Bytes::from_request(request, state).await;
+        Fields::parse(
+            &body.map_err(|cause| Rejection::not_taken(cause.status(), cause.body_text()))?,
+        )
+    }
+}
+
 impl Fields {
-    /// Parses a body whatever its content type says, as clients often mislabel it.
     pub(crate) fn parse(body: &Bytes) -> Result<Fields, Rejection> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => Ok(Fields(fields)),
@@ -88,7 +100,7 @@ impl Fields {
 }
 
 /// An integer, also one that a client wrote as a float.
-fn integer(value: &Value) -> Option<i64> {
+pub(crate) fn integer(value: &Value) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     value.as_i64().or_else(|| {
         let number = value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= EXACT)?;

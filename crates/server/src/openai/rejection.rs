@@ -2,7 +2,7 @@
 
 use app::ErrorKind;
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -41,6 +41,17 @@ impl Rejection {
     pub(crate) fn forbidden(message: String) -> Rejection {
         let status = StatusCode::FORBIDDEN;
         Rejection { status, kind: "permission_error", ..Rejection::invalid("", message) }
+    }
+
+    /// A body that was not taken in, such as one that is too large.
+    pub(crate) fn not_taken(status: StatusCode, why: String) -> Rejection {
+        Rejection { status, ..Rejection::invalid("", why) }
+    }
+
+    pub(crate) fn method(method: &Method, path: &str) -> Rejection {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let message = format!("{path} does not take {method}");
+        Rejection { status, ..Rejection::invalid("", message) }
     }
 
     pub(crate) fn body(&self) -> Value {

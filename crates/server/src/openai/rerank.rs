@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use app::RerankRequest;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Method;
 use axum::routing::post;
@@ -23,13 +22,20 @@ pub(crate) const ROUTE: Route = Route {
     handler: || post(rerank),
 };
 
-async fn rerank(State(house): State<Arc<House>>, body: Bytes) -> Result<Json<Value>, Rejection> {
-    let fields = Fields::parse(&body)?;
+async fn rerank(State(house): State<Arc<House>>, fields: Fields) -> Result<Json<Value>, Rejection> {
     check_model(&fields, &house)?;
     let missing = || Rejection::invalid("query", "there is no `query`".to_owned());
     let query = fields.text("query")?.ok_or_else(missing)?.to_owned();
     let documents = documents(&fields)?;
-    let top_n = fields.unsigned("top_n")?.map_or(documents.len(), |top_n| top_n as usize);
+    for other in ["max_chunks_per_doc", "max_tokens_per_doc", "rank_fields"] {
+        fields.refuse(other, |_| false)?;
+    }
+    let top_n = match fields.unsigned("top_n")? {
+        Some(0) => {
+            return Err(Rejection::invalid("top_n", "`top_n` is 0: ask for 1 or more".to_owned()));
+        }
+        top_n => top_n.map_or(documents.len(), |top_n| top_n as usize),
+    };
     let returns = fields.flag("return_documents")?.unwrap_or(false);
     let truncate = fields.flag("truncate")?.unwrap_or(false);
     let (model, texts) = (house.model.clone(), documents.clone());
