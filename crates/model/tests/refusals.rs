@@ -96,6 +96,8 @@ fn experts_out_of_range() {
         ("qwen3moe", "qwen3moe.expert_feed_forward_length", u32(1), "ffn_gate_exps.weight is"),
         ("gpt_oss", "gpt-oss.rope.scaling.original_context_length", u32(0), "length is 0"),
         ("gpt_oss", "gpt-oss.rope.scaling.factor", Value::F32(f32::NAN), "factor is NaN"),
+        ("gpt_oss", "gpt-oss.rope.scaling.yarn_ext_factor", Value::F32(0.5), "ext_factor is 0.5"),
+        ("gpt_oss", "gpt-oss.rope.scaling.yarn_attn_factor", Value::F32(2.0), "attn_factor is 2"),
     ] {
         let mut writer = of(name).writer(FormatId::F32);
         writer.metadata(key, value);

@@ -94,6 +94,23 @@ fn yarn(keys: &Keys<'_>, rope: &mut Rope, factor: f32) -> Result<()> {
         Some(magnitude) => magnitude,
         None => growth(factor, 1.0),
     };
+    only_usual(keys, rope.magnitude)
+}
+
+/// Refuses what files may say of YaRN beside that.
+fn only_usual(keys: &Keys<'_>, magnitude: f32) -> Result<()> {
+    // Below 0 is the way to say nothing.
+    let extrapolation = keys.number("rope.scaling.yarn_ext_factor")?.filter(|it| *it >= 0.0);
+    let growth = keys.number("rope.scaling.yarn_attn_factor")?;
+    for (name, value, wanted) in [
+        ("rope.scaling.yarn_ext_factor", extrapolation, 1.0),
+        ("rope.scaling.yarn_attn_factor", growth, magnitude),
+    ] {
+        if let Some(value) = value.filter(|value| (value - wanted).abs() > 1e-6) {
+            let key = keys.key(name);
+            return Err(keys.unsupported(format!("another form of YaRN ({key} is {value})")));
+        }
+    }
     Ok(())
 }
 
