@@ -92,14 +92,18 @@ impl Tokenizer {
 fn published(metadata: &Metadata, json: &str) -> Result<Tokenizer> {
     let mut tokenizer = Tokenizer::from_json(json.as_bytes())?;
     let named = SpecialIds::read(metadata, &tokenizer.vocabulary)?;
-    let ends: Vec<u32> = [named.eos, named.eot, named.eom].into_iter().flatten().collect();
+    let further = metadata.i32s("tokenizer.huggingface.further_eos_token_ids")?.unwrap_or_default();
+    let further = further.into_iter().filter_map(|id| u32::try_from(id).ok());
+    let ends: Vec<u32> =
+        [named.eos, named.eot, named.eom].into_iter().flatten().chain(further).collect();
     tokenizer.name_ends(named.bos, &ends)?;
     let ids = &mut tokenizer.ids;
     (ids.eot, ids.eom) = (named.eot, named.eom);
     (ids.pad, ids.unknown) = (named.pad.or(ids.pad), named.unknown.or(ids.unknown));
     let flag = |name: &str| metadata.bool(&format!("tokenizer.ggml.add_{name}_token"));
-    tokenizer.adds_bos |= flag("bos")?.unwrap_or(false);
-    tokenizer.adds_eos |= flag("eos")?.unwrap_or(false);
+    // What is said here is the last word: classes make the rule of the file anew from it.
+    tokenizer.adds_bos = flag("bos")?.unwrap_or(tokenizer.adds_bos);
+    tokenizer.adds_eos = flag("eos")?.unwrap_or(tokenizer.adds_eos);
     Ok(tokenizer)
 }
 

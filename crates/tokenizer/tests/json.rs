@@ -40,6 +40,37 @@ fn what_stands_beside_it_says_how_texts_begin_and_end() {
     assert!(!told.is_end_of_generation(5) && !plain.adds_bos());
 }
 
+/// A `tokenizer.json` whose rule adds a start, beside which this is said of it.
+fn adds(said: Option<bool>) -> bool {
+    let piece = |id: &str| json!({"SpecialToken": {"id": id, "type_id": 0}});
+    let rule = json!({
+        "type": "TemplateProcessing",
+        "single": [piece("<s>"), {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [3], "tokens": ["<s>"]}}
+    });
+    let spec = json!({
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
+        "added_tokens": [{"id": 3, "content": "<s>", "special": true}],
+        "post_processor": rule
+    });
+    let mut metadata = Metadata::new();
+    metadata.insert("tokenizer.huggingface.json", gguf::Value::String(spec.to_string()));
+    if let Some(said) = said {
+        metadata.insert("tokenizer.ggml.add_bos_token", gguf::Value::Bool(said));
+    }
+    let ends = gguf::Value::Array(gguf::Array::U32(vec![1, 2]));
+    metadata.insert("tokenizer.huggingface.further_eos_token_ids", ends);
+    let tokenizer = Tokenizer::from_metadata(&metadata).expect("a tokenizer");
+    assert!([1, 2].iter().all(|id| tokenizer.is_end_of_generation(*id)));
+    tokenizer.adds_bos()
+}
+
+#[test]
+fn what_is_said_beside_it_is_the_last_word() {
+    assert_eq!([None, Some(true), Some(false)].map(adds), [true, true, false]);
+}
+
 fn ids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).expect("ids")
 }
