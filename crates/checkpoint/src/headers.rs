@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::error::{shown, shown_message};
 use crate::limits::{
     CONFIG_BYTES_MAX, DIMENSIONS_MAX, INDEX_BYTES_MAX, JSON_HEADER_BYTES_MAX, MODEL_FILES_MAX,
     TENSOR_NAME_LEN_MAX, TENSORS_MAX,
@@ -109,8 +110,11 @@ pub fn parse(head: &[u8], file_bytes: Option<u64>) -> std::result::Result<Parsed
         return Err("its header is no list of tensors".to_owned());
     }
     let list: List =
-        serde_json::from_slice(text).map_err(|error| format!("its header: {error}"))?;
+        serde_json::from_slice(text).map_err(|e| format!("its header: {}", shown_message(&e)))?;
     let end = place(&list.0)?;
+    if end.checked_add(needed).is_none() {
+        return Err(format!("its tensors take {end} bytes: no file has so many"));
+    }
     if let Some(bytes) = file_bytes
         && end != bytes - needed
     {
@@ -134,11 +138,16 @@ fn place(list: &[(String, Entry)]) -> std::result::Result<u64, String> {
         let values = entry.shape.iter().try_fold(1_u64, |all, it| all.checked_mul(*it));
         let bits = values.and_then(|values| values.checked_mul(entry.dtype.1));
         if entry.shape.len() > DIMENSIONS_MAX {
+            let name = shown(name);
             return Err(format!("tensor {name} has more than {DIMENSIONS_MAX} dimensions"));
+        }
+        // With none of 0 every product of dimensions is below that of all, which is checked here.
+        if entry.shape.contains(&0) {
+            return Err(format!("tensor {} of {:?} holds nothing", shown(name), entry.shape));
         }
         let len = end.checked_sub(begin).and_then(|len| len.checked_mul(8));
         if bits.is_none() || len.is_none() || bits != len {
-            let shape = &entry.shape;
+            let (name, shape) = (shown(name), &entry.shape);
             return Err(format!(
                 "tensor {name} of {shape:?} as {} does not take the bytes {begin} to {end}",
                 entry.dtype.0
@@ -149,7 +158,7 @@ fn place(list: &[(String, Entry)]) -> std::result::Result<u64, String> {
     order.sort_by_key(|(_, entry)| entry.data_offsets);
     order.iter().try_fold(0, |at, (name, entry)| match entry.data_offsets {
         [begin, end] if begin == at => Ok(end),
-        [begin, _] => Err(format!("tensor {name} begins at {begin}, and {at} is next")),
+        [begin, _] => Err(format!("tensor {} begins at {begin}, and {at} is next", shown(name))),
     })
 }
 
@@ -170,9 +179,8 @@ impl<'de> Deserialize<'de> for Dtype {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Dtype, D::Error> {
         let name = String::deserialize(deserializer)?;
         let row = DTYPES.iter().find(|row| row.0 == name);
-        let shown: String = name.chars().take(32).collect();
-        row.map(|row| Dtype(row.0, row.1))
-            .ok_or_else(|| D::Error::custom(format!("a type {shown:?} that hob does not know")))
+        let unknown = || format!("a type \"{}\" that hob does not know", shown(&name));
+        row.map(|row| Dtype(row.0, row.1)).ok_or_else(|| D::Error::custom(unknown()))
     }
 }
 
@@ -197,11 +205,14 @@ impl<'de> Deserialize<'de> for List {
                         map.next_value::<BTreeMap<String, String>>()?;
                         continue;
                     }
-                    if name.len() > TENSOR_NAME_LEN_MAX || list.len() >= TENSORS_MAX {
-                        return Err(A::Error::custom("a name too long, or too many tensors"));
+                    check_name(&name).map_err(A::Error::custom)?;
+                    if list.len() >= TENSORS_MAX {
+                        let why = format!("more than {TENSORS_MAX} tensors");
+                        return Err(A::Error::custom(why));
                     }
                     if !found.insert(name.clone()) {
-                        return Err(A::Error::custom(format!("two tensors named {name}")));
+                        let why = format!("two tensors named {}", shown(&name));
+                        return Err(A::Error::custom(why));
                     }
                     list.push((name, map.next_value()?));
                 }
@@ -209,6 +220,17 @@ impl<'de> Deserialize<'de> for List {
             }
         }
         deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Refuses a name of a tensor that no maker would give.
+fn check_name(name: &str) -> std::result::Result<(), String> {
+    if name.len() > TENSOR_NAME_LEN_MAX {
+        return Err(format!("a name too long, of {} bytes: {}", name.len(), shown(name)));
+    }
+    match name.contains(char::is_control) {
+        true => Err(format!("a name with control characters: {}", shown(name))),
+        false => Ok(()),
     }
 }
 
@@ -225,10 +247,13 @@ impl Index {
     /// What is wrong with it, such as a name of a file elsewhere.
     pub fn parse(text: &[u8]) -> std::result::Result<Index, String> {
         let index: Index =
-            serde_json::from_slice(text).map_err(|error| format!("{INDEX}: {error}"))?;
+            serde_json::from_slice(text).map_err(|e| format!("{INDEX}: {}", shown_message(&e)))?;
+        let names = index.weight_map.keys();
+        let mut checked = names.map(|name| check_name(name));
+        checked.try_for_each(|it| it).map_err(|why| format!("{INDEX}: {why}"))?;
         if let Some(name) = index.weight_map.values().find(|name| !is_shard_name(name)) {
-            let shown: String = name.chars().take(64).collect();
-            return Err(format!("{INDEX} names the file {shown:?}, which is none beside it"));
+            let name = shown(name);
+            return Err(format!("{INDEX} names the file \"{name}\", which is none beside it"));
         }
         if index.files().len() > MODEL_FILES_MAX {
             return Err(format!("{INDEX} names more than {MODEL_FILES_MAX} files"));
@@ -253,15 +278,17 @@ impl Index {
         let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("two files have the tensor {}", twice[0]));
+            return Err(format!("two files have the tensor {}", shown(twice[0])));
         }
         let missing = self.weight_map.keys().find(|name| names.binary_search(&&***name).is_err());
-        missing.map_or(Ok(()), |name| Err(format!("tensor {name} is in none of its files")))
+        let why = |name: &String| format!("tensor {} is in none of its files", shown(name));
+        missing.map_or(Ok(()), |name| Err(why(name)))
     }
 }
 
 fn is_file_name(name: &str) -> bool {
-    let is_odd = |c: char| c == '/' || c == '\\' || c.is_control();
+    // The colon would name a drive, or a stream of another file.
+    let is_odd = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
     !name.is_empty() && name != "." && name != ".." && name.len() <= 255 && !name.contains(is_odd)
 }
 
@@ -307,6 +334,10 @@ impl Files {
             let text = small_file(&index_path, INDEX_BYTES_MAX)?;
             let index = Index::parse(&text).map_err(|why| Error::at(path, why))?;
             let is_part = |name: &std::ffi::OsStr| index.files().iter().any(|file| name == *file);
+            if named.is_none() && folder.join(SINGLE).is_file() && !is_part(SINGLE.as_ref()) {
+                let why = format!("{SINGLE} and {INDEX} of other files are in it: name one file");
+                return Err(Error::at(path, why));
+            }
             if named.is_none_or(is_part) {
                 let parts = index.files().iter().map(|file| folder.join(file)).collect();
                 return Ok(Files { folder, parts, index: Some(index) });
@@ -344,7 +375,7 @@ pub fn open_headers<C: DeserializeOwned>(path: &Path) -> Result<Headers<C>> {
 /// # Errors
 /// Where it is not what the caller understands.
 pub fn parse_config<C: DeserializeOwned>(text: &[u8]) -> std::result::Result<C, String> {
-    serde_json::from_slice(text).map_err(|error| format!("{CONFIG}: {error}"))
+    serde_json::from_slice(text).map_err(|error| format!("{CONFIG}: {}", shown_message(&error)))
 }
 
 /// The usual file, or the only one.
@@ -353,21 +384,34 @@ fn only_file(folder: &Path) -> Result<PathBuf> {
     if usual.is_file() {
         return Ok(usual);
     }
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
-    let paths = entries.flatten().take(MODEL_FILES_MAX).map(|entry| entry.path());
-    let mut found: Vec<PathBuf> =
-        paths.filter(|path| path.to_str().is_some_and(is_safetensors_name)).collect();
-    match (found.pop(), found.is_empty()) {
-        (Some(path), true) => Ok(path),
-        (Some(_), false) => {
-            let why = format!("it has several safetensors files and no {INDEX}: name one of them");
-            Err(Error::at(folder, why))
+    let reading = |error| Error::io(folder, error);
+    let mut only = None;
+    for entry in std::fs::read_dir(folder).map_err(reading)? {
+        let path = entry.map_err(reading)?.path();
+        if !path.to_str().is_some_and(is_safetensors_name) {
+            continue;
         }
-        (None, _) => {
-            let why = "no safetensors file is in it".to_owned();
-            Err(Error::at(folder, why))
+        if only.replace(path).is_some() {
+            let why = format!("it has several safetensors files and no {INDEX}: name one of them");
+            return Err(Error::at(folder, why));
         }
     }
+    only.ok_or_else(|| Error::at(folder, "no safetensors file is in it"))
+}
+
+/// The length of a file with tensors.
+pub(crate) fn length(path: &Path) -> Result<u64> {
+    if !path.is_file() {
+        let why = "there is no such file: put all parts of the model in one folder";
+        return Err(Error::at(path, why));
+    }
+    let bytes = std::fs::metadata(path).map_err(|error| Error::io(path, error))?.len();
+    if bytes < LENGTH_BYTES {
+        let why =
+            format!("it has {bytes} bytes, and a header takes {LENGTH_BYTES}: fetch it again");
+        return Err(Error::at(path, why));
+    }
+    Ok(bytes)
 }
 
 /// A whole file that is short.
@@ -388,13 +432,9 @@ pub(crate) fn small_file(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// When it is missing, damaged or forged.
 pub fn file_header(path: &Path) -> Result<Vec<SafeTensor>> {
-    if !path.is_file() {
-        let why = "there is no such file, and its index names it: put all parts in one folder";
-        return Err(Error::at(path, why));
-    }
+    let file_bytes = length(path)?;
     let reading = |error| Error::io(path, error);
     let mut file = File::open(path).map_err(reading)?;
-    let file_bytes = file.metadata().map_err(reading)?.len();
     let mut head = Vec::new();
     let mut wanted = LENGTH_BYTES;
     loop {

@@ -35,7 +35,10 @@ fn read(bytes: &[u8]) -> Vec<SafeTensor> {
 fn refused(list: &str, data: usize, why: &str) {
     let bytes = file(list, data);
     match parse(&bytes, Some(bytes.len() as u64)) {
-        Err(found) => assert!(found.contains(why), "{found}"),
+        Err(found) => {
+            assert!(found.contains(why), "{found}");
+            assert!(found.len() < 512 && !found.contains(char::is_control), "{found:?}");
+        }
         Ok(_) => panic!("{list} was taken"),
     }
 }
@@ -71,6 +74,15 @@ fn lengths_that_lie() {
     for length in [3, 100_000_001, u64::MAX, 1 << 63] {
         assert!(parse(&long(length), Some(10)).is_err(), "{length}");
     }
+    // Each of these is below what can be counted; behind a header they are not.
+    let (each, mut list) = ((1_u64 << 61) - 1, Vec::new());
+    for i in 0..8 {
+        let [begin, end] = [i * each, (i + 1) * each];
+        let entry = format!("\"dtype\":\"U8\",\"shape\":[{each}],\"data_offsets\":[{begin},{end}]");
+        list.push(format!("\"{i}\":{{{entry}}}"));
+    }
+    let why = parse(&file(&format!("{{{}}}", list.join(",")), 0), None).unwrap_err();
+    assert!(why.contains("18446744073709551608 bytes: no file has so many"), "{why}");
     refused(TWO, 13, "its tensors take 14 bytes, and 13 are there");
     refused(TWO, 15, "its tensors take 14 bytes, and 15 are there");
 }
@@ -86,6 +98,9 @@ fn lists_that_lie() {
     refused(&of("BF16", "[4]", "[2,10]"), 10, "begins at 2, and 0 is next");
     refused(&of("BF16", "[9223372036854775807,4]", "[0,8]"), 8, "does not take the bytes");
     refused(&of("BF16", "[1,1,1,1,1,1,1,1,4]", "[0,8]"), 8, "more than 8 dimensions");
+    // With nothing in them the other dimensions could be anything.
+    refused(&of("U8", "[0,4,1152921504606846976,16]", "[0,0]"), 0, "16] holds nothing");
+    refused(&of("BF16", "[0,9223372036854775808,4]", "[0,0]"), 0, "4] holds nothing");
     refused(&of("Q4_K", "[4]", "[0,8]"), 8, "a type \"Q4_K\" that hob does not know");
     refused(&of("BF16", "[-4]", "[0,8]"), 8, "invalid value");
     refused(&of("BF16", "[4.0]", "[0,8]"), 8, "invalid type");
@@ -100,6 +115,10 @@ fn lists_that_lie() {
     refused(&format!("{{\"a\":{entry},\"b\":{entry}}}"), 8, "begins at 0, and 8 is next");
     refused(&format!("{{\"{}\":{entry}}}", "x".repeat(1025)), 8, "a name too long");
     refused(&format!("{{\"a\":{entry}"), 8, "its header");
+    let steering = format!("{{\"a\\n\\u001b[31m\":{entry}}}");
+    refused(&steering, 8, "control characters: a\\n\\u{1b}[31m");
+    let unknown = format!("{{\"dtype\":\"BF16\",\"\\u001b{}\":1}}", "y".repeat(4096));
+    refused(&one(&unknown), 8, "unknown field `\\u{1b}yyy");
     refused("[]", 0, "no list of tensors");
     refused(" {}", 0, "no list of tensors");
     let deep = "[".repeat(100_000);
@@ -111,9 +130,22 @@ fn indices_that_lie() {
     let parsed =
         |file: &str| Index::parse(format!("{{\"weight_map\":{{\"a\":{file:?}}}}}").as_bytes());
     assert_eq!(parsed("m-00001.safetensors").unwrap().files(), ["m-00001.safetensors"]);
-    for name in ["../m.safetensors", "/etc/m.safetensors", "a/m.safetensors", "m.bin", ""] {
+    for name in [
+        "../m.safetensors",
+        "/etc/m.safetensors",
+        "a/m.safetensors",
+        "m.bin",
+        "",
+        "c:m.safetensors",
+    ] {
         let error = parsed(name).unwrap_err();
         assert!(error.contains("which is none beside it"), "{error}");
+    }
+    for name in ["a\\n\\u001b[31m".to_owned(), "x".repeat(6_000_000)] {
+        let text = format!("{{\"weight_map\":{{\"{name}\":\"m.safetensors\"}}}}");
+        let error = Index::parse(text.as_bytes()).unwrap_err();
+        assert!(error.contains("a name ") && error.len() < 512, "{error}");
+        assert!(!error.contains(char::is_control), "{error:?}");
     }
     let map: Vec<String> = (0..1001).map(|i| format!("\"{i}\":\"{i}.safetensors\"")).collect();
     let many = format!("{{\"weight_map\":{{{}}}}}", map.join(","));
@@ -143,10 +175,14 @@ fn folders() {
     write("config.json", b"null");
     assert_eq!(all().unwrap(), ["a"]);
     assert_eq!(names(&at("model.safetensors")).unwrap(), ["a"]);
-    // Where there is an index its files are the model, whichever of them is named.
+    // Where there is an index its files are the model, whichever of them is named; with the usual
+    // file beside them nobody knows which is meant.
     let index = r#"{"weight_map":{"b":"m-1.safetensors","c":"m-2.safetensors"}}"#;
     write("model.safetensors.index.json", index.as_bytes());
     write("m-1.safetensors", &one_tensor("b"));
+    assert!(all().unwrap_err().contains("of other files are in it: name one file"));
+    assert_eq!(names(&at("model.safetensors")).unwrap(), ["a"]);
+    std::fs::remove_file(at("model.safetensors")).unwrap();
     let error = all().unwrap_err();
     assert!(error.contains("m-2.safetensors") && error.contains("put all parts"), "{error}");
     write("m-2.safetensors", &one_tensor("x"));
@@ -156,13 +192,19 @@ fn folders() {
     write("m-2.safetensors", &one_tensor("c"));
     assert_eq!(all().unwrap(), ["b", "c"]);
     assert_eq!(names(&at("m-2.safetensors")).unwrap(), ["b", "c"]);
-    assert_eq!(names(&at("model.safetensors")).unwrap(), ["a"]);
     write("config.json", b"{}");
     assert!(all().unwrap_err().contains("config.json: invalid type"));
     write("config.json", b"null");
     std::fs::remove_file(at("model.safetensors.index.json")).unwrap();
-    std::fs::remove_file(at("model.safetensors")).unwrap();
     assert!(all().unwrap_err().contains("name one of them"));
+    // However many files of other kinds there are.
+    (0..1100).for_each(|i| write(&format!("{i}.txt"), b""));
+    assert!(all().unwrap_err().contains("name one of them"));
+    std::fs::remove_file(at("m-1.safetensors")).unwrap();
+    assert_eq!(all().unwrap(), ["c"]);
+    write("m-2.safetensors", b"");
+    let error = all().unwrap_err();
+    assert!(error.contains("it has 0 bytes, and a header takes 8"), "{error}");
 }
 
 #[test]
