@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::Told;
+use crate::error::{Told, shown, shown_message};
 
 /// The fields of a configuration, or of a part of one.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,7 @@ impl Config {
         match serde_json::from_slice(text) {
             Ok(Value::Object(fields)) => Ok(Config { fields }),
             Ok(_) => Err("it is no list of fields".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(shown_message(&error)),
         }
     }
 
@@ -29,6 +29,26 @@ impl Config {
         self.get(key).is_some()
     }
 
+    /// Whether the field is there, be it null.
+    pub(crate) fn says(&self, key: &str) -> bool {
+        self.fields.contains_key(key)
+    }
+
+    /// Whether fields other than these are there.
+    pub(crate) fn has_others(&self, than: &[&str]) -> bool {
+        self.fields.keys().any(|key| !than.contains(&key.as_str()))
+    }
+
+    /// Refuses a model that says something else of itself here than what hob does.
+    pub(crate) fn must(&self, is_so: bool, key: &str, architecture: &str) -> Told<()> {
+        let refused = || {
+            let found = self.fields.get(key).map(|value| shown(&value.to_string()));
+            let found = found.as_deref().unwrap_or("not there");
+            format!("{key} is {found}: hob does not run such a {architecture}")
+        };
+        is_so.then_some(()).ok_or_else(refused)
+    }
+
     fn typed<'a, T>(
         &'a self,
         key: &str,
@@ -36,8 +56,8 @@ impl Config {
         read: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Told<Option<T>> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        let shown: String = value.to_string().chars().take(64).collect();
-        read(value).map(Some).ok_or_else(|| format!("{key} is {shown}, and {wanted} is wanted"))
+        let found = || shown(&value.to_string());
+        read(value).map(Some).ok_or_else(|| format!("{key} is {}, and {wanted} is wanted", found()))
     }
 
     /// A whole number up to `max`.
@@ -53,6 +73,10 @@ impl Config {
 
     pub(crate) fn float(&self, key: &str) -> Told<Option<f64>> {
         self.typed(key, "a number", Value::as_f64)
+    }
+
+    pub(crate) fn need_float(&self, key: &str) -> Told<f64> {
+        self.float(key)?.ok_or_else(|| format!("{key} is missing"))
     }
 
     pub(crate) fn text(&self, key: &str) -> Told<Option<&str>> {

@@ -1,14 +1,16 @@
 //! The tensors that GGUF would have, each with its recipe, from a family's rows.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use gguf::TensorInfo;
 use quant::FormatId;
 
 use crate::config::Config;
-use crate::error::Told;
-use crate::families::Family;
-use crate::limits::{EXPERTS_MAX, LAYERS_MAX};
+use crate::error::{Told, shown};
+use crate::families::{Family, Guesses};
+use crate::keys::expert_count;
+use crate::limits::{COUNT_MAX, EXPERTS_MAX, LAYERS_MAX};
 use crate::mxfp4::CODES;
 use crate::recipe::{Recipe, Then};
 use crate::rows::{How, Row, Sizes};
@@ -18,8 +20,11 @@ use crate::views::View;
 /// Matrices that no recipe of types makes smaller, and kernels want in F32.
 const EXACT: &[&str] = &["ffn_gate_inp.weight", "ssm_conv1d.weight"];
 /// Ends of names of tensors that are no weights: tables that follow from the configuration.
-const NO_WEIGHTS: &[&str] =
-    &[".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq", ".self_attn.masked_bias"];
+const NO_WEIGHTS: &[&str] = &[".rotary_emb.inv_freq"];
+
+/// The checkpoint's names of the first matrix and the last.
+const EMBEDDINGS: &str = "model.embed_tokens.weight";
+const OUTPUT: &str = "lm_head.weight";
 
 /// Tensors and recipes, in the order of layers.
 pub(crate) struct Directory<'a> {
@@ -27,6 +32,8 @@ pub(crate) struct Directory<'a> {
     family: &'static Family,
     sizes: Sizes,
     layers: u64,
+    /// Numbers of layers after them that guess further tokens.
+    guessing: Range<u64>,
     experts: u64,
     /// Sources that a recipe takes, or that may be left alone.
     used: HashSet<usize>,
@@ -41,13 +48,15 @@ impl<'a> Directory<'a> {
         family: &'static Family,
         config: &Config,
     ) -> Told<Directory<'a>> {
-        let counts = ["num_local_experts", "num_experts", "n_routed_experts"];
-        let experts = counts.iter().find(|key| config.has(key));
+        let experts = expert_count(config);
+        let layers = config.need("num_hidden_layers", LAYERS_MAX)?;
+        let guessing = config.whole("num_nextn_predict_layers", LAYERS_MAX)?.unwrap_or(0);
         let mut directory = Directory {
             sources,
             family,
             sizes: Sizes::read(config)?,
-            layers: config.need("num_hidden_layers", LAYERS_MAX)?,
+            layers,
+            guessing: layers..layers + guessing,
             experts: experts.map_or(Ok(0), |key| config.need(key, EXPERTS_MAX))?,
             used: HashSet::new(),
             names: HashSet::new(),
@@ -65,6 +74,7 @@ impl<'a> Directory<'a> {
                 directory.add(row, layer)?;
             }
         }
+        directory.has_ends(tied, config)?;
         directory.leave_alone(tied);
         directory.nothing_left()?;
         Ok(directory)
@@ -188,19 +198,40 @@ impl<'a> Directory<'a> {
             let name = &*source.tensor.name;
             let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next());
             let layer = layer.and_then(|layer| layer.parse::<u64>().ok());
-            // Layers that guess further tokens come after the others, or have a place of their own.
-            let guesses = self.family.guesses && layer.is_some_and(|layer| layer >= self.layers);
+            let guesses = match self.family.guesses {
+                Guesses::None => false,
+                Guesses::After => layer.is_some_and(|layer| self.guessing.contains(&layer)),
+                Guesses::Apart => name.starts_with("mtp."),
+            };
             let is_known = NO_WEIGHTS.iter().any(|end| name.ends_with(end))
-                || (tied && name == "lm_head.weight")
-                || (self.family.guesses && name.starts_with("mtp."))
-                || name
-                    .strip_suffix("_scale_inv")
-                    .is_some_and(|of| self.sources.find(of).is_some())
+                || (tied && name == OUTPUT)
+                || self.is_scale(name)
                 || guesses;
             if is_known {
                 self.used.insert(i);
             }
         }
+    }
+
+    /// Whether it is the factors of a tensor that is read with them.
+    fn is_scale(&self, name: &str) -> bool {
+        let of = name.strip_suffix("_scale_inv").and_then(|of| self.sources.find(of));
+        of.is_some_and(|of| self.sources.is_scaled(of))
+    }
+
+    /// That the embeddings have a row for each token, and that there is a way out of the model.
+    fn has_ends(&self, tied: bool, config: &Config) -> Told<()> {
+        let rows = |i: usize| self.shape(i).first().copied().unwrap_or(0) as u64;
+        if let (Some(found), Some(tokens)) =
+            (self.sources.find(EMBEDDINGS).map(rows), config.whole("vocab_size", COUNT_MAX)?)
+            && found != tokens
+        {
+            return Err(format!("vocab_size is {tokens}, and {EMBEDDINGS} has {found} rows"));
+        }
+        if !tied && self.sources.find(OUTPUT).is_none() {
+            return Err(format!("tensor {OUTPUT} is missing, and tie_word_embeddings is false"));
+        }
+        Ok(())
     }
 
     fn nothing_left(&self) -> Told<()> {
@@ -209,7 +240,7 @@ impl<'a> Directory<'a> {
             None => Ok(()),
             Some(i) => Err(format!(
                 "tensor {} has no place in a {}: it is made of what hob does not know",
-                self.sources.all()[i].tensor.name,
+                shown(&self.sources.all()[i].tensor.name),
                 self.family.architecture
             )),
         }

@@ -19,6 +19,7 @@ mod limits;
 mod mxfp4;
 mod open;
 mod recipe;
+mod rope;
 mod rows;
 mod sources;
 mod tokens;

@@ -20,5 +20,7 @@ pub(crate) const MODEL_FILES_MAX: usize = 1000;
 pub(crate) const LAYERS_MAX: u64 = 4096;
 /// Experts of a layer.
 pub(crate) const EXPERTS_MAX: u64 = 65_536;
+/// Heads of a layer, and elements of a head.
+pub(crate) const HEADS_MAX: u64 = 1 << 24;
 /// Any other count: widths, heads, positions.
 pub(crate) const COUNT_MAX: u64 = u32::MAX as u64;

@@ -7,7 +7,7 @@ use quant::FormatId;
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::error::Told;
+use crate::error::{Told, shown};
 use crate::headers::{CONFIG, Files, small_file};
 use crate::keys::Keys;
 use crate::limits::CONFIG_BYTES_MAX;
@@ -98,9 +98,9 @@ fn quantised(config: &Config, sources: &mut Sources) -> Told<()> {
             scaled.into_iter().try_for_each(|(of, by)| sources.scaled(of, by, block))
         }
         Some(other) => {
-            let shown: String = other.chars().take(32).collect();
+            let how = shown(other);
             Err(format!(
-                "weights quantised by {shown:?} cannot be run: fetch a release in BF16, or as GGUF"
+                "weights quantised by \"{how}\" cannot be run: fetch a release in BF16, or as GGUF"
             ))
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::error::Told;
-use crate::limits::COUNT_MAX;
+use crate::limits::HEADS_MAX;
 use crate::recipe::Then;
 use crate::views::View;
 
@@ -66,7 +66,8 @@ pub(crate) enum How {
     TiledColumns,
 }
 
-/// Sizes that views depend on; 0 where a family has no such thing.
+/// Sizes that views depend on; 0 where a family has no such thing. All are at most [`HEADS_MAX`],
+/// so that no product of two of them is beyond measure.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sizes {
     heads: usize,
@@ -84,7 +85,7 @@ pub(crate) struct Sizes {
 impl Sizes {
     pub(crate) fn read(config: &Config) -> Told<Sizes> {
         let size =
-            |key: &str| -> Told<usize> { Ok(config.whole(key, COUNT_MAX)?.unwrap_or(0) as usize) };
+            |key: &str| -> Told<usize> { Ok(config.whole(key, HEADS_MAX)?.unwrap_or(0) as usize) };
         let heads = size("num_attention_heads")?;
         Ok(Sizes {
             heads,

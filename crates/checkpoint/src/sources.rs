@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use gguf::MappedFile;
 use quant::FormatId;
 
-use crate::error::Told;
-use crate::headers::{Files, Parsed, SafeTensor, parse};
+use crate::error::{Told, shown};
+use crate::headers::{Files, Parsed, SafeTensor, length, parse};
 use crate::{Error, Result, fp8};
 
 /// The open files.
@@ -36,10 +36,7 @@ impl Sources {
             by_name: HashMap::new(),
         };
         for (file, path) in files.parts.iter().enumerate() {
-            if !path.is_file() {
-                let why = "there is no such file: put all parts of the model in one folder";
-                return Err(Error::at(path, why));
-            }
+            length(path)?;
             let map = MappedFile::open(path)?;
             let parsed = parse(map.bytes(), Some(map.bytes().len() as u64));
             let tensors = match parsed.map_err(|why| Error::at(path, why))? {
@@ -49,7 +46,7 @@ impl Sources {
             for tensor in tensors {
                 let at = sources.tensors.len();
                 if sources.by_name.insert(tensor.name.clone(), at).is_some() {
-                    let why = format!("tensor {} is in an earlier file too", tensor.name);
+                    let why = format!("tensor {} is in an earlier file too", shown(&tensor.name));
                     return Err(Error::at(path, why));
                 }
                 sources.tensors.push(Source { tensor, file, scales: None });
@@ -67,18 +64,29 @@ impl Sources {
         self.by_name.get(name).copied()
     }
 
+    /// Whether factors of this tensor are known.
+    pub(crate) fn is_scaled(&self, i: usize) -> bool {
+        self.tensors[i].scales.is_some()
+    }
+
     /// Names the factors of a tensor of 8 bits.
     pub(crate) fn scaled(&mut self, of: usize, by: usize, block: (usize, usize)) -> Told<()> {
         let (tensor, scales) = (&self.tensors[of].tensor, &self.tensors[by].tensor);
         let (name, found) = (&tensor.name, &scales.shape);
+        if tensor.dtype != "F8_E4M3" {
+            let (name, by) = (shown(name), shown(&scales.name));
+            let of = tensor.dtype;
+            return Err(format!("tensor {name} is {of} and has factors ({by}): F8_E4M3 has them"));
+        }
         let [n, k] = *tensor.shape else {
-            return Err(format!("tensor {name} has factors and is no matrix"));
+            return Err(format!("tensor {} has factors and is no matrix", shown(name)));
         };
         let wanted = [n.div_ceil(block.0 as u64), k.div_ceil(block.1 as u64)];
         if **found != wanted || !matches!(scales.dtype, "F32" | "BF16") {
             return Err(format!(
                 "tensor {} is {found:?} as {}, and {wanted:?} as F32 or BF16 is wanted",
-                scales.name, scales.dtype
+                shown(&scales.name),
+                scales.dtype
             ));
         }
         self.tensors[of].scales = Some((by, block));
@@ -95,11 +103,11 @@ impl Sources {
             ("F8_E4M3", Some(_)) => Ok(FormatId::BF16),
             ("F8_E4M3", None) => Err(format!(
                 "tensor {} is of 8 bits and has no factors of blocks (weight_scale_inv)",
-                tensor.name
+                shown(&tensor.name)
             )),
             (dtype, _) => Err(format!(
                 "tensor {} is {dtype}: F32, F16, BF16 and F8_E4M3 can be run",
-                tensor.name
+                shown(&tensor.name)
             )),
         }
     }

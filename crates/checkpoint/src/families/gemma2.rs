@@ -1,8 +1,9 @@
 //! Gemma 2: norms around blocks, kept as the difference from 1.
 
-use super::{Family, GELU_TANH};
+use super::{Family, GELU_TANH, Guesses};
 use crate::error::Told;
 use crate::keys::Keys;
+use crate::rope::Rope;
 use crate::rows::{DENSE, How, OUTSIDE, QUERY_KEY, Row, VALUE_OUT, row};
 
 pub(super) static GEMMA2: Family = Family {
@@ -12,7 +13,7 @@ pub(super) static GEMMA2: Family = Family {
     keys,
     activations: GELU_TANH,
     tied: true,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 /// What lies outside of layers; the last norm is one of theirs.
@@ -41,21 +42,29 @@ pub(super) const NORMS_AROUND: &[Row] = &[
 ];
 
 fn keys(keys: &mut Keys<'_>) -> Told<()> {
-    keys.layer_types("sliding_attention", |layer| layer % 2 == 0)?;
-    let base = crate::keys::Rope::read(keys.config)?.all.float("rope_theta")?;
-    // No key of a file says another.
-    keys.must(base.is_none_or(|base| base == 10_000.0), "rope_theta")?;
+    keys.layer_types(|layer| layer % 2 == 0)?;
+    // llama.cpp's converter writes nothing of the rope: all that were released have the usual one.
+    let rope = Rope::read(keys)?;
+    let must = |is_so, key| rope.all.must(is_so, key, keys.architecture);
+    must(rope.kind()? == "default", "rope_type")?;
+    must(rope.all.float("rope_theta")?.unwrap_or(10_000.0) == 10_000.0, "rope_theta")?;
+    must(rope.part_that_turns(keys)?.unwrap_or(1.0) == 1.0, "partial_rotary_factor")?;
     scale(keys, 46)?;
     keys.sizes()?;
-    keys.copy_float("attn_logit_softcapping", "attn_logit_softcapping")?;
-    keys.copy_float("final_logit_softcapping", "final_logit_softcapping")?;
-    keys.copy_whole("attention.sliding_window", "sliding_window")
+    for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        // Null is no cap; where nothing is said there is one.
+        if !keys.config.says(key) {
+            return Err(format!("{key} is missing"));
+        }
+        keys.copy_float(key, key)?;
+    }
+    keys.need_window()
 }
 
 /// The scale of scores has no key: it follows from the width of a head, and in the 27B, told by
 /// its layers, from that of the model.
 pub(super) fn scale(keys: &Keys<'_>, layers_27b: u64) -> Told<()> {
-    let Some(found) = keys.config.float("query_pre_attn_scalar")? else { return Ok(()) };
+    let found = keys.config.float("query_pre_attn_scalar")?.unwrap_or(256.0);
     let is_27b = keys.need("num_hidden_layers")? == layers_27b;
     let heads = keys.need("num_attention_heads")?;
     let of_model = keys.need("hidden_size")?.checked_div(heads).unwrap_or(0);

@@ -2,7 +2,7 @@
 //! keys, and around blocks.
 
 use super::gemma2::{EMBEDDING, NORMS_AROUND, scale};
-use super::{Family, GELU_TANH};
+use super::{Family, GELU_TANH, Guesses};
 use crate::error::Told;
 use crate::keys::Keys;
 use crate::rows::{DENSE, How, QUERY_KEY, Row, VALUE_OUT, row};
@@ -14,7 +14,7 @@ pub(super) static GEMMA3: Family = Family {
     keys,
     activations: GELU_TANH,
     tied: true,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 const NORMS_OF_HEADS: &[Row] = &[
@@ -27,11 +27,11 @@ fn keys(keys: &mut Keys<'_>) -> Told<()> {
         keys.must(keys.whole(key)?.unwrap_or(6) == 6, key)?;
     }
     keys.must(!keys.config.has("attn_logit_softcapping"), "attn_logit_softcapping")?;
-    keys.layer_types("sliding_attention", |layer| layer % 6 != 5)?;
+    keys.layer_types(|layer| layer % 6 != 5)?;
     let attends = keys.config.flag("use_bidirectional_attention")?.unwrap_or(false);
     keys.must(!attends, "use_bidirectional_attention")?;
     scale(keys, 62)?;
     keys.common()?;
     keys.copy_float("final_logit_softcapping", "final_logit_softcapping")?;
-    keys.copy_whole("attention.sliding_window", "sliding_window")
+    keys.need_window()
 }

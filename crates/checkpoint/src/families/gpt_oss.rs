@@ -1,6 +1,6 @@
 //! gpt-oss: experts in MXFP4, gate and up in turns; biases and sinks.
 
-use super::{Family, SILU};
+use super::{Family, Guesses, SILU};
 use crate::error::Told;
 use crate::keys::Keys;
 use crate::rows::{How, OUTSIDE, QUERY_KEY, Row, VALUE_OUT, row, same};
@@ -12,7 +12,7 @@ pub(super) static GPT_OSS: Family = Family {
     keys,
     activations: SILU,
     tied: false,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 const OTHERS: &[Row] = &[
@@ -65,11 +65,14 @@ const EXPERTS: &[Row] = &[
 ];
 
 fn keys(keys: &mut Keys<'_>) -> Told<()> {
-    keys.layer_types("sliding_attention", |layer| layer % 2 == 0)?;
+    keys.layer_types(|layer| layer % 2 == 0)?;
     let limit = keys.config.float("swiglu_limit")?.unwrap_or(7.0);
     keys.must(limit == 7.0, "swiglu_limit")?;
+    // Where nothing is said the rule is YaRN's.
+    let is_said = keys.config.has("rope_scaling") || keys.config.has("rope_parameters");
+    keys.must(is_said, "rope_scaling")?;
     keys.common()?;
     keys.experts()?;
-    keys.copy_whole("attention.sliding_window", "sliding_window")?;
+    keys.need_window()?;
     keys.copy_whole("expert_feed_forward_length", "intermediate_size")
 }

@@ -1,7 +1,7 @@
 //! Granite 3, dense and by experts: as Llama, with factors; gate and up of experts in one tensor.
 
 use super::llama::of_llama;
-use super::{Family, SILU};
+use super::{Family, Guesses, SILU};
 use crate::error::Told;
 use crate::keys::Keys;
 use crate::rows::{DENSE, How, NORMS, OUTSIDE, QUERY_KEY_PAIRED, Row, VALUE_OUT, row, same};
@@ -13,7 +13,7 @@ pub(super) static GRANITE: Family = Family {
     keys: factors,
     activations: SILU,
     tied: false,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 pub(super) static GRANITE_MOE: Family = Family {
@@ -34,7 +34,7 @@ pub(super) static GRANITE_MOE: Family = Family {
     },
     activations: SILU,
     tied: false,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 const EXPERTS: &[Row] = &[
@@ -64,9 +64,12 @@ const EXPERTS: &[Row] = &[
 ];
 
 fn factors(keys: &mut Keys<'_>) -> Told<()> {
-    keys.must(!keys.config.has("head_dim"), "head_dim")?;
+    let whole = keys.need("num_attention_heads")?.checked_mul(keys.head_dim()?);
+    keys.must(whole == Some(keys.need("hidden_size")?), "head_dim")?;
     keys.common()?;
-    keys.copy_float("attention.scale", "attention_multiplier")?;
+    // Where nothing is said it is 1, and in GGUF the root of the width.
+    let scale = keys.config.need_float("attention_multiplier")?;
+    keys.put_float("attention.scale", scale);
     keys.copy_float("embedding_scale", "embedding_multiplier")?;
     keys.copy_float("residual_scale", "residual_multiplier")?;
     keys.copy_float("logit_scale", "logits_scaling")?;

@@ -1,6 +1,6 @@
 //! Llama 1 to 3, Mistral, Mixtral, SmolLM 1 and 2: rows of queries and keys in pairs.
 
-use super::{Family, SILU};
+use super::{Family, Guesses, SILU};
 use crate::error::Told;
 use crate::keys::Keys;
 use crate::rows::{DENSE, NORMS, OUTSIDE, QUERY_KEY_PAIRED, Row, VALUE_OUT, same};
@@ -12,7 +12,7 @@ pub(super) static LLAMA: Family = Family {
     keys,
     activations: SILU,
     tied: false,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 const MIXTRAL: &[Row] = &[
@@ -26,7 +26,13 @@ fn keys(keys: &mut Keys<'_>) -> Told<()> {
     keys.common()?;
     keys.experts()?;
     // The first Mistral has one; files of llama.cpp's converter cannot say so.
-    keys.copy_whole("attention.sliding_window", "sliding_window")?;
+    if keys.is_a("MistralForCausalLM") {
+        // Null is no window; where nothing is said there is one.
+        keys.must(keys.config.says("sliding_window"), "sliding_window")?;
+    }
+    if !keys.is_a("LlamaForCausalLM") {
+        keys.copy_whole("attention.sliding_window", "sliding_window")?;
+    }
     of_llama(keys)
 }
 

@@ -14,7 +14,7 @@ mod qwen3next;
 mod smollm3;
 
 use crate::config::Config;
-use crate::error::Told;
+use crate::error::{Told, shown};
 use crate::keys::Keys;
 use crate::rows::Row;
 
@@ -31,8 +31,18 @@ pub(crate) struct Family {
     pub(crate) activations: &'static [&'static str],
     /// Whether the embeddings are the output matrix too where the configuration does not say.
     pub(crate) tied: bool,
-    /// Whether files may hold layers that guess further tokens, which are left alone.
-    pub(crate) guesses: bool,
+    pub(crate) guesses: Guesses,
+}
+
+/// Where files may hold layers that guess further tokens, which are left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guesses {
+    /// They have none.
+    None,
+    /// After the others: as many as `num_nextn_predict_layers` says.
+    After,
+    /// In a place of their own, `mtp.`.
+    Apart,
 }
 
 /// SiLU, as nearly all have it.
@@ -71,19 +81,19 @@ pub(crate) fn find(config: &Config) -> Told<&'static Family> {
     };
     let found = FAMILIES.iter().find(|family| family.classes.contains(&class));
     let family = *found.ok_or_else(|| {
-        let shown: String = class.chars().take(64).collect();
+        let class = shown(class);
         let mut known: Vec<&str> = FAMILIES.iter().flat_map(|it| it.classes).copied().collect();
         known.sort_unstable();
         format!(
-            "hob cannot run a {shown:?} from safetensors; these can be run: {}; or fetch the model \
-             as GGUF",
+            "hob cannot run a \"{class}\" from safetensors; these can be run: {}; or fetch the \
+             model as GGUF",
             known.join(", ")
         )
     })?;
     for key in ["hidden_act", "hidden_activation"] {
         if let Some(found) = config.text(key)?.filter(|it| !family.activations.contains(it)) {
-            let shown: String = found.chars().take(32).collect();
-            return Err(format!("{key} is {shown:?}: {} is wanted", family.activations[0]));
+            let (found, wanted) = (shown(found), family.activations[0]);
+            return Err(format!("{key} is \"{found}\": {wanted} is wanted"));
         }
     }
     Ok(family)

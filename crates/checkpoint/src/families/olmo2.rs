@@ -1,6 +1,6 @@
 //! OLMo 2: norms after blocks, and of all queries and keys at once.
 
-use super::{Family, SILU};
+use super::{Family, Guesses, SILU};
 use crate::rows::{DENSE, OUTSIDE, QUERY_KEY, QUERY_KEY_NORMS, Row, VALUE_OUT, same};
 
 pub(super) static OLMO2: Family = Family {
@@ -10,7 +10,7 @@ pub(super) static OLMO2: Family = Family {
     keys: |keys| keys.common(),
     activations: SILU,
     tied: false,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 const NORMS_AFTER: &[Row] = &[

@@ -1,9 +1,10 @@
 //! Phi 3 and 4: queries, keys and values in one matrix, gate and up in another, factors on the
 //! rope for long contexts.
 
-use super::{Family, SILU};
+use super::{Family, Guesses, SILU};
 use crate::error::Told;
-use crate::keys::{Keys, Rope};
+use crate::keys::Keys;
+use crate::rope::{Rope, unknown};
 use crate::rows::{NORMS, OUTSIDE, Row, same};
 
 pub(super) static PHI3: Family = Family {
@@ -13,7 +14,7 @@ pub(super) static PHI3: Family = Family {
     keys,
     activations: SILU,
     tied: false,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 const FUSED: &[Row] = &[
@@ -24,13 +25,13 @@ const FUSED: &[Row] = &[
 ];
 
 fn keys(keys: &mut Keys<'_>) -> Told<()> {
-    let rope = Rope::read(keys.config)?;
+    let rope = Rope::read(keys)?;
     keys.sizes()?;
     let longest = keys.need("max_position_embeddings")?;
     let original = rope.all.whole("original_max_position_embeddings", longest)?;
     let original = original.unwrap_or(longest);
     keys.put_whole("rope.scaling.original_context_length", original);
-    let part = rope.all.float("partial_rotary_factor")?.unwrap_or(1.0);
+    let part = rope.part_that_turns(keys)?.unwrap_or(1.0);
     let dims = (part * keys.head_dim()? as f64) as u64;
     keys.put_whole("rope.dimension_count", dims);
     if let Some(base) = rope.all.float("rope_theta")? {
@@ -41,16 +42,16 @@ fn keys(keys: &mut Keys<'_>) -> Told<()> {
     match rope.kind()? {
         "default" => Ok(()),
         "longrope" | "su" => factors(keys, &rope, longest as f64 / original.max(1) as f64),
-        other => {
-            let shown: String = other.chars().take(32).collect();
-            Err(format!("positions turn by a rule {shown:?} that hob does not know"))
-        }
+        other => Err(unknown(other)),
     }
 }
 
 /// Source: Ding et al. 2024, arXiv 2402.13753.
 fn factors(keys: &mut Keys<'_>, rope: &Rope, stretch: f64) -> Told<()> {
-    let original = rope.all.float("original_max_position_embeddings")?.unwrap_or(2.0).max(2.0);
+    for key in ["short_mscale", "long_mscale"] {
+        rope.all.must(!rope.all.has(key), key, keys.architecture)?;
+    }
+    let original = rope.all.need_float("original_max_position_embeddings")?.max(2.0);
     let usual = if stretch > 1.0 { (1.0 + stretch.ln() / original.ln()).sqrt() } else { 1.0 };
     let growth = rope.all.float("attention_factor")?.unwrap_or(usual);
     keys.put_float("rope.scaling.attn_factor", growth);

@@ -1,7 +1,7 @@
 //! Qwen 3, dense and by experts.
 
 use super::qwen2::no_window;
-use super::{Family, SILU};
+use super::{Family, Guesses, SILU};
 use crate::error::Told;
 use crate::keys::Keys;
 use crate::rows::{
@@ -18,7 +18,7 @@ pub(super) static QWEN3: Family = Family {
     },
     activations: SILU,
     tied: false,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 pub(super) static QWEN3_MOE: Family = Family {
@@ -32,13 +32,15 @@ pub(super) static QWEN3_MOE: Family = Family {
     },
     activations: SILU,
     tied: false,
-    guesses: false,
+    guesses: Guesses::None,
 };
 
 /// Experts in all layers, whose weights sum to 1.
 pub(super) fn all_experts(keys: &mut Keys<'_>) -> Told<()> {
     keys.experts()?;
-    keys.must(keys.config.flag("norm_topk_prob")?.unwrap_or(true), "norm_topk_prob")?;
+    // Where nothing is said Qwen 3's do not, and later ones do.
+    let usual = !keys.is_a("Qwen3MoeForCausalLM");
+    keys.must(keys.config.flag("norm_topk_prob")?.unwrap_or(usual), "norm_topk_prob")?;
     keys.must(keys.whole("decoder_sparse_step")?.unwrap_or(1) == 1, "decoder_sparse_step")?;
     let dense = keys.config.wholes("mlp_only_layers")?.unwrap_or_default();
     keys.must(dense.is_empty(), "mlp_only_layers")?;

@@ -3,10 +3,11 @@
 use gguf::{Array, Value};
 
 use super::qwen3::all_experts;
-use super::{Family, SILU};
+use super::{Family, Guesses, SILU};
 use crate::error::Told;
-use crate::keys::{Keys, Rope};
+use crate::keys::Keys;
 use crate::limits::COUNT_MAX;
+use crate::rope::Rope;
 use crate::rows::{DENSE, EXPERTS, EXPERTS_FUSED, How, QUERY_KEY, Row, VALUE_OUT, row, same};
 
 pub(super) static QWEN3_NEXT: Family = Family {
@@ -19,7 +20,7 @@ pub(super) static QWEN3_NEXT: Family = Family {
     },
     activations: SILU,
     tied: false,
-    guesses: true,
+    guesses: Guesses::Apart,
 };
 
 pub(super) static QWEN35: Family = Family {
@@ -32,7 +33,7 @@ pub(super) static QWEN35: Family = Family {
     },
     activations: SILU,
     tied: false,
-    guesses: true,
+    guesses: Guesses::Apart,
 };
 
 pub(super) static QWEN35_MOE: Family = Family {
@@ -46,7 +47,7 @@ pub(super) static QWEN35_MOE: Family = Family {
     },
     activations: SILU,
     tied: false,
-    guesses: true,
+    guesses: Guesses::Apart,
 };
 
 const NORMS: &[Row] = &[
@@ -112,7 +113,9 @@ const SHARED: &[Row] = &[
 ];
 
 fn next(keys: &mut Keys<'_>) -> Told<()> {
-    keys.common()?;
+    keys.sizes()?;
+    let rope = Rope::read(keys)?;
+    rope.put(keys)?;
     keys.copy_whole("ssm.conv_kernel", "linear_conv_kernel_dim")?;
     keys.copy_whole("ssm.state_size", "linear_key_head_dim")?;
     keys.copy_whole("ssm.group_count", "linear_num_key_heads")?;
@@ -123,13 +126,14 @@ fn next(keys: &mut Keys<'_>) -> Told<()> {
     keys.put_whole("ssm.inner_size", inner);
     if let Some(types) = keys.config.texts("layer_types")? {
         let is_whole = types.len() as u64 == keys.need("num_hidden_layers")?;
-        keys.must(is_whole, "layer_types")?;
+        let is_known = |kind: &&str| matches!(*kind, "linear_attention" | "full_attention");
+        keys.must(is_whole && types.iter().all(is_known), "layer_types")?;
         let recurrent = types.iter().map(|kind| *kind == "linear_attention").collect();
         keys.put_truths("attention.recurrent_layers", recurrent);
     }
     let interval = keys.whole("full_attention_interval")?.unwrap_or(4);
     keys.put_whole("full_attention_interval", interval);
-    let part = Rope::read(keys.config)?.all.float("partial_rotary_factor")?.unwrap_or(0.25);
+    let part = rope.part_that_turns(keys)?.unwrap_or(0.25);
     let dims = (part * keys.head_dim()? as f64) as u64;
     keys.put_whole("rope.dimension_count", dims);
     Ok(())
@@ -137,7 +141,7 @@ fn next(keys: &mut Keys<'_>) -> Told<()> {
 
 /// Of positions in pictures; for text they change nothing.
 fn sections(keys: &mut Keys<'_>) -> Told<()> {
-    let found = Rope::read(keys.config)?.all.wholes("mrope_section")?;
+    let found = Rope::read(keys)?.all.wholes("mrope_section")?;
     let mut sections = found.unwrap_or_else(|| vec![11, 11, 10]);
     keys.must(sections.len() <= 4, "mrope_section")?;
     sections.resize(4, 0);
