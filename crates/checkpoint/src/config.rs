@@ -120,13 +120,14 @@ impl Config {
         Ok(parts.unwrap_or_default())
     }
 
-    /// A number or a list of numbers.
-    pub(crate) fn one_or_many(&self, key: &str) -> Told<Vec<u64>> {
-        let read = |value: &Value| match value.as_u64() {
-            Some(one) => Some(vec![one]),
-            None => value.as_array()?.iter().map(Value::as_u64).collect(),
+    /// Ids of tokens: one, or a list of them.
+    pub(crate) fn ids(&self, key: &str) -> Told<Vec<u32>> {
+        let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
+        let read = |value: &Value| match value.as_array() {
+            Some(several) => several.iter().map(id).collect(),
+            None => id(value).map(|one| vec![one]),
         };
-        Ok(self.typed(key, "a number or a list of them", read)?.unwrap_or_default())
+        Ok(self.typed(key, "the id of a token or a list of them", read)?.unwrap_or_default())
     }
 
     /// A special token: its text, or a field `content` with it.

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
-use gguf::{Metadata, Value};
+use gguf::{Array, Metadata, Value};
 use serde::Deserialize;
 
 use crate::config::Config;
+use crate::error::{Told, shown_message};
 use crate::headers::small_file;
 use crate::limits::{CONFIG_BYTES_MAX, COUNT_MAX, TOKENIZER_BYTES_MAX};
 use crate::{Error, Result};
@@ -29,6 +30,33 @@ struct Added {
     content: String,
 }
 
+/// GGUF's names of tokens that end an answer; the first is the end.
+const ENDS: [&str; 3] = ["eos", "eot", "eom"];
+/// Those that have no name.
+const FURTHER_ENDS: &str = "tokenizer.huggingface.further_eos_token_ids";
+/// Classes that make the rule of added tokens anew from what the configuration says of them; in
+/// all others `tokenizer.json` says it.
+const RULED_ANEW: &[&str] = &["CodeLlamaTokenizer", "GemmaTokenizer", "LlamaTokenizer"];
+
+/// Whether texts get a start and an end, where `tokenizer.json` does not say it alone.
+fn added(more: &Config) -> Told<Vec<(&'static str, bool)>> {
+    let class = more.maybe_text("tokenizer_class").unwrap_or_default();
+    let is_anew = RULED_ANEW.contains(&class.strip_suffix("Fast").unwrap_or(class));
+    let rules = [("bos", "add_bos_token", "bos_token"), ("eos", "add_eos_token", "eos_token")];
+    let mut found = Vec::new();
+    for (name, key, token) in rules {
+        let said = more.flag(key)?;
+        // Without one there is nothing to add.
+        let usual = is_anew && more.token(token).is_some();
+        match said {
+            Some(adds) if adds || is_anew => found.push((name, adds)),
+            None if usual => found.push((name, name == "bos")),
+            Some(_) | None => {}
+        }
+    }
+    Ok(found)
+}
+
 /// Adds the keys.
 pub(crate) fn put(metadata: &mut Metadata, folder: &Path, config: &Config) -> Result<()> {
     let path = folder.join(TOKENIZER);
@@ -38,7 +66,7 @@ pub(crate) fn put(metadata: &mut Metadata, folder: &Path, config: &Config) -> Re
     }
     let text = small_file(&path, TOKENIZER_BYTES_MAX)?;
     let tokens: Tokens =
-        serde_json::from_slice(&text).map_err(|error| Error::at(&path, error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| Error::at(&path, shown_message(&error)))?;
     let text = String::from_utf8(text).map_err(|_| Error::at(&path, "it is not UTF-8"))?;
     metadata.insert("tokenizer.huggingface.json", Value::String(text));
     let more = optional(folder, TOKENIZER_CONFIG)?;
@@ -57,8 +85,7 @@ pub(crate) fn put(metadata: &mut Metadata, folder: &Path, config: &Config) -> Re
     // others are ends by GGUF's further names.
     let at = |why: String, file: &str| Error::at(&folder.join(file), why);
     let list = |from: &Config, file: &str| -> Result<Vec<u32>> {
-        let ids = from.one_or_many("eos_token_id").map_err(|why| at(why, file))?;
-        Ok(ids.iter().filter_map(|id| u32::try_from(*id).ok()).collect())
+        from.ids("eos_token_id").map_err(|why| at(why, file))
     };
     let mut ends: Vec<u32> = id("eos_token").into_iter().collect();
     let told = list(&generation, GENERATION_CONFIG)?;
@@ -66,17 +93,18 @@ pub(crate) fn put(metadata: &mut Metadata, folder: &Path, config: &Config) -> Re
     ends.extend(if told.is_empty() { list(config, crate::CONFIG)? } else { told });
     let mut seen = Vec::new();
     ends.retain(|end| !seen.contains(end) && (seen.push(*end), true).1);
-    for (name, end) in ["eos", "eot", "eom"].iter().zip(&ends) {
+    for (name, end) in ENDS.iter().zip(&ends) {
         put(name, Some(*end));
     }
-    let named = config.whole("bos_token_id", COUNT_MAX).ok().flatten();
+    let named = config.whole("bos_token_id", COUNT_MAX).map_err(|why| at(why, crate::CONFIG))?;
     put("bos", id("bos_token").or(named.and_then(|id| u32::try_from(id).ok())));
     put("padding", id("pad_token"));
     put("unknown", id("unk_token"));
-    for (name, key) in [("bos", "add_bos_token"), ("eos", "add_eos_token")] {
-        if let Some(adds) = more.flag(key).map_err(|why| at(why, TOKENIZER_CONFIG))? {
-            metadata.insert(&format!("tokenizer.ggml.add_{name}_token"), Value::Bool(adds));
-        }
+    if let Some(further) = ends.get(ENDS.len()..).filter(|further| !further.is_empty()) {
+        metadata.insert(FURTHER_ENDS, Value::Array(Array::U32(further.to_vec())));
+    }
+    for (name, adds) in added(&more).map_err(|why| at(why, TOKENIZER_CONFIG))? {
+        metadata.insert(&format!("tokenizer.ggml.add_{name}_token"), Value::Bool(adds));
     }
     if let Some(template) = template(folder, &more)? {
         metadata.insert("tokenizer.chat_template", Value::String(template));
