@@ -119,8 +119,10 @@ pub struct LoadOptions {
     /// How keys and values are kept: `f32`, `f16`, `bf16` or `q8_0`; `f16` when none, and `f32`
     /// with the backend `reference`.
     pub kv: Option<String>,
-    /// When drafts are made of what a conversation said before.
+    /// When drafts are made of what is said next.
     pub speculation: Speculation,
+    /// A smaller model of the same tokens that drafts too.
+    pub draft: Option<ModelRef>,
     /// A type such as `Q4_K_M` that weights get while they are loaded; as they are when none.
     pub quant: Option<String>,
 }

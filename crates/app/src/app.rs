@@ -173,8 +173,9 @@ impl App {
             Arc::clone(self.inner.watch.get_or_init(|| Arc::new(Watch::open(draw::here()))));
         let before = memory::resident_bytes();
         let loaded = LoadedModel::load(&model.name, &file, options, (progress, watch))?;
-        // A plan knows a file as it lies on the disk.
-        let is_planned = file.version().is_some() && options.quant.is_none();
+        // A plan knows a file as it lies on the disk, and knows it alone.
+        let is_planned =
+            file.version().is_some() && options.quant.is_none() && options.draft.is_none();
         if let (true, Some(before), Some(now)) = (is_planned, before, memory::resident_bytes()) {
             let took = (planning::Loaded::Weights, now.saturating_sub(before));
             if let Err(error) = self.note_load(model, options, took) {

@@ -121,6 +121,7 @@ impl From<engine::Error> for Error {
                 Error::new(ErrorKind::BadRequest, message)
             }
             Engine::QueueFull { .. } | Engine::Stopping => Error::new(ErrorKind::Busy, message),
+            Engine::Draft(_) => Error::new(ErrorKind::BadModel, message),
             Engine::Constraint(_) => Error::new(ErrorKind::BadRequest, message),
             Engine::Step(_) => Error::new(ErrorKind::Internal, message),
         }

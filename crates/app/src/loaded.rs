@@ -12,13 +12,14 @@ use tensor::{Backend, KvFormat};
 use tokenizer::{Specials, Tokenizer};
 
 use crate::constraint::Words;
+use crate::draft::{self, Draft, Target};
 use crate::generation::Generation;
 use crate::retrieval::{self, Retriever};
 use crate::speech::Voice;
 use crate::watch::Watch;
 use crate::{
-    ChatRequest, CompletionRequest, Constraint, EmbedRequest, Error, LoadOptions, ModelMemory,
-    ModelStatus, Prompt, RerankRequest, Result, Retrieval, memory,
+    ChatRequest, CompletionRequest, Constraint, DraftStatus, EmbedRequest, Error, LoadOptions,
+    ModelMemory, ModelStatus, Prompt, RerankRequest, Result, Retrieval, memory,
 };
 
 /// Context of a conversation unless asked otherwise: longer ones cost memory that few use.
@@ -53,6 +54,7 @@ struct Inner {
     context_len: u32,
     sequences_max: u32,
     memory: ModelMemory,
+    draft: Option<DraftStatus>,
     load_time: Duration,
 }
 
@@ -75,6 +77,8 @@ pub(crate) struct Parts {
     /// As the model was loaded.
     pub(crate) load: model::LoadOptions,
     pub(crate) memory: ModelMemory,
+    /// What drafts for it.
+    pub(crate) draft: Option<(Model, DraftStatus)>,
 }
 
 /// Loads the weights, after making sure that they fit.
@@ -87,15 +91,25 @@ pub(crate) fn load_parts(
     let tokenizer = Arc::new(Tokenizer::from_metadata(file.metadata())?);
     let wanted = wanted(name, file, options)?;
     let need = model::memory_need(file, &wanted.load, &*wanted.backend)?;
-    memory::check(name, &need, memory::available_bytes())?;
+    let (load, backend) = (&wanted.load, &*wanted.backend);
+    let target = Target { name, file, tokenizer: &tokenizer, load, backend };
+    let draft = options.draft.as_ref().map(|draft| Draft::open(draft, &target)).transpose()?;
+    match &draft {
+        None => memory::check(name, &need, memory::available_bytes())?,
+        Some(draft) => {
+            let name = format!("{name} with the draft model {}", draft.name);
+            memory::check(&name, &draft::sum(&need, &draft.need), memory::available_bytes())?;
+        }
+    }
     let model = Model::load(file, Arc::clone(&wanted.backend), &wanted.load, progress)?;
-    let Wanted { backend, load, context_len, sequences_max } = wanted;
-    let memory = ModelMemory {
-        weights_bytes: need.weights_bytes,
-        kv_bytes: need.kv_bytes,
-        workspace_bytes: need.workspace_bytes,
+    let load = |draft: Draft| -> Result<_> {
+        let model = draft.load(&wanted.backend, progress)?;
+        Ok((model, DraftStatus { memory: draft::held(&draft.need), name: draft.name }))
     };
-    Ok(Parts { model, tokenizer, backend, context_len, sequences_max, load, memory })
+    let draft = draft.map(load).transpose()?;
+    let Wanted { backend, load, context_len, sequences_max } = wanted;
+    let memory = draft::held(&need);
+    Ok(Parts { model, tokenizer, backend, context_len, sequences_max, load, memory, draft })
 }
 
 /// What loading with these options takes: the very bytes that are reserved then.
@@ -200,7 +214,9 @@ impl LoadedModel {
             speculation: options.speculation,
         };
         let backend = format!("{}: {}", parts.backend.name(), parts.backend.description());
-        let engine = Engine::start(parts.model, Arc::clone(&parts.tokenizer), engine_options)?;
+        let (drafter, draft) = parts.draft.unzip();
+        let words = Arc::clone(&parts.tokenizer);
+        let engine = Engine::start_drafted(parts.model, drafter, words, engine_options)?;
         let engine = Arc::new(engine);
         watch.include(&engine);
         let inner = Inner {
@@ -215,6 +231,7 @@ impl LoadedModel {
             context_len: parts.context_len,
             sequences_max: parts.sequences_max,
             memory: parts.memory,
+            draft,
             load_time: started.elapsed(),
         };
         Ok(LoadedModel { inner: Arc::new(inner) })
@@ -244,6 +261,12 @@ impl LoadedModel {
         self.inner.backend.clone()
     }
 
+    /// The model that drafts for it.
+    #[must_use]
+    pub fn draft(&self) -> Option<&DraftStatus> {
+        self.inner.draft.as_ref()
+    }
+
     /// What of its chat template a person should know, a line each; nothing where it makes no text.
     #[must_use]
     pub fn template_notes(&self) -> Vec<String> {
@@ -266,6 +289,7 @@ impl LoadedModel {
             sequences_max: inner.sequences_max,
             load_time: inner.load_time,
             memory: inner.memory,
+            draft: inner.draft.clone(),
             recent_energy: energy.collect(),
             stats,
         }

@@ -50,10 +50,21 @@ pub struct ModelStatus {
     pub load_time: Duration,
     /// What it holds of memory.
     pub memory: ModelMemory,
+    /// The model that drafts for it.
+    pub draft: Option<DraftStatus>,
     /// Load and counts.
     pub stats: engine::Stats,
     /// What each of the requests of `stats.recent` drew.
     pub recent_energy: Vec<Energy>,
+}
+
+/// A model that drafts for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DraftStatus {
+    /// Its name, as it was asked for.
+    pub name: String,
+    /// What it holds of memory, beside the other.
+    pub memory: ModelMemory,
 }
 
 /// Memory that a model holds, bytes.
@@ -65,6 +76,14 @@ pub struct ModelMemory {
     pub kv_bytes: u64,
     /// Activations of a step.
     pub workspace_bytes: u64,
+}
+
+impl ModelMemory {
+    /// All of it.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.weights_bytes + self.kv_bytes + self.workspace_bytes
+    }
 }
 
 /// Tokens each second.

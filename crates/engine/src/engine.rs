@@ -12,7 +12,7 @@ use tokenizer::Tokenizer;
 
 use crate::retrieval::{self, Jobs};
 use crate::sampling::{Sampler, SamplingParams};
-use crate::speculation::Speculation;
+use crate::speculation::{Drafter, Speculation, Speculator};
 use crate::stats::{Ledger, Stats};
 use crate::step::{self, Choosing, Reading, Running};
 use crate::stop::StopMatcher;
@@ -38,8 +38,8 @@ pub struct EngineOptions {
     pub step_tokens_max: u32,
     /// Tokens a request may hold, prompt and answer together.
     pub context_len: u32,
-    /// When drafts are made of what stood in the conversation before. Answers are the same with and
-    /// without; for a model that keeps a state of each sequence none are made.
+    /// When drafts are made. Answers are the same with and without; for a model that keeps a state
+    /// of each sequence none are made.
     pub speculation: Speculation,
 }
 
@@ -143,6 +143,23 @@ impl Engine {
         tokenizer: Arc<Tokenizer>,
         options: EngineOptions,
     ) -> Result<Engine> {
+        Engine::start_drafted(model, None, tokenizer, options)
+    }
+
+    /// The same with a smaller model that drafts for it, loaded with the same length of pages and
+    /// at least [`crate::draft_pages`] of them. Its tokens should be the model's: others are
+    /// drafted in vain.
+    ///
+    /// # Errors
+    /// [`Error::Draft`] where one of the two cannot do this, and as [`Engine::start`].
+    pub fn start_drafted(
+        model: Model,
+        draft: Option<Model>,
+        tokenizer: Arc<Tokenizer>,
+        options: EngineOptions,
+    ) -> Result<Engine> {
+        let pages = (options.page_count, options.sequences_max);
+        let drafter = draft.map(|draft| Drafter::new(&model, draft, pages)).transpose()?;
         let limits = Limits {
             page_len: options.page_len,
             page_count: options.page_count,
@@ -169,13 +186,14 @@ impl Engine {
         // A state cannot go back to where a wrong draft began.
         let has_state = model.spec().state().0.is_some();
         let speculation = if has_state { Speculation::Off } else { options.speculation };
+        let speculator = Speculator::new(speculation, drafter);
         let (on_thread, words) = (Arc::clone(&shared), Arc::clone(&tokenizer));
         let thread = std::thread::Builder::new()
             .name("hob-engine".to_owned())
             .spawn(move || {
                 let last = LastOut(on_thread);
                 if makes_text {
-                    step::run(&last.0, model, &words, speculation);
+                    step::run(&last.0, model, &words, speculator);
                 } else {
                     retrieval::run(&last.0, model, options);
                 }

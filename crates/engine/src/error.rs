@@ -87,6 +87,9 @@ pub enum Error {
     /// No token that the grammar allows can be chosen.
     #[error("the answer cannot go on: {0}")]
     Constraint(String),
+    /// A model that cannot draft, or one that takes no drafts.
+    #[error("{0}; choose another draft model, or start without one")]
+    Draft(String),
     /// The engine is going down.
     #[error("the model is being unloaded")]
     Stopping,

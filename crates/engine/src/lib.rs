@@ -25,6 +25,6 @@ pub use engine::{Engine, EngineOptions, EngineRequest, Markers};
 pub use error::{Error, Result};
 pub use retrieval::{Retrieval, RetrievalRequest, Retrieved, TEXTS_MAX, TextTokens};
 pub use scheduler::FinishReason;
-pub use speculation::Speculation;
-pub use stats::{BUCKET_ENDS_S, Counts, EndCounts, Ended, Histogram, RECENT_MAX, Stats};
+pub use speculation::{Speculation, can_draft, draft_pages};
+pub use stats::{BUCKET_ENDS_S, Counts, Drafting, EndCounts, Ended, Histogram, RECENT_MAX, Stats};
 pub use stream::{Event, Generation, Receiver, TokenEvent, Usage};

@@ -1,19 +1,27 @@
 //! Speculative decoding: drafts of what an answer says next, and whether computing them pays.
 //!
 //! A draft is what stood in the conversation before: after the same few tokens the same may follow
-//! (prompt lookup; Saxena 2023). The model computes the known token and the draft in one step, and
-//! each token is drawn as it would be without, so that answers are the same with and without.
+//! (prompt lookup; Saxena 2023); or what a smaller model says (Leviathan 2022). The model computes
+//! the known token and the draft in one step, and each token is drawn as it would be without, so
+//! that answers are the same with and without.
 
+mod choose;
+mod drafter;
 mod lookup;
 mod pace;
+mod turn;
 
 use scheduler::DRAFT_TOKENS_MAX;
 
-pub(crate) use lookup::Lookup;
-pub(crate) use pace::Pace;
+pub(crate) use drafter::{Ahead, Drafter};
+pub use drafter::{can_draft, draft_pages};
+pub(crate) use turn::{Guesses, Speculator};
+
+use lookup::Lookup;
+use pace::Pace;
 
 /// Rows of a step up to which drafts are made: with more, the step's own rows use the machine.
-pub(crate) const ROWS_MAX: usize = DRAFT_TOKENS_MAX + 1;
+const ROWS_MAX: usize = DRAFT_TOKENS_MAX + 1;
 
 /// When drafts are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +33,15 @@ pub enum Speculation {
     Measured,
     /// Wherever there are some, so that what is computed does not depend on a clock.
     Always,
+}
+
+/// What a draft was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// What stood in the conversation before.
+    Lookup,
+    /// A draft model.
+    Model,
 }
 
 /// How often the draft tokens of one request are accepted.
@@ -63,18 +80,8 @@ impl Luck {
 }
 
 /// Draft tokens that a step of `rows` rows has room for.
-pub(crate) fn room(rows: usize) -> usize {
+fn room(rows: usize) -> usize {
     if rows == 0 { 0 } else { ROWS_MAX.saturating_sub(rows) }
-}
-
-/// How many of `drafted` tokens to compute in a step that computes `rows` rows without them: as
-/// many as make most tokens in the time that steps take.
-pub(crate) fn how_many(drafted: usize, rows: usize, luck: Luck, pace: &Pace) -> usize {
-    let others = rows as f64 - 1.0;
-    let rate = |count: usize| (others + luck.tokens(count)) / pace.seconds(rows + count);
-    let most = drafted.min(room(rows));
-    // The first of equals: a shorter draft.
-    (1..=most).fold(0, |best, count| if rate(count) > rate(best) { count } else { best })
 }
 
 #[cfg(test)]

@@ -57,11 +57,13 @@ pub struct Counts {
     pub draft_tokens: u64,
     /// Of these, accepted.
     pub accepted_tokens: u64,
+    /// The part of a draft model.
+    pub drafting: Drafting,
     /// Times that a running request gave its pages up.
     pub preemptions: u64,
     /// Requests refused because the queue was full.
     pub refused_busy: u64,
-    /// Time that the step thread computed.
+    /// Time that the step thread computed, a draft model's too.
     pub busy: Duration,
     /// Requests that ended, by reason.
     pub ended: EndCounts,
@@ -73,6 +75,21 @@ pub struct Counts {
     pub inter_token: Histogram,
     /// From submission to the end, of all that ended for whatever reason.
     pub end_to_end: Histogram,
+}
+
+/// What a draft model did; nothing where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drafting {
+    /// Its forward passes.
+    pub steps: u64,
+    /// Rows it computed.
+    pub rows: u64,
+    /// Time it took; in [`Counts::busy`] too.
+    pub busy: Duration,
+    /// Of [`Counts::draft_tokens`], those it made.
+    pub draft_tokens: u64,
+    /// Of these, accepted.
+    pub accepted_tokens: u64,
 }
 
 /// Requests by how they ended.

@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 use grammar::Matcher;
 use model::Model;
 use scheduler::{
-    DRAFT_TOKENS_MAX, Event as Scheduled, FinishReason, Made, Outcome, PageId, Plan, PlanSpan,
-    RequestId, Scheduler, StepResult,
+    Event as Scheduled, FinishReason, Made, Outcome, PageId, Plan, PlanSpan, RequestId, StepResult,
 };
 use tensor::{Batch, Span};
 use tokenizer::{StreamDecoder, Tokenizer};
 
 use crate::engine::{Markers, Shared};
 use crate::sampling::{Sampled, Sampler};
-use crate::speculation::{Lookup, Luck, Pace, Speculation, how_many, room};
+use crate::speculation::{Guesses, Source, Speculator};
 use crate::stats::{Counts, Ledger};
 use crate::stop::StopMatcher;
 use crate::stream::{Event, Sender, TokenEvent, Usage};
@@ -69,8 +68,7 @@ pub(crate) struct Running {
     choosing: Choosing,
     reading: Reading,
     decoder: StreamDecoder,
-    lookup: Lookup,
-    luck: Luck,
+    pub(crate) guesses: Guesses,
     failure: Option<Error>,
     usage: Usage,
     submitted: Instant,
@@ -94,8 +92,7 @@ impl Running {
             choosing,
             reading,
             decoder: StreamDecoder::new(),
-            lookup: Lookup::default(),
-            luck: Luck::new(),
+            guesses: Guesses::new(),
             failure: None,
             usage: Usage { prompt_tokens, ..Usage::default() },
             submitted: Instant::now(),
@@ -140,8 +137,30 @@ impl Running {
             self.usage.accepted_tokens += accepted;
             counts.draft_tokens += drafted as u64;
             counts.accepted_tokens += u64::from(accepted);
-            self.luck.note(drafted, accepted as usize);
+            if self.guesses.source == Source::Model {
+                counts.drafting.draft_tokens += drafted as u64;
+                counts.drafting.accepted_tokens += u64::from(accepted);
+            }
+            self.guesses.note(drafted, accepted as usize);
         }
+    }
+
+    /// What a draft model's logits make likeliest after `history`; none where the answer would
+    /// end, for nothing follows then.
+    pub(crate) fn guess(
+        &self,
+        logits: &mut [f32],
+        history: &[u32],
+        tokenizer: &Tokenizer,
+    ) -> Option<u32> {
+        let token = self.choosing.sampler.guess(logits, history);
+        let ends = tokenizer.is_end_of_generation(token);
+        (!ends || self.reading.markers.not_ends.contains(&token)).then_some(token)
+    }
+
+    /// Its part of the time that something took.
+    pub(crate) fn charge(&mut self, time: Duration) {
+        self.usage.busy += time;
     }
 
     fn note_token(&mut self, counts: &mut Counts) {
@@ -205,9 +224,8 @@ pub(crate) fn run(
     shared: &Shared,
     mut model: Model,
     tokenizer: &Tokenizer,
-    speculation: Speculation,
+    mut speculator: Speculator,
 ) {
-    let mut pace = Pace::default();
     let mut live: HashMap<RequestId, Running> = HashMap::new();
     let mut logits = Vec::new();
     while let Some((plan, events)) = next_plan(shared, &mut live) {
@@ -226,19 +244,11 @@ pub(crate) fn run(
             Ok(()) => sample_all(shared, &plan, &mut logits, &mut live, tokenizer),
             Err(error) => fail_all(&plan, &mut live, &error),
         };
-        charge(&plan, (now.elapsed(), &mut pace), &mut live, &mut shared.ledger().counts);
-        let mut state = shared.lock();
-        let events = state.scheduler.commit(&Outcome { results });
-        let pace = match speculation {
-            Speculation::Off => None,
-            Speculation::Measured => Some(Some(&pace)),
-            Speculation::Always => Some(None),
-        };
-        if let Some(pace) = pace {
-            speculate(&plan, &mut state.scheduler, &mut live, pace);
-        }
-        drop(state);
+        charge(&plan, (now.elapsed(), &mut speculator), &mut live, &mut shared.ledger().counts);
+        speculator.settle(&plan, &results);
+        let events = shared.lock().scheduler.commit(&Outcome { results });
         tell(shared, &mut live, events);
+        speculator.speculate(shared, &plan, &mut live, tokenizer);
     }
     for (_, running) in live.drain() {
         running.finish(FinishReason::Cancelled, &mut shared.ledger());
@@ -275,7 +285,7 @@ fn next_plan(
 /// Shares the time of a step among its requests by their rows, and counts it.
 fn charge(
     plan: &Plan,
-    (time, pace): (Duration, &mut Pace),
+    (time, speculator): (Duration, &mut Speculator),
     live: &mut HashMap<RequestId, Running>,
     counts: &mut Counts,
 ) {
@@ -296,37 +306,11 @@ fn charge(
             counts.prefill_rows += own as u64;
         }
         if let Some(running) = running {
-            running.usage.busy += time.mul_f64(own as f64 / rows as f64);
+            running.charge(time.mul_f64(own as f64 / rows as f64));
         }
     }
     if answering_rows == rows {
-        pace.note(rows, time.as_secs_f64());
-    }
-}
-
-/// Drafts what the sequences that made a token in this step may say next: as much as pays by the
-/// `pace` of steps, or all where there is none.
-fn speculate(
-    plan: &Plan,
-    scheduler: &mut Scheduler,
-    live: &mut HashMap<RequestId, Running>,
-    pace: Option<&Pace>,
-) {
-    let mut rows = plan.spans.iter().filter(|span| span.wants_token).count();
-    for span in plan.spans.iter().filter(|span| span.wants_token) {
-        let Some(running) = live.get_mut(&span.id) else { continue };
-        let Some(tokens) = scheduler.tokens_of(span.id) else { continue };
-        let found = running.lookup.draft(tokens, DRAFT_TOKENS_MAX);
-        let count = match pace {
-            Some(pace) => how_many(found.len(), rows, running.luck, pace),
-            None => found.len().min(room(rows)),
-        };
-        let draft = found[..count].to_vec();
-        if draft.is_empty() {
-            running.luck.note(0, 0);
-        } else if scheduler.speculate(span.id, &draft) {
-            rows += count;
-        }
+        speculator.note(rows, time);
     }
 }
 

@@ -50,12 +50,19 @@ impl LoadArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Loading")]
 pub(crate) struct EngineArgs {
-    /// Draft what was said before: on, off or always [default: on]
+    /// Draft what may be said next: on, off or always [default: on]
     ///
     /// Answers are the same either way. Drafts are made only as long as they save time; `always`
     /// makes them whatever they cost, to compare.
     #[arg(long, value_name = "WHEN", value_parser = speculation)]
     pub(crate) speculation: Option<Speculation>,
+    /// Smaller model of the same family, to draft answers [default: none]
+    ///
+    /// A name, GGUF file, checkpoint or hub repository; its tokens must be the model's. Answers are
+    /// the same with and without. It takes memory of its own, and is asked as long as that saves
+    /// time.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) draft_model: Option<String>,
 }
 
 /// What an answer is made with; also what `/set` changes in a chat. Every flag is an option, so

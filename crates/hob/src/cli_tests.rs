@@ -175,12 +175,13 @@ fn help_of_a_command() {
       -h, --help                   Print help (see more with '--help')
 
     Loading:
-      -c, --context <TOKENS>    Tokens of a conversation [default: the model's own, at most 8192]
-      -t, --threads <N>         Compute threads [default: all cores]
-          --backend <NAME>      What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
-          --kv <TYPE>           Type of keys and values: f32, f16, bf16 or q8_0 [default: f16]
-          --quant <TYPE>        Quantise weights while loading, e.g. q4_k_m; from F16, BF16 or F32
-          --speculation <WHEN>  Draft what was said before: on, off or always [default: on]
+      -c, --context <TOKENS>     Tokens of a conversation [default: the model's own, at most 8192]
+      -t, --threads <N>          Compute threads [default: all cores]
+          --backend <NAME>       What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
+          --kv <TYPE>            Type of keys and values: f32, f16, bf16 or q8_0 [default: f16]
+          --quant <TYPE>         Quantise weights while loading, e.g. q4_k_m; from F16, BF16 or F32
+          --speculation <WHEN>   Draft what may be said next: on, off or always [default: on]
+          --draft-model <MODEL>  Smaller model of the same family, to draft answers [default: none]
     ");
 }
 

@@ -1,7 +1,9 @@
 //! Finding, fetching and loading a model, with progress on stderr.
 
-use app::{App, ErrorKind, LoadOptions, LoadedModel, ModelRef, PullEvent};
+use app::{App, ErrorKind, LoadOptions, LoadedModel, ModelRef, PullEvent, Speculation};
 
+use crate::args::EngineArgs;
+use crate::failure::usage;
 use crate::interrupt::Interruptible;
 use crate::terminal::{BytesProgress, Terminal};
 use crate::text;
@@ -47,6 +49,25 @@ pub(crate) fn pull(app: &App, spec: &str, terminal: Terminal) -> anyhow::Result<
     Ok(pulled?)
 }
 
+/// These options with what the engine is asked for; a draft model is fetched when it is not here.
+///
+/// # Errors
+/// As [`find_or_pull`], and for a draft model that would draft nothing.
+pub(crate) fn engine_options(
+    app: &App,
+    args: &EngineArgs,
+    options: LoadOptions,
+    terminal: Terminal,
+) -> anyhow::Result<LoadOptions> {
+    let speculation = args.speculation.unwrap_or_default();
+    if args.draft_model.is_some() && speculation == Speculation::Off {
+        return Err(usage("--draft-model drafts nothing with --speculation off: leave one out"));
+    }
+    let find = |spec: &String| find_or_pull(app, spec, terminal);
+    let draft = args.draft_model.as_ref().map(find).transpose()?;
+    Ok(LoadOptions { speculation, draft, ..options })
+}
+
 /// Loads it; a bar shows only what takes long enough to see.
 ///
 /// # Errors
@@ -69,8 +90,12 @@ pub(crate) fn load(
     Ok(loaded?)
 }
 
-/// Says what a person should know of the model's template before they judge its answers.
+/// Says what a person should know of the model's template before they judge its answers, and what
+/// drafts them.
 pub(crate) fn tell_notes(model: &LoadedModel, terminal: Terminal) {
+    if let Some(draft) = model.draft() {
+        terminal.say(&terminal.faint(&format!("note: {} drafts its answers", draft.name)));
+    }
     for note in model.template_notes() {
         terminal.say(&terminal.faint(&format!("note: {note}")));
     }

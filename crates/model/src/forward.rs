@@ -104,6 +104,12 @@ impl Model {
         self.parameters
     }
 
+    /// Positions that a sequence may have.
+    #[must_use]
+    pub fn context_len(&self) -> usize {
+        self.context_len
+    }
+
     /// Rows of the largest step.
     #[must_use]
     pub fn rows_max(&self) -> usize {

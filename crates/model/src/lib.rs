@@ -27,6 +27,7 @@ pub use arch::{ARCHITECTURES, Architecture, Role};
 pub use cost::{CostModel, StepCost};
 pub use error::{Error, Result};
 pub use forward::Model;
+pub use limits::STATE_SLOTS_MAX;
 pub use need::{MemoryNeed, memory_need};
 pub use options::{KvWindow, LoadOptions};
 pub use pooling::Pool;

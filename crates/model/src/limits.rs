@@ -16,6 +16,6 @@ pub(crate) const LOGIT_ROWS_MAX: usize = 32;
 /// Experts of a layer.
 pub(crate) const EXPERTS_MAX: usize = 1 << 12;
 /// Sequences that have a state at once.
-pub(crate) const STATE_SLOTS_MAX: usize = 1 << 16;
+pub const STATE_SLOTS_MAX: usize = 1 << 16;
 /// Rows that a convolution over positions looks at.
 pub(crate) const CONV_KERNEL_MAX: usize = 64;

@@ -111,6 +111,15 @@ impl Scheduler {
         true
     }
 
+    /// Draft tokens that the next plan has a place for, were there nobody else: as many as cost the
+    /// sequence no page, and at most [`DRAFT_TOKENS_MAX`]. 0 when no such sequence answers.
+    #[must_use]
+    pub fn draft_room(&self, id: RequestId) -> usize {
+        let found = self.running.iter().find(|sequence| sequence.id == id);
+        let found = found.filter(|sequence| sequence.is_decoding());
+        found.map_or(0, |sequence| sequence.draft_room(&self.limits).min(DRAFT_TOKENS_MAX))
+    }
+
     /// Events that no commit returned: of cancelled requests, and of what `plan` started and
     /// preempted. In order; each event is told once.
     pub fn take_events(&mut self) -> Vec<Event> {

@@ -140,17 +140,20 @@ impl Sequence {
         self.draft_tokens.extend_from_slice(tokens);
     }
 
-    /// Keeps as many draft tokens as a step of at most `budget` more tokens can compute: within the
-    /// pages that are there, and short of the token that would end the answer.
-    pub(crate) fn plan_draft_tokens(&mut self, budget: usize, limits: &Limits) -> usize {
-        if budget == 0 {
-            self.draft_tokens.clear();
-            return 0;
-        }
-        let in_pages = self.pages.0.len() * limits.page_len as usize - self.computed - 1;
+    /// Draft tokens that the next step has a place for, were its budget large enough: within the
+    /// page of the last token, and short of the token that would end the answer.
+    pub(crate) fn draft_room(&self, limits: &Limits) -> usize {
+        assert!(self.is_decoding(), "only an answer is drafted");
+        let in_pages = limits.pages_for(self.tokens.len()) * limits.page_len as usize;
         let to_end = self.tokens_max - self.generated_len() - 1;
         let to_full = limits.sequence_len_max() - self.tokens.len() - 1;
-        self.draft_tokens.truncate(budget.min(in_pages).min(to_end).min(to_full));
+        (in_pages - self.tokens.len()).min(to_end).min(to_full)
+    }
+
+    /// Keeps as many draft tokens as a step of at most `budget` more tokens can compute.
+    pub(crate) fn plan_draft_tokens(&mut self, budget: usize, limits: &Limits) -> usize {
+        let room = if budget == 0 { 0 } else { self.draft_room(limits).min(budget) };
+        self.draft_tokens.truncate(room);
         self.draft_tokens.len()
     }
 

@@ -75,14 +75,26 @@ impl Sampler {
         if top.is_some() {
             self.raw.keep(logits);
         }
-        penalties::bias(logits, &self.params.logit_bias);
-        penalties::penalize(logits, history, &self.params);
-        dry::dry(logits, history, &self.params.dry, &self.breakers);
+        self.adjust(logits, history);
         if let Some(mask) = mask {
             mask.apply(logits);
         }
         let token = self.choose(logits);
         Sampled { token, logprob: top.map(|top| self.raw.of(token, top as usize)) }
+    }
+
+    /// The likeliest token after `history` once bias and penalties are in `logits`; nothing is
+    /// drawn, and no later draw depends on it.
+    #[must_use]
+    pub fn guess(&self, logits: &mut [f32], history: &[u32]) -> u32 {
+        self.adjust(logits, history);
+        candidates::most_likely(logits)
+    }
+
+    fn adjust(&self, logits: &mut [f32], history: &[u32]) {
+        penalties::bias(logits, &self.params.logit_bias);
+        penalties::penalize(logits, history, &self.params);
+        dry::dry(logits, history, &self.params.dry, &self.breakers);
     }
 
     fn choose(&mut self, logits: &[f32]) -> u32 {

@@ -24,6 +24,11 @@ impl Pace {
         *seen = if *seen == 0.0 { seconds } else { *seen + WEIGHT * (seconds - *seen) };
     }
 
+    /// Whether any step was seen.
+    pub(crate) fn is_known(&self) -> bool {
+        self.seen.iter().any(|seen| *seen > 0.0)
+    }
+
     /// What a step of so many rows takes, seen or believed; in seconds once any was seen.
     pub(crate) fn seconds(&self, rows: usize) -> f64 {
         let mut known: Option<(usize, f64)> = None;

@@ -1,6 +1,15 @@
 //! What is drafted, and when it pays.
 
-use super::{Lookup, Luck, Pace, ROWS_MAX, how_many, room};
+use super::choose::{Choice, Lucks, Wish, all, what_pays};
+use super::{Lookup, Luck, Pace, ROWS_MAX, Source, room};
+
+/// What is drafted of so many found tokens, in a step that computes `rows` rows without them.
+fn how_many(found: usize, rows: usize, luck: Luck, pace: &Pace) -> usize {
+    let nothing = Wish { found: 0, room: 0, luck: Lucks { lookup: luck, model: luck } };
+    let mut wishes = vec![nothing; rows];
+    wishes[0].found = found;
+    what_pays(&wishes, pace, &|_| f64::INFINITY)[0].count
+}
 
 #[test]
 fn what_followed_the_same_tokens_last_is_drafted() {
@@ -70,4 +79,51 @@ fn what_was_not_seen_is_believed() {
     assert!((pace.seconds(4) - 2.0).abs() < 1e-12, "more rows never take less");
     pace.note(ROWS_MAX + 1, 9.0);
     pace.note(0, 9.0);
+}
+
+/// What is drafted for so many sequences without anything found, by a model with `luck` whose steps
+/// take so long.
+fn asked(count: usize, luck: Luck, draft_seconds: f64) -> Vec<usize> {
+    let pace = pace(|rows| 1.0 + 0.02 * (rows - 1) as f64);
+    let wish = Wish { found: 0, room: 7, luck: Lucks { lookup: Luck::new(), model: luck } };
+    let choices = what_pays(&vec![wish; count], &pace, &|_| draft_seconds);
+    choices.into_iter().map(|choice| choice.count).collect()
+}
+
+#[test]
+fn a_draft_model_is_asked_where_its_own_time_pays() {
+    assert_eq!(asked(1, luck(4), 0.0), [7], "always right and free");
+    assert_eq!(asked(1, luck(4), 1.0), [0], "as dear as the model itself");
+    assert_eq!(asked(1, luck(0), 0.1), [0], "never right");
+    // A token of three is wrong, and each costs a tenth of a step.
+    let some = asked(1, luck(2), 0.1)[0];
+    assert!((1..5).contains(&some), "{some}");
+    assert!(asked(1, luck(2), 0.3)[0] < some, "the dearer the fewer");
+    // Four share its steps: it pays for all together what it would not pay for the first.
+    assert_eq!(asked(4, luck(2), 0.6), [1; 4]);
+    assert_eq!(asked(ROWS_MAX, luck(4), 0.0), [0; ROWS_MAX], "no room is left");
+    assert_eq!(asked(0, luck(4), 0.0), [0; 0]);
+}
+
+#[test]
+fn the_better_source_is_chosen() {
+    let pace = pace(|rows| 1.0 + 0.02 * (rows - 1) as f64);
+    let choose = |found, lookup, model, draft_seconds| {
+        let wish = Wish { found, room: 7, luck: Lucks { lookup, model } };
+        what_pays(&[wish], &pace, &|_| draft_seconds)[0]
+    };
+    let lookup = |count| Choice { source: Source::Lookup, count };
+    assert_eq!(choose(5, luck(4), luck(4), 0.1), lookup(5), "what was found is free");
+    assert_eq!(choose(5, luck(1), luck(4), 0.05).source, Source::Model);
+    assert_eq!(choose(5, luck(4), luck(4), 5.0), lookup(5));
+    assert_eq!(choose(0, luck(4), luck(4), 5.0).count, 0);
+    // Nobody counts the cost: what was found goes first, and all get the same of the rest.
+    let luck = Lucks { lookup: Luck::new(), model: Luck::new() };
+    let wish = |found| Wish { found, room: 7, luck };
+    let counts = |wishes: &[Wish]| -> Vec<usize> {
+        all(wishes).into_iter().map(|choice| choice.count).collect()
+    };
+    assert_eq!(counts(&[wish(2), wish(0), wish(0)]), [2, 1, 1]);
+    assert_eq!(counts(&[wish(0), wish(0)]), [3, 3]);
+    assert_eq!(counts(&[wish(0); ROWS_MAX - 1]), [1, 0, 0, 0, 0, 0, 0]);
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use engine::sampling::{SamplingParams, TokenLogprob};
 use engine::{
     Engine, EngineOptions, EngineRequest, Event, FinishReason, Generation, Speculation, Usage,
+    draft_pages,
 };
 use gguf::{GgufFile, Writer};
 use kernels_cpu::CpuBackend;
@@ -55,9 +56,19 @@ pub(crate) fn start(
 /// Starts an engine on another model, with the tokenizer of the tiny one.
 pub(crate) fn start_file(
     writer: &Writer,
-    (backend, kv_format): (Arc<dyn Backend>, KvFormat),
+    backend: (Arc<dyn Backend>, KvFormat),
     options: EngineOptions,
 ) -> Engine {
+    try_start(writer, None, backend, options).expect("a thread")
+}
+
+/// Starts an engine with another model that drafts, if there is one.
+pub(crate) fn try_start(
+    writer: &Writer,
+    draft: Option<&Writer>,
+    (backend, kv_format): (Arc<dyn Backend>, KvFormat),
+    options: EngineOptions,
+) -> engine::Result<Engine> {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let open = |name: &str, writer: &Writer| {
         let (path, mut bytes) = (folder.path().join(name), Vec::new());
@@ -67,8 +78,7 @@ pub(crate) fn start_file(
     };
     let tiny = open("tiny.gguf", &TinyModel::default().writer());
     let tokenizer = Tokenizer::from_metadata(tiny.metadata()).expect("a complete tokenizer");
-    let file = open("model.gguf", writer);
-    let load = LoadOptions {
+    let of_model = LoadOptions {
         context_len: options.context_len,
         rows_max: options.step_tokens_max as usize,
         kv_page_len: options.page_len as usize,
@@ -76,8 +86,18 @@ pub(crate) fn start_file(
         kv_format,
         state_slots: options.sequences_max as usize,
     };
-    let model = Model::load(&file, backend, &load, &mut |_, _| ()).expect("a sound model");
-    Engine::start(model, Arc::new(tokenizer), options).expect("a thread")
+    let load = |file: &GgufFile, load: &LoadOptions| {
+        Model::load(file, Arc::clone(&backend), load, &mut |_, _| ()).expect("a sound model")
+    };
+    let model = load(&open("model.gguf", writer), &of_model);
+    let draft = draft.map(|writer| {
+        let file = open("draft.gguf", writer);
+        let trained = model::spec(&file).expect("a sound model").context_len;
+        let pages = draft_pages(options.page_count, options.sequences_max) as usize;
+        let context_len = trained.min(options.context_len);
+        load(&file, &LoadOptions { context_len, kv_page_count: pages, ..of_model.clone() })
+    });
+    Engine::start_drafted(model, draft, Arc::new(tokenizer), options)
 }
 
 /// Starts an engine on a fixture of a model for retrieval.

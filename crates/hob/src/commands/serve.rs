@@ -56,9 +56,9 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let options = LoadOptions {
         sequences_max: Some(args.parallel),
         queue_len_max: Some(args.queue),
-        speculation: args.engine.speculation.unwrap_or_default(),
         ..args.load.options()
     };
+    let options = models::engine_options(&context.app, &args.engine, options, terminal)?;
     let loaded = models::load(&context.app, &model, &options, terminal)?;
     models::tell_notes(&loaded, terminal);
     let name = loaded.name().to_owned();

@@ -57,6 +57,9 @@ pub struct ModelView {
     pub weights_bytes: u64,
     pub kv_bytes: u64,
     pub workspace_bytes: u64,
+    /// What drafts for it, and the memory that this holds beside.
+    pub draft_model: Option<String>,
+    pub draft_bytes: u64,
     pub running: u32,
     pub waiting: u32,
     /// How long the first in the queue has waited.
@@ -73,6 +76,8 @@ pub struct ModelView {
     pub prompt_tokens: u64,
     pub cached_tokens: u64,
     pub made_tokens: u64,
+    pub draft_tokens: u64,
+    pub accepted_tokens: u64,
     pub busy_s: f64,
     /// Means since the start; none before the first.
     pub queued_mean_s: Option<f64>,
@@ -234,6 +239,8 @@ fn model(model: &ModelStatus) -> ModelView {
         weights_bytes: model.memory.weights_bytes,
         kv_bytes: model.memory.kv_bytes,
         workspace_bytes: model.memory.workspace_bytes,
+        draft_model: model.draft.as_ref().map(|draft| draft.name.clone()),
+        draft_bytes: model.draft.as_ref().map_or(0, |draft| draft.memory.total_bytes()),
         running: stats.running,
         waiting: stats.waiting,
         oldest_wait_s: stats.oldest_wait.as_secs_f64(),
@@ -248,6 +255,8 @@ fn model(model: &ModelStatus) -> ModelView {
         prompt_tokens: counts.prompt_tokens,
         cached_tokens: counts.cached_tokens,
         made_tokens: counts.made_tokens,
+        draft_tokens: counts.draft_tokens,
+        accepted_tokens: counts.accepted_tokens,
         busy_s: counts.busy.as_secs_f64(),
         queued_mean_s: mean(&counts.queued),
         first_token_mean_s: mean(&counts.first_token),

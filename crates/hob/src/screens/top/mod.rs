@@ -120,13 +120,16 @@ fn cache(model: &ModelView) -> Line {
 }
 
 fn memory(model: &ModelView) -> String {
-    let ModelView { name, weights_bytes, kv_bytes, workspace_bytes, .. } = model;
+    let ModelView { name, weights_bytes, kv_bytes, workspace_bytes, draft_bytes, .. } = model;
+    let draft = model.draft_model.as_ref();
+    let draft = draft.map(|draft| format!(", draft model {draft} {}", gib(*draft_bytes)));
     format!(
-        "{name} {}: weights {}, KV cache {}, a step {}",
-        gib(weights_bytes + kv_bytes + workspace_bytes),
+        "{name} {}: weights {}, KV cache {}, a step {}{}",
+        gib(weights_bytes + kv_bytes + workspace_bytes + draft_bytes),
         gib(*weights_bytes),
         gib(*kv_bytes),
-        gib(*workspace_bytes)
+        gib(*workspace_bytes),
+        draft.unwrap_or_default()
     )
 }
 

@@ -65,6 +65,33 @@ pub(crate) static METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "hob:draft_model_accepted_tokens_total",
+        kind: Kind::Counter,
+        labels: &["model_name"],
+        help: "Draft tokens that a draft model made and that were accepted.",
+        read: |status, sheet| {
+            counted(status, sheet, |counts| counts.drafting.accepted_tokens as f64);
+        },
+    },
+    Metric {
+        name: "hob:draft_model_busy_seconds_total",
+        kind: Kind::Counter,
+        labels: &["model_name"],
+        help: "Time in which a draft model computed; a part of hob:engine_busy_seconds_total.",
+        read: |status, sheet| {
+            counted(status, sheet, |counts| counts.drafting.busy.as_secs_f64());
+        },
+    },
+    Metric {
+        name: "hob:draft_model_draft_tokens_total",
+        kind: Kind::Counter,
+        labels: &["model_name"],
+        help: "Draft tokens that a draft model made and that were computed.",
+        read: |status, sheet| {
+            counted(status, sheet, |counts| counts.drafting.draft_tokens as f64);
+        },
+    },
+    Metric {
         name: "hob:e2e_request_latency_seconds",
         kind: Kind::Histogram,
         labels: &["model_name"],
@@ -91,7 +118,7 @@ pub(crate) static METRICS: &[Metric] = &[
         name: "hob:engine_busy_seconds_total",
         kind: Kind::Counter,
         labels: &["model_name"],
-        help: "Time in which the model computed.",
+        help: "Time in which the model computed, and one that drafts for it.",
         read: |status, sheet| counted(status, sheet, |counts| counts.busy.as_secs_f64()),
     },
     Metric {
@@ -173,11 +200,14 @@ pub(crate) static METRICS: &[Metric] = &[
         name: "hob:model_memory_bytes",
         kind: Kind::Gauge,
         labels: &["kind", "model_name"],
-        help: "Memory that a model holds: kv (keys and values), weights, workspace (a step).",
+        help: "Memory that a model holds: kv (keys and values), weights, workspace (a step), and \
+               all of a draft model (draft).",
         read: |status, sheet| {
             models(status, sheet, |model, sheet, by| {
                 let memory = &model.memory;
+                let draft = model.draft.as_ref().map_or(0, |draft| draft.memory.total_bytes());
                 let kinds = [
+                    ("draft", draft),
                     ("kv", memory.kv_bytes),
                     ("weights", memory.weights_bytes),
                     ("workspace", memory.workspace_bytes),
