@@ -202,7 +202,10 @@ pub(crate) fn run(shared: &Shared, mut model: Model, options: EngineOptions) {
         let _step = tracing::trace_span!("step", texts = taken.len()).entered();
         let started = Instant::now();
         let results = compute(shared, &mut model, &turns, &taken);
-        turns.charge(&taken, started.elapsed());
+        let time = started.elapsed();
+        turns.charge(&taken, time);
+        // What requests are charged adds up to this.
+        shared.ledger().counts.busy += time;
         turns.settle(shared, &taken, results);
     }
     for (_, job) in turns.jobs.drain() {
@@ -357,14 +360,12 @@ fn compute(
             spans.push(Span { rows, first_position, pages: &taken.pages, state: 0 });
             *is_last = end == taken.text.tokens.len();
         }
-        let started = Instant::now();
         let batch = Batch { tokens: &tokens, spans: &spans };
         let types = if types.iter().all(|of| *of == 0) { &[][..] } else { &types };
         model.pool(&batch, types, &mut pools).map_err(failed)?;
         let counts = &mut shared.ledger().counts;
         counts.steps += 1;
         counts.prefill_rows += tokens.len() as u64;
-        counts.busy += started.elapsed();
     }
     pools.iter().map(|(pool, _)| model.pooled(pool).map_err(failed)).collect()
 }

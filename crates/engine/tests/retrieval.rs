@@ -45,6 +45,9 @@ fn many_texts_come_to_what_each_comes_to_alone() {
         // 210 rows in steps of at most 32, whole texts each.
         assert!(stats.counts.steps - 20 <= 10, "{name}: {} steps", stats.counts.steps);
         assert_eq!(stats.counts.ended.end_of_text, 21, "{name}");
+        let busy = stats.counts.busy.as_secs_f64();
+        let known: f64 = stats.recent.iter().map(|ended| ended.usage.busy.as_secs_f64()).sum();
+        assert!((known - busy).abs() < 1e-6, "{name}: {known} of {busy}");
         assert_eq!((stats.waiting, stats.running), (0, 0), "{name}");
     }
 }
