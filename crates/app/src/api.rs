@@ -193,6 +193,9 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     /// What the answer must fit.
     pub constraint: Option<Constraint>,
+    /// What the answer may be for the most part, such as a file that is edited. It changes nothing
+    /// but the time.
+    pub prediction: Option<String>,
     /// Whose request, for fairness; 0 when unknown.
     pub user: u64,
 }
@@ -323,6 +326,10 @@ pub struct TokenUsage {
     pub draft_tokens: u32,
     /// Of these, accepted.
     pub accepted_tokens: u32,
+    /// Of the accepted, those that were predicted.
+    pub accepted_prediction_tokens: u32,
+    /// Draft tokens that were predicted, and what was said was another.
+    pub rejected_prediction_tokens: u32,
     /// From submission to the first step.
     pub queued: Duration,
     /// From the first step to the first token.

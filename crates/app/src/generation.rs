@@ -109,6 +109,8 @@ impl Generation {
                     reasoning_tokens,
                     draft_tokens: usage.draft_tokens,
                     accepted_tokens: usage.accepted_tokens,
+                    accepted_prediction_tokens: usage.accepted_prediction_tokens,
+                    rejected_prediction_tokens: usage.rejected_prediction_tokens,
                     queued: usage.queued,
                     prefill: usage.prefill,
                     decode: usage.decode,

@@ -307,7 +307,9 @@ impl LoadedModel {
         let ready = self.inner.voice.prepare(&request)?;
         let prompt = self.encode(&ready.prompt, true);
         let markers = Arc::clone(&self.inner.voice.markers);
-        let ChatRequest { tokens_max, sampling, stop, user, constraint, .. } = request;
+        let ChatRequest { tokens_max, sampling, stop, user, constraint, prediction, .. } = request;
+        let words = |text: String| self.inner.tokenizer.encode(&text, Specials::Plain);
+        let prediction = prediction.map(words).unwrap_or_default();
         let constraint = self.constrain(constraint.as_ref(), ready.reasoning)?;
         self.submit(EngineRequest {
             prompt,
@@ -317,6 +319,7 @@ impl LoadedModel {
             user,
             markers,
             constraint,
+            prediction,
         })
         .map(|generation| generation.spoken(ready.speech))
     }
@@ -338,6 +341,7 @@ impl LoadedModel {
             user: request.user,
             markers: Arc::default(),
             constraint: self.constrain(request.constraint.as_ref(), None)?,
+            prediction: Vec::new(),
         })
     }
 

@@ -12,7 +12,7 @@ use tokenizer::Tokenizer;
 
 use crate::retrieval::{self, Jobs};
 use crate::sampling::{Sampler, SamplingParams};
-use crate::speculation::{Drafter, Speculation, Speculator};
+use crate::speculation::{Drafter, Guesses, Speculation, Speculator};
 use crate::stats::{Ledger, Stats};
 use crate::step::{self, Choosing, Reading, Running};
 use crate::stop::StopMatcher;
@@ -60,6 +60,9 @@ pub struct EngineRequest {
     pub markers: Arc<Markers>,
     /// What the answer must fit; its vocabulary is the model's.
     pub constraint: Option<Matcher>,
+    /// What the answer may be for the most part, such as a file that is edited: it is drafted.
+    /// Empty where nothing is known.
+    pub prediction: Vec<u32>,
 }
 
 /// Control tokens that a reader of answers knows as markers. All others steer and are no text.
@@ -223,6 +226,7 @@ impl Engine {
         let cancel = CancelToken::default();
         let (sender, generation) = stream::channel(cancel.clone());
         let prompt_tokens = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
+        let guesses = Guesses::new(request.prompt.len(), request.prediction);
 
         let mut state = self.shared.lock();
         if state.stopping {
@@ -239,7 +243,8 @@ impl Engine {
         };
         sender.send(Event::Queued { position });
         let reading = Reading { stop: StopMatcher::new(request.stop), markers: request.markers };
-        state.arrivals.push((id, Running::new(sender, cancel, choosing, reading, prompt_tokens)));
+        let channel = (sender, cancel);
+        state.arrivals.push((id, Running::new(channel, choosing, reading, guesses, prompt_tokens)));
         drop(state);
         self.shared.wake.notify_one();
         Ok(generation)
@@ -276,7 +281,9 @@ impl Engine {
         let vocab_len = self.vocab_len;
         let biased = request.sampling.logit_bias.iter().map(|(token, _)| *token);
         let unknown = |token: &u32| *token as usize >= vocab_len;
-        if let Some(token) = request.prompt.iter().copied().chain(biased).find(unknown) {
+        let predicted = request.prediction.iter().copied();
+        let given = request.prompt.iter().copied().chain(predicted).chain(biased);
+        if let Some(token) = given.into_iter().find(unknown) {
             return Err(Error::TokenUnknown { token, vocab_len });
         }
         if request.stop.len() > STOPS_MAX {

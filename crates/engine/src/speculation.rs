@@ -1,14 +1,15 @@
 //! Speculative decoding: drafts of what an answer says next, and whether computing them pays.
 //!
 //! A draft is what stood in the conversation before: after the same few tokens the same may follow
-//! (prompt lookup; Saxena 2023); or what a smaller model says (Leviathan 2022). The model computes
-//! the known token and the draft in one step, and each token is drawn as it would be without, so
-//! that answers are the same with and without.
+//! (prompt lookup; Saxena 2023). It may also be what the asker predicts, or what a smaller model
+//! says (Leviathan 2022). The model computes the known token and the draft in one step, and each
+//! token is drawn as it would be without, so that answers are the same with and without.
 
 mod choose;
 mod drafter;
 mod lookup;
 mod pace;
+mod prediction;
 mod turn;
 
 use scheduler::DRAFT_TOKENS_MAX;
@@ -19,6 +20,7 @@ pub(crate) use turn::{Guesses, Speculator};
 
 use lookup::Lookup;
 use pace::Pace;
+use prediction::Prediction;
 
 /// Rows of a step up to which drafts are made: with more, the step's own rows use the machine.
 const ROWS_MAX: usize = DRAFT_TOKENS_MAX + 1;
@@ -40,6 +42,8 @@ pub enum Speculation {
 pub(crate) enum Source {
     /// What stood in the conversation before.
     Lookup,
+    /// What the asker believes that the answer is.
+    Prediction,
     /// A draft model.
     Model,
 }

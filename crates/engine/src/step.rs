@@ -79,10 +79,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(
-        sender: Sender<Event>,
-        cancel: CancelToken,
+        (sender, cancel): (Sender<Event>, CancelToken),
         choosing: Choosing,
         reading: Reading,
+        guesses: Guesses,
         prompt_tokens: u32,
     ) -> Running {
         Running {
@@ -92,7 +92,7 @@ impl Running {
             choosing,
             reading,
             decoder: StreamDecoder::new(),
-            guesses: Guesses::new(),
+            guesses,
             failure: None,
             usage: Usage { prompt_tokens, ..Usage::default() },
             submitted: Instant::now(),
@@ -137,9 +137,17 @@ impl Running {
             self.usage.accepted_tokens += accepted;
             counts.draft_tokens += drafted as u64;
             counts.accepted_tokens += u64::from(accepted);
-            if self.guesses.source == Source::Model {
-                counts.drafting.draft_tokens += drafted as u64;
-                counts.drafting.accepted_tokens += u64::from(accepted);
+            match self.guesses.source {
+                Source::Lookup => {}
+                Source::Prediction => {
+                    let rejected = u32::try_from(drafted).unwrap_or(u32::MAX) - accepted;
+                    self.usage.accepted_prediction_tokens += accepted;
+                    self.usage.rejected_prediction_tokens += rejected;
+                }
+                Source::Model => {
+                    counts.drafting.draft_tokens += drafted as u64;
+                    counts.drafting.accepted_tokens += u64::from(accepted);
+                }
             }
             self.guesses.note(drafted, accepted as usize);
         }

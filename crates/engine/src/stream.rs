@@ -68,6 +68,10 @@ pub struct Usage {
     pub draft_tokens: u32,
     /// Of these, accepted.
     pub accepted_tokens: u32,
+    /// Of the accepted, those that were predicted.
+    pub accepted_prediction_tokens: u32,
+    /// Draft tokens that were predicted, and what was said was another.
+    pub rejected_prediction_tokens: u32,
     /// From submission to the first step.
     pub queued: Duration,
     /// From the first step to the first token.

@@ -206,6 +206,39 @@ fn cancelling_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_was_predicted_is_drafted() {
+    for (backend, kv_format) in backends() {
+        let name = backend.name();
+        let engine = start((backend, kv_format), always());
+        let plain = request(&engine, PROMPTS[1], 60);
+        let drawn = EngineRequest { sampling: seeded(&engine, 4), ..plain.clone() };
+        for request in [plain, drawn] {
+            let without = answer(&engine, request.clone());
+            let nothing = (without.usage.accepted_prediction_tokens, 0);
+            assert_eq!(nothing, (0, without.usage.rejected_prediction_tokens));
+            let ask = |prediction: Vec<u32>| {
+                let found = answer(&engine, EngineRequest { prediction, ..request.clone() });
+                assert_eq!(found.tokens, without.tokens, "{name}");
+                let usage = found.usage;
+                assert!(usage.accepted_prediction_tokens <= usage.accepted_tokens);
+                (usage.accepted_prediction_tokens, usage.rejected_prediction_tokens)
+            };
+            // Nearly all, for some tokens of each step are the model's own.
+            let (accepted, rejected) = ask(without.tokens.clone());
+            assert!(accepted > 35, "{name}: {accepted} and {rejected}");
+            // With a change in the middle it goes on behind that.
+            let mut changed = without.tokens.clone();
+            changed[30] = (changed[30] + 1) % 200;
+            let (accepted, rejected) = ask(changed);
+            assert!(accepted > 25 && rejected > 0, "{name}: {accepted} and {rejected}");
+            let other = without.tokens.iter().map(|token| (token + 100) % 200).collect();
+            let (accepted, _) = ask(other);
+            assert!(accepted < 20, "{name}: {accepted}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_draft_is_refused_by_name() {
     let fixture = |name: &str| {
         let models = testkit::reference_models().into_iter().chain(testkit::retrieval_models());

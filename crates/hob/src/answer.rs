@@ -226,6 +226,8 @@ mod tests {
         reasoning_tokens: 40,
         draft_tokens: 50,
         accepted_tokens: 30,
+        accepted_prediction_tokens: 0,
+        rejected_prediction_tokens: 0,
         queued: Duration::from_millis(10),
         prefill: Duration::from_millis(200),
         decode: Duration::from_secs(2),

@@ -240,6 +240,8 @@ mod tests {
             reasoning_tokens: 0,
             draft_tokens: 0,
             accepted_tokens: 0,
+            accepted_prediction_tokens: 0,
+            rejected_prediction_tokens: 0,
             queued: Duration::ZERO,
             prefill: Duration::from_millis(500),
             decode: Duration::ZERO,

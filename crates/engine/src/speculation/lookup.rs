@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 /// Tokens that must be the same for what followed them to be a draft.
-const GRAM: usize = 3;
+pub(super) const GRAM: usize = 3;
 
 /// The places of all grams of a conversation, each with what followed it last.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Lookup {
 }
 
 /// The last tokens; there are as many.
-fn gram(tokens: &[u32]) -> [u32; GRAM] {
+pub(super) fn gram(tokens: &[u32]) -> [u32; GRAM] {
     let mut gram = [0; GRAM];
     gram.copy_from_slice(&tokens[tokens.len() - GRAM..]);
     gram

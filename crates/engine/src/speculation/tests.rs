@@ -1,7 +1,7 @@
 //! What is drafted, and when it pays.
 
 use super::choose::{Choice, Lucks, Wish, all, what_pays};
-use super::{Lookup, Luck, Pace, ROWS_MAX, Source, room};
+use super::{Lookup, Luck, Pace, Prediction, ROWS_MAX, Source, room};
 
 /// What is drafted of so many found tokens, in a step that computes `rows` rows without them.
 fn how_many(found: usize, rows: usize, luck: Luck, pace: &Pace) -> usize {
@@ -26,6 +26,22 @@ fn what_followed_the_same_tokens_last_is_drafted() {
     assert_eq!(Lookup::default().draft(&[1, 2], 3), [0; 0]);
     // Nothing follows but itself.
     assert_eq!(Lookup::default().draft(&[5, 5, 5, 5], 3), [5]);
+}
+
+#[test]
+fn a_prediction_is_followed_from_place_to_place() {
+    let mut text = Prediction::new(vec![1, 2, 3, 4, 1, 2, 3, 5, 1, 2, 3, 6]);
+    assert_eq!(text.draft(&[], 2), [1, 2], "an answer may begin as it does");
+    assert_eq!(text.draft(&[1, 2], 9)[..3], [3, 4, 1]);
+    assert_eq!(text.draft(&[1, 7], 9), [0; 0]);
+    // The same tokens stand in three places, and each time the next is meant.
+    assert_eq!(text.draft(&[1, 2, 3], 1), [4]);
+    assert_eq!(text.draft(&[1, 2, 3, 4, 1], 3), [2, 3, 5]);
+    assert_eq!(text.draft(&[4, 9, 1, 2, 3], 1), [5]);
+    assert_eq!(text.draft(&[5, 1, 2], 9), [3, 6]);
+    assert_eq!(text.draft(&[2, 3, 6], 9), [0; 0], "it ends there");
+    assert_eq!(text.draft(&[1, 2, 3], 1), [6], "the last place is left");
+    assert_eq!(Prediction::new(vec![8]).draft(&[8], 3), [0; 0]);
 }
 
 /// A machine on which a step of so many rows takes so long.

@@ -6,25 +6,33 @@ use std::time::Duration;
 use scheduler::{Plan, PlanSpan, RequestId, Scheduler, StepResult};
 use tokenizer::Tokenizer;
 
-use super::{Ahead, Drafter, Lookup, Luck, Pace, Source, Speculation, choose};
+use super::{Ahead, Drafter, Lookup, Luck, Pace, Prediction, Source, Speculation, choose};
 use crate::engine::Shared;
 use crate::step::Running;
 
 /// What drafts of one request are made from, and how often they were right.
 #[derive(Debug)]
 pub(crate) struct Guesses {
+    /// Where the answer begins.
+    prompt_len: usize,
     lookup: Lookup,
+    prediction: Option<Prediction>,
     by_lookup: Luck,
+    by_prediction: Luck,
     by_model: Luck,
     /// What the last draft came from.
     pub(crate) source: Source,
 }
 
 impl Guesses {
-    pub(crate) fn new() -> Guesses {
+    /// Of a request whose answer may be as predicted; empty where nothing is.
+    pub(crate) fn new(prompt_len: usize, prediction: Vec<u32>) -> Guesses {
         Guesses {
+            prompt_len,
             lookup: Lookup::default(),
+            prediction: (!prediction.is_empty()).then(|| Prediction::new(prediction)),
             by_lookup: Luck::new(),
+            by_prediction: Luck::new(),
             by_model: Luck::new(),
             source: Source::Lookup,
         }
@@ -34,8 +42,29 @@ impl Guesses {
     pub(crate) fn note(&mut self, drafted: usize, accepted: usize) {
         match self.source {
             Source::Lookup => self.by_lookup.note(drafted, accepted),
+            Source::Prediction => self.by_prediction.note(drafted, accepted),
             Source::Model => self.by_model.note(drafted, accepted),
         }
+    }
+
+    /// Nothing was drafted: what was not lucky may be so later.
+    fn rest(&mut self) {
+        for luck in [&mut self.by_lookup, &mut self.by_prediction, &mut self.by_model] {
+            luck.note(0, 0);
+        }
+    }
+
+    /// What follows `tokens`, prompt and answer, by the prediction or else by the conversation, and
+    /// how lucky drafts of that kind were.
+    fn find(&mut self, tokens: &[u32], most: usize) -> (Vec<u32>, Source, Luck) {
+        let answer = tokens.get(self.prompt_len..).unwrap_or(&[]);
+        if let Some(prediction) = &mut self.prediction {
+            let found = prediction.draft(answer, most);
+            if !found.is_empty() {
+                return (found.to_vec(), Source::Prediction, self.by_prediction);
+            }
+        }
+        (self.lookup.draft(tokens, most).to_vec(), Source::Lookup, self.by_lookup)
     }
 }
 
@@ -49,8 +78,9 @@ pub(crate) struct Speculator {
 /// A sequence that made a token, and what could be drafted for it.
 struct Wish<'a> {
     span: &'a PlanSpan,
-    /// What the lookup found.
+    /// What was found without asking a model, and by what.
     found: Vec<u32>,
+    found_by: Source,
     /// Most draft tokens that the next step takes.
     room: usize,
     luck: choose::Lucks,
@@ -95,9 +125,9 @@ impl Speculator {
             match (choice.source, wish.ahead.take()) {
                 (Source::Model, Some(ahead)) if count > 0 => aheads.push(ahead.short(count)),
                 (Source::Model, _) => {}
-                (Source::Lookup, _) => {
+                (Source::Lookup | Source::Prediction, _) => {
                     wish.found.truncate(count);
-                    drafts.push((id, Source::Lookup, std::mem::take(&mut wish.found)));
+                    drafts.push((id, wish.found_by, std::mem::take(&mut wish.found)));
                 }
             }
         }
@@ -109,8 +139,7 @@ impl Speculator {
             let Some(running) = live.get_mut(&wish.span.id) else { continue };
             let own = drafts.iter().find(|(id, _, draft)| *id == wish.span.id && !draft.is_empty());
             let Some((id, source, draft)) = own else {
-                running.guesses.by_lookup.note(0, 0);
-                running.guesses.by_model.note(0, 0);
+                running.guesses.rest();
                 continue;
             };
             running.guesses.source = *source;
@@ -128,11 +157,11 @@ impl Speculator {
             let guesses = &mut live.get_mut(&span.id)?.guesses;
             let tokens = scheduler.tokens_of(span.id)?;
             let room = scheduler.draft_room(span.id);
-            let found = guesses.lookup.draft(tokens, room).to_vec();
+            let (found, found_by, lookup) = guesses.find(tokens, room);
             let drafter = self.drafter.as_ref().filter(|_| room > 0);
             let ahead = drafter.and_then(|drafter| drafter.ahead(span, tokens, room));
-            let luck = choose::Lucks { lookup: guesses.by_lookup, model: guesses.by_model };
-            Some(Wish { span, found, room, luck, ahead })
+            let luck = choose::Lucks { lookup, model: guesses.by_model };
+            Some(Wish { span, found, found_by, room, luck, ahead })
         };
         plan.spans.iter().filter(|span| span.wants_token).filter_map(of_span).collect()
     }

@@ -174,6 +174,7 @@ pub(crate) fn request(engine: &Engine, text: &str, tokens_max: u32) -> EngineReq
         stop: Vec::new(),
         user: 1,
         constraint: None,
+        prediction: Vec::new(),
         markers: Arc::default(),
     }
 }

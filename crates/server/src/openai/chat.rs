@@ -43,6 +43,7 @@ async fn chat(State(house): State<Arc<House>>, fields: Fields) -> Result<Respons
         sampling,
         stop,
         constraint: constraint::constraint(&fields)?,
+        prediction: prediction(&fields)?,
         user,
     };
     let model = house.model.clone();
@@ -104,6 +105,29 @@ fn wishes(fields: &Fields) -> Result<TemplateWishes, Rejection> {
     Ok(TemplateWishes { thinking, reasoning_effort, variables })
 }
 
+/// OpenAI's predicted output: what the answer may be for the most part.
+fn prediction(fields: &Fields) -> Result<Option<String>, Rejection> {
+    let Some(given) = fields.get("prediction") else { return Ok(None) };
+    let refused = |what: String| Rejection::invalid("prediction", what);
+    if given["type"] != "content" {
+        let wanted = "`prediction` must be {\"type\": \"content\", \"content\": ...}";
+        return Err(refused(wanted.to_owned()));
+    }
+    let text = content(&given["content"]);
+    text.map(Some).map_err(|what| refused(format!("`prediction`: {what}")))
+}
+
+/// A text, or a list of text parts.
+fn content(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Array(parts) => {
+            Ok(parts.iter().map(part).collect::<Result<Vec<&str>, String>>()?.join(""))
+        }
+        _ => Err("`content` must be a string or a list of text parts".to_owned()),
+    }
+}
+
 /// A request for another model than the served one is refused, never answered by a stand-in.
 pub(crate) fn check_model(fields: &Fields, house: &House) -> Result<(), Rejection> {
     match fields.text("model")? {
@@ -153,11 +177,7 @@ fn message(item: &Value) -> Result<Message, String> {
     }
     let content = match &item["content"] {
         Value::Null if role == "assistant" => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => {
-            parts.iter().map(part).collect::<Result<Vec<&str>, String>>()?.join("")
-        }
-        _ => return Err("`content` must be a string or a list of text parts".to_owned()),
+        other => content(other)?,
     };
     let text = |name: &str| item[name].as_str().map(str::to_owned);
     // Templates know `system`; `developer` is OpenAI's newer word for it.
@@ -254,5 +274,39 @@ impl Chunks for ChatChunks {
             values.push(value);
         }
         values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+
+    use super::{Fields, prediction};
+
+    fn read(body: &'static str) -> Result<Option<String>, String> {
+        let fields = Fields::parse(&Bytes::from_static(body.as_bytes())).expect("an object");
+        prediction(&fields).map_err(|rejection| {
+            rejection.body()["error"]["message"].as_str().expect("text").to_owned()
+        })
+    }
+
+    #[test]
+    fn a_prediction_is_a_text_or_parts_of_one() {
+        let given = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!(read("{}"), Ok(None));
+        assert_eq!(read(r#"{"prediction": null}"#), Ok(None));
+        assert_eq!(read(r#"{"prediction": {"type": "content", "content": "ab"}}"#), given("ab"));
+        let parts = r#"{"prediction": {"type": "content", "content": [
+            {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}}"#;
+        assert_eq!(read(parts), given("ab"));
+        let refused = |body| read(body).expect_err(body);
+        assert_eq!(
+            refused(r#"{"prediction": "ab"}"#),
+            r#"`prediction` must be {"type": "content", "content": ...}"#
+        );
+        assert_eq!(
+            refused(r#"{"prediction": {"type": "content", "content": 7}}"#),
+            "`prediction`: `content` must be a string or a list of text parts"
+        );
     }
 }
