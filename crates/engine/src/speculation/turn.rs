@@ -84,7 +84,7 @@ struct Wish<'a> {
     /// Most draft tokens that the next step takes.
     room: usize,
     luck: choose::Lucks,
-    /// With a draft model: all tokens.
+    /// Where a draft model can be asked.
     ahead: Option<Ahead>,
 }
 
@@ -153,13 +153,16 @@ impl Speculator {
         scheduler: &Scheduler,
         live: &mut HashMap<RequestId, Running>,
     ) -> Vec<Wish<'a>> {
+        // A prompt that is not read yet takes the rest of the next step: no draft is computed then.
+        let is_reading = plan.spans.iter().any(|span| !span.wants_token);
+        let drafter = self.drafter.as_ref().filter(|_| !is_reading);
         let of_span = |span: &'a PlanSpan| {
             let guesses = &mut live.get_mut(&span.id)?.guesses;
             let tokens = scheduler.tokens_of(span.id)?;
             let room = scheduler.draft_room(span.id);
             let (found, found_by, lookup) = guesses.find(tokens, room);
-            let drafter = self.drafter.as_ref().filter(|_| room > 0);
-            let ahead = drafter.and_then(|drafter| drafter.ahead(span, tokens, room));
+            let ahead =
+                drafter.filter(|_| room > 0).and_then(|drafter| drafter.ahead(span, tokens, room));
             let luck = choose::Lucks { lookup, model: guesses.by_model };
             Some(Wish { span, found, found_by, room, luck, ahead })
         };
