@@ -280,6 +280,16 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn add_rows(&self, out: &mut Tensor, delta: &Tensor, factors: &[f32]) -> Result<()> {
+        same_shape(out, delta)?;
+        let (rows, cols) = shape(out);
+        fit(factors.len() == rows && cols > 0, || {
+            format!("{} factors for rows {:?}", factors.len(), (rows, cols))
+        })?;
+        norm::add_rows(&self.pool, (out.host_mut()?, cols), delta.host()?, factors);
+        Ok(())
+    }
+
     fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
         vector("bias", bias, x.cols())?;
         norm::add_bias(&self.pool, x.host_mut()?, bias.host()?);
@@ -355,6 +365,12 @@ impl Backend for CpuBackend {
             self.multiply(prepared, &x, products);
             gate::gate(self.on(), out, &ups, activation);
         }
+        Ok(())
+    }
+
+    fn gate(&self, gate: &mut Tensor, up: &Tensor, activation: tensor::Activation) -> Result<()> {
+        same_shape(gate, up)?;
+        gate::gate(self.on(), gate.host_mut()?, up.host()?, activation);
         Ok(())
     }
 

@@ -93,6 +93,24 @@ pub(crate) fn add(pool: &Pool, a: &mut [f32], b: &[f32]) {
     });
 }
 
+/// `out += factor * delta` of the rows of `cols` whose factor is not 0.
+pub(crate) fn add_rows(
+    pool: &Pool,
+    (out, cols): (&mut [f32], usize),
+    delta: &[f32],
+    factors: &[f32],
+) {
+    let len = part_len(cols);
+    pool.run_parts(out, len, |part, out| {
+        let rows = delta[part * len..].chunks_exact(cols).zip(&factors[part * (len / cols)..]);
+        for (out, (delta, factor)) in out.chunks_exact_mut(cols).zip(rows) {
+            if *factor != 0.0 {
+                out.iter_mut().zip(delta).for_each(|(out, delta)| *out += factor * delta);
+            }
+        }
+    });
+}
+
 /// `row += bias` for every row of `x`.
 pub(crate) fn add_bias(pool: &Pool, x: &mut [f32], bias: &[f32]) {
     pool.run_parts(x, part_len(bias.len()), |_, x| {

@@ -148,6 +148,9 @@ impl Backend for Counting {
     fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
         self.inner.add(residual, delta)
     }
+    fn add_rows(&self, out: &mut Tensor, delta: &Tensor, factors: &[f32]) -> Result<()> {
+        self.inner.add_rows(out, delta, factors)
+    }
     fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
         self.inner.add_bias(x, bias)
     }
@@ -162,6 +165,9 @@ impl Backend for Counting {
     }
     fn soft_cap(&self, x: &mut Tensor, cap: f32) -> Result<()> {
         self.inner.soft_cap(x, cap)
+    }
+    fn gate(&self, gate: &mut Tensor, up: &Tensor, activation: Activation) -> Result<()> {
+        self.inner.gate(gate, up, activation)
     }
     fn gated(
         &self,

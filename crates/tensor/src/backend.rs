@@ -72,6 +72,10 @@ pub trait Backend: Send + Sync {
     /// `residual += delta`, `[rows, d]` both.
     fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()>;
 
+    /// `out[r] += factors[r] * delta[r]`, product and sum each rounded; `[rows, cols]` both. A row
+    /// whose factor is 0 stays as it is, whatever `delta` has there.
+    fn add_rows(&self, out: &mut Tensor, delta: &Tensor, factors: &[f32]) -> Result<()>;
+
     /// `x[i] += bias` for every row; `bias [1, cols]`.
     fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()>;
 
@@ -85,7 +89,8 @@ pub trait Backend: Send + Sync {
     /// The activation is read (and quantised, where the backend does so) once for all weights.
     fn matmul(&self, outs: &mut [&mut Tensor], x: &Tensor, weights: &[&Weight]) -> Result<()>;
 
-    /// `out = activation(x * gate^T, x * up^T)`; `gate`, `up` `[n, k]`, `out [rows, n]`.
+    /// `out = activation(x * gate^T, x * up^T)`; `gate`, `up` `[n, k]`, `out [rows, n]`. The same
+    /// bits as [`Backend::matmul`] and then [`Backend::gate`].
     fn gated(
         &self,
         out: &mut Tensor,
@@ -93,6 +98,9 @@ pub trait Backend: Send + Sync {
         gate_up: (&Weight, &Weight),
         activation: Activation,
     ) -> Result<()>;
+
+    /// `gate = activation(gate, up)`, `[rows, n]` both.
+    fn gate(&self, gate: &mut Tensor, up: &Tensor, activation: Activation) -> Result<()>;
 
     /// `x = activation(x, 1)`: blocks without gates.
     fn activate(&self, x: &mut Tensor, activation: Activation) -> Result<()>;

@@ -134,6 +134,10 @@ impl Backend for Gated {
         self.inner.add(residual, delta)
     }
 
+    fn add_rows(&self, out: &mut Tensor, delta: &Tensor, factors: &[f32]) -> Result<()> {
+        self.inner.add_rows(out, delta, factors)
+    }
+
     fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
         self.inner.add_bias(x, bias)
     }
@@ -151,6 +155,10 @@ impl Backend for Gated {
     fn soft_cap(&self, x: &mut Tensor, cap: f32) -> Result<()> {
         self.inner.soft_cap(x, cap)
     }
+    fn gate(&self, gate: &mut Tensor, up: &Tensor, activation: Activation) -> Result<()> {
+        self.inner.gate(gate, up, activation)
+    }
+
     fn gated(
         &self,
         out: &mut Tensor,

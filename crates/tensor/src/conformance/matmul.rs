@@ -148,6 +148,20 @@ fn gate(
     host(backend, &out)
 }
 
+/// In two operations.
+fn gate_apart(
+    backend: &dyn Backend,
+    x: &[f32],
+    ([gate, up], activation): ([&Weight; 2], Activation),
+) -> Result<Vec<f32>> {
+    let x = input(backend, x, gate.k)?;
+    let mut gates = output(backend, x.rows(), gate.n)?;
+    let mut ups = output(backend, x.rows(), gate.n)?;
+    backend.matmul(&mut [&mut gates, &mut ups], &x, &[gate, up])?;
+    backend.gate(&mut gates, &ups, activation)?;
+    host(backend, &gates)
+}
+
 /// Gated units: bounds, then invariance.
 fn gated(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
     let (n, k) = small_matrix(format);
@@ -187,6 +201,11 @@ fn gated(check: &mut Checker<'_>, format: FormatId) -> Result<()> {
     let x = values(Values::Even, 65, k, &mut rng);
     for activation in activations.iter().copied() {
         let whole = gate(check.backend, &x, ([&g, &u], activation))?;
+        for rows in [65, 7, 1] {
+            let apart = gate_apart(check.backend, &x[..rows * k], ([&g, &u], activation))?;
+            let case = format!("{}, {activation:?}, {rows} rows, seed 13", format.name());
+            check.same("gate", &case, &apart, &whole[..rows * n]);
+        }
         for step in [1, 7] {
             let mut cut = Vec::new();
             for x in x.chunks(step * k) {

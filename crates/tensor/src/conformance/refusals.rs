@@ -106,6 +106,21 @@ fn rows(backend: &dyn Backend) -> Refusals {
             "two scales",
             of(2, 8).and_then(|mut x| backend.rms_norm_heads(&mut x, &of(2, 4)?, 1e-5)),
         ),
+        (
+            "add_rows",
+            "another width",
+            of(2, 8).and_then(|mut x| backend.add_rows(&mut x, &of(2, 7)?, &[1.0; 2])),
+        ),
+        (
+            "add_rows",
+            "a factor too few",
+            of(2, 8).and_then(|mut x| backend.add_rows(&mut x, &of(2, 8)?, &[1.0])),
+        ),
+        (
+            "gate",
+            "another width",
+            of(2, 8).and_then(|mut x| backend.gate(&mut x, &of(2, 7)?, Activation::Silu)),
+        ),
         ("add", "another width", of(2, 8).and_then(|mut x| backend.add(&mut x, &of(2, 7)?))),
         ("add_bias", "two rows", of(2, 8).and_then(|mut x| backend.add_bias(&mut x, &of(2, 8)?))),
         (

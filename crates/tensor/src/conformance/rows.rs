@@ -28,6 +28,8 @@ pub(super) fn run(check: &mut Checker<'_>) {
         check.done("activate", &case, result);
         let result = sums(check, d);
         check.done("add", &case, result);
+        let result = added_rows(check, d);
+        check.done("add_rows", &case, result);
         let result = factors(check, d);
         check.done("scale", &case, result);
         let result = gather(check, d);
@@ -244,6 +246,34 @@ fn sums(check: &mut Checker<'_>, d: usize) -> Result<()> {
         let expected: Vec<f32> = x.iter().enumerate().map(|(i, x)| x + bias[i % d]).collect();
         let found = host(backend, &out)?;
         check.same("add_bias", &case, &found, &expected);
+    }
+    Ok(())
+}
+
+/// A product and a sum, rounded each, are exact; rows without a factor are not touched, not even by
+/// what is no number.
+fn added_rows(check: &mut Checker<'_>, d: usize) -> Result<()> {
+    let mut rng = Rng(d as u64);
+    let backend = check.backend;
+    for rows in ROWS {
+        let x = values(Values::Even, rows, d, &mut rng);
+        let mut delta = values(Values::Large, rows, d, &mut rng);
+        let factors: Vec<f32> = [0.5, 0.0, -1.7, 1.0].into_iter().cycle().take(rows).collect();
+        for (delta, factor) in delta.chunks_exact_mut(d).zip(&factors) {
+            if *factor == 0.0 {
+                delta.fill(f32::NAN);
+            }
+        }
+        let mut out = input(backend, &x, d)?;
+        backend.add_rows(&mut out, &input(backend, &delta, d)?, &factors)?;
+        let pairs = x.iter().zip(&delta).enumerate();
+        let sum = |(i, (x, delta)): (usize, (&f32, &f32))| match factors[i / d] {
+            0.0 => *x,
+            factor => x + factor * delta,
+        };
+        let expected: Vec<f32> = pairs.map(sum).collect();
+        let found = host(backend, &out)?;
+        check.same("add_rows", &format!("{rows} rows of {d}"), &found, &expected);
     }
     Ok(())
 }

@@ -92,12 +92,16 @@ enum Bug {
     StateOrder,
     /// Gates by the row's first gate.
     SigmoidFirst,
+    /// Multiplies rows without a factor by zero.
+    RowsTimesZero,
+    /// Rounds gates that are kept once more.
+    GateRounded,
 }
 
 type Part = fn(&mut Checker<'_>);
 
 /// Bug, operation that must be named, and the part of the conformance run that finds it.
-const BUGS: [(Bug, &str, Part); 37] = [
+const BUGS: [(Bug, &str, Part); 39] = [
     (Bug::StateOrder, "delta_net", delta_net::run),
     (Bug::StateKept, "delta_net", delta_net::run),
     (Bug::StateShared, "delta_net", delta_net::run),
@@ -105,6 +109,8 @@ const BUGS: [(Bug, &str, Part); 37] = [
     (Bug::MatmulTail, "matmul", one_format),
     (Bug::MatmulNeighbours, "matmul", one_format),
     (Bug::MatmulSwapped, "matmul", one_format),
+    (Bug::RowsTimesZero, "add_rows", rows::run),
+    (Bug::GateRounded, "gate", one_format),
     (Bug::SwigluSlope, "gated", one_format),
     (Bug::PreparedBytes, "prepare", one_format),
     (Bug::ActivationSwapped, "gated", |check| matmul::run_format(check, FormatId::Q8_0)),
@@ -236,6 +242,23 @@ impl Backend for Broken {
     }
     fn add(&self, residual: &mut Tensor, delta: &Tensor) -> Result<()> {
         self.inner.add(residual, delta)
+    }
+    fn add_rows(&self, out: &mut Tensor, delta: &Tensor, factors: &[f32]) -> Result<()> {
+        self.inner.add_rows(out, delta, factors)?;
+        if self.has(Bug::RowsTimesZero) {
+            let cols = out.cols();
+            for (i, (out, delta)) in out.host_mut()?.iter_mut().zip(delta.host()?).enumerate() {
+                *out += if factors[i / cols] == 0.0 { 0.0 * delta } else { 0.0 };
+            }
+        }
+        Ok(())
+    }
+    fn gate(&self, gate: &mut Tensor, up: &Tensor, activation: Activation) -> Result<()> {
+        if self.has(Bug::GateRounded) {
+            let rounded = |x: &mut f32| *x = f32::from_bits(x.to_bits() & !1);
+            gate.host_mut()?.iter_mut().for_each(rounded);
+        }
+        self.inner.gate(gate, up, activation)
     }
     fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
         self.inner.add_bias(x, bias)

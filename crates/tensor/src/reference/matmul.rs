@@ -48,10 +48,20 @@ pub(super) fn gated(
         gate_rows.dequantize(j, &mut scratch[0]);
         up_rows.dequantize(j, &mut scratch[1]);
         for (r, y) in column.iter_mut().enumerate() {
-            let [gate, up] = scratch.each_ref().map(|weights| dot(input.row(r), weights));
-            *y = activation.of(gate, up) as f32;
+            // Rounded, as products are that are kept.
+            let [gate, up] = scratch.each_ref().map(|weights| dot(input.row(r), weights) as f32);
+            *y = activation.of(gate.into(), up.into()) as f32;
         }
     });
+    Ok(())
+}
+
+/// `gate = activation(gate, up)`.
+pub(super) fn gate(gate: &mut Tensor, up: &Tensor, activation: Activation) -> Result<()> {
+    fit(shape(gate) == shape(up), || format!("gates {:?}, ups {:?}", shape(gate), shape(up)))?;
+    for (gate, up) in gate.host_mut()?.iter_mut().zip(up.host()?) {
+        *gate = activation.of(f64::from(*gate), f64::from(*up)) as f32;
+    }
     Ok(())
 }
 

@@ -124,6 +124,10 @@ impl Backend for Reference {
         norm::add(residual, delta)
     }
 
+    fn add_rows(&self, out: &mut Tensor, delta: &Tensor, factors: &[f32]) -> Result<()> {
+        norm::add_rows(out, delta, factors)
+    }
+
     fn add_bias(&self, x: &mut Tensor, bias: &Tensor) -> Result<()> {
         norm::add_bias(x, bias)
     }
@@ -150,6 +154,10 @@ impl Backend for Reference {
         activation: Activation,
     ) -> Result<()> {
         matmul::gated(self.threads, out, x, (gate_up, activation))
+    }
+
+    fn gate(&self, gate: &mut Tensor, up: &Tensor, activation: Activation) -> Result<()> {
+        matmul::gate(gate, up, activation)
     }
 
     fn activate(&self, x: &mut Tensor, activation: Activation) -> Result<()> {

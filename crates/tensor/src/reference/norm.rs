@@ -89,6 +89,22 @@ pub(super) fn add_bias(x: &mut Tensor, bias: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// `out += factor * delta` of the rows whose factor is not 0.
+pub(super) fn add_rows(out: &mut Tensor, delta: &Tensor, factors: &[f32]) -> Result<()> {
+    let (rows, cols) = shape(out);
+    fit(shape(delta) == (rows, cols) && factors.len() == rows && cols > 0, || {
+        format!("{:?} and {} factors for {:?}", shape(delta), factors.len(), (rows, cols))
+    })?;
+    let delta = delta.host()?.chunks_exact(cols);
+    let pairs = out.host_mut()?.chunks_exact_mut(cols).zip(delta);
+    for ((out, delta), factor) in pairs.zip(factors).filter(|(_, factor)| **factor != 0.0) {
+        for (out, delta) in out.iter_mut().zip(delta) {
+            *out += factor * delta;
+        }
+    }
+    Ok(())
+}
+
 /// `x *= sigmoid(gate)`, value by value or row by row.
 pub(super) fn sigmoid_gate(x: &mut Tensor, gate: &Tensor) -> Result<()> {
     let (cols, wide) = (x.cols(), gate.cols());
