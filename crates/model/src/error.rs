@@ -65,6 +65,14 @@ pub enum Error {
         /// Architecture.
         architecture: String,
     },
+    /// An adapter that cannot be applied as a whole.
+    #[error("the adapter {name} cannot be used: {why}")]
+    Adapter {
+        /// What it is called.
+        name: String,
+        /// What is wrong, with the tensor or key.
+        why: String,
+    },
     /// A load option out of range.
     #[error("{option} is {found}, but must be {wanted}")]
     Option {

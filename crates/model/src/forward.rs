@@ -5,12 +5,14 @@ use std::sync::Arc;
 use gguf::GgufFile;
 use tensor::{Backend, Batch, HeadColumns, KvCache, KvLayout, Rope, Span, StateCache, Tensor};
 
+use crate::adapters::{Adapter, Adapting, RowFactors};
+use crate::arch::Role;
 use crate::blocks::{Context, Kept};
 use crate::inventory;
 use crate::spec::LayerSpec;
 use crate::weights::{BlockNorms, Loader, Weights};
 use crate::workspace::Workspace;
-use crate::{Error, KvWindow, LoadOptions, ModelSpec, Result, arch, options, spec};
+use crate::{AdapterScale, Error, KvWindow, LoadOptions, ModelSpec, Result, arch, options, spec};
 
 /// A model with its weights, cache and workspace on one backend.
 pub struct Model {
@@ -19,6 +21,7 @@ pub struct Model {
     ropes: Vec<Rope>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) weights: Weights,
+    pub(crate) adapters: Vec<Adapter>,
     kv: KvCache,
     /// Of layers that see only a window, where that takes less.
     windowed: Option<(KvCache, KvWindow)>,
@@ -77,6 +80,7 @@ impl Model {
             spec,
             backend,
             weights,
+            adapters: Vec::new(),
         })
     }
 
@@ -128,7 +132,22 @@ impl Model {
     /// does not fit the cache; [`Error::Tensor`] when the backend fails.
     pub fn forward(
         &mut self,
+        step: (&Batch<'_>, &[&[u32]]),
+        output_rows: &[u32],
+        logits: &mut Vec<f32>,
+    ) -> Result<()> {
+        self.forward_adapted(step, &[], output_rows, logits)
+    }
+
+    /// [`Model::forward`] with what each span has of adapters, a list for each; no lists at all are
+    /// empty ones. Which others are in a step never shows in a row.
+    ///
+    /// # Errors
+    /// As there; [`Error::Step`] also for an adapter that is not loaded.
+    pub fn forward_adapted(
+        &mut self,
         (batch, windows): (&Batch<'_>, &[&[u32]]),
+        adapters: &[&[AdapterScale]],
         output_rows: &[u32],
         logits: &mut Vec<f32>,
     ) -> Result<()> {
@@ -148,13 +167,14 @@ impl Model {
             }
             windowed.check(kv.layout.page_len, kv.layout.page_count)?;
         }
+        let active = RowFactors::of(batch, adapters, self.adapters.len())?;
         logits.clear();
         if batch.tokens.is_empty() {
             return Ok(());
         }
-        self.layers(batch, &windowed, &[])?;
+        self.layers((batch, &windowed), &active, &[])?;
         for rows in output_rows.chunks(self.work.output.rows_max()) {
-            self.logits(rows)?;
+            self.logits(rows, &active)?;
             logits.extend_from_slice(&self.piece);
         }
         Ok(())
@@ -194,8 +214,8 @@ impl Model {
     /// pages of windows; `types` of rows may be left out.
     pub(crate) fn layers(
         &mut self,
-        batch: &Batch<'_>,
-        windowed: &Batch<'_>,
+        (batch, windowed): (&Batch<'_>, &Batch<'_>),
+        active: &[RowFactors],
         types: &[u32],
     ) -> Result<()> {
         self.enter(batch, types)?;
@@ -211,7 +231,8 @@ impl Model {
                 Some((kv, _)) if spec.layers[layer].is_windowed() => (kv, windowed),
                 _ => (&mut self.kv, batch),
             };
-            let context = Context { backend, spec, ropes: &self.ropes, batch };
+            let adapting = Adapting { backend, adapters: &self.adapters, active, layer };
+            let context = Context { backend, spec, ropes: &self.ropes, batch, adapting };
             let kept = Kept { kv, states: self.states.as_mut(), layer: own };
             parts.mixer.forward(&context, work, kept)?;
             stream.pass(work, &parts.mixer_norms, Some(&parts.feed_forward_norms))?;
@@ -262,12 +283,19 @@ impl Model {
     }
 
     /// The logits of these rows of the residual stream, into `piece`.
-    fn logits(&mut self, rows: &[u32]) -> Result<()> {
+    fn logits(&mut self, rows: &[u32], active: &[RowFactors]) -> Result<()> {
         self.output_rows(rows)?;
         let (backend, work, weights) = (&*self.backend, &mut self.work, &self.weights);
         let output = weights.output.as_ref().unwrap_or(&weights.token_embedding);
         let logits = work.logits.as_mut().expect("a model without pooling has them");
         backend.matmul(&mut [logits], &work.output_normed, &[output])?;
+        if !active.is_empty() {
+            let active = &RowFactors::gathered(active, rows);
+            let adapting = Adapting { backend, adapters: &self.adapters, active, layer: 0 };
+            let outs = (Role::Output, &mut [logits][..]);
+            adapting.add(&mut work.adapters, outs, &work.output_normed)?;
+        }
+        let logits = work.logits.as_mut().expect("as above");
         scale(backend, logits, self.spec.scales.logits)?;
         if let Some(cap) = self.spec.logit_soft_cap {
             backend.soft_cap(logits, cap)?;

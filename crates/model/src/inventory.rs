@@ -130,7 +130,7 @@ fn find<'a>(file: &'a GgufFile, name: String, kind: &Kind) -> Result<&'a TensorI
 }
 
 /// `(role, layer, shape)` of all tensors but factors of ropes.
-fn wanted(spec: &ModelSpec) -> Vec<(Role, usize, Kind)> {
+pub(crate) fn wanted(spec: &ModelSpec) -> Vec<(Role, usize, Kind)> {
     let d = spec.d;
     let mut wanted = vec![(Role::TokenEmbedding, 0, Kind::Matrix { n: spec.vocab, k: d })];
     of_entry(spec, &spec.entry, &mut wanted);

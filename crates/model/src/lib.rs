@@ -7,6 +7,7 @@
 //! is prepared; what cannot be computed rightly is refused by name.
 //! **Invariant:** nothing here knows a request, a clock or a thread.
 
+mod adapters;
 mod arch;
 mod blocks;
 mod cost;
@@ -23,6 +24,7 @@ mod weights;
 mod windows;
 mod workspace;
 
+pub use adapters::{AdapterFile, AdapterNeed, AdapterScale, adapter_need};
 pub use arch::{ARCHITECTURES, Architecture, Role};
 pub use cost::{CostModel, StepCost};
 pub use error::{Error, Result};

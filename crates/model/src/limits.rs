@@ -15,6 +15,10 @@ pub(crate) const STEP_ROWS_MAX: usize = 1 << 16;
 pub(crate) const LOGIT_ROWS_MAX: usize = 32;
 /// Experts of a layer.
 pub(crate) const EXPERTS_MAX: usize = 1 << 12;
+/// Adapters beside a model.
+pub(crate) const ADAPTERS_MAX: usize = 64;
+/// Rank of an adapter.
+pub(crate) const ADAPTER_RANK_MAX: usize = 1 << 10;
 /// Sequences that have a state at once.
 pub const STATE_SLOTS_MAX: usize = 1 << 16;
 /// Rows that a convolution over positions looks at.

@@ -53,7 +53,7 @@ impl Model {
         if batch.tokens.is_empty() {
             return Ok(());
         }
-        self.layers(batch, batch, types)?;
+        self.layers((batch, batch), &[], types)?;
         let (mut wanted, mut first) = (Vec::new(), 0);
         for (s, (span, (_, is_last))) in batch.spans.iter().zip(&*pools).enumerate() {
             let rows = first..first + span.rows;

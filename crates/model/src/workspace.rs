@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tensor::{Backend, Tensor};
 
+use crate::adapters::AdapterWork;
 use crate::blocks::{AttentionWork, DeltaWork, LatentWork};
 use crate::limits::LOGIT_ROWS_MAX;
 use crate::spec::{FeedForward, Mixer};
@@ -34,6 +35,8 @@ pub(crate) struct Workspace {
     pub(crate) output_normed: Tensor,
     /// `[logit rows, vocab]`; none in models for retrieval.
     pub(crate) logits: Option<Tensor>,
+    /// What adapters keep on the way, once there are any.
+    pub(crate) adapters: AdapterWork,
     /// Of the head that makes scores, between its layers `[1, d]` and after them `[1, labels]`.
     pub(crate) scored: Option<[Tensor; 2]>,
 }
@@ -119,6 +122,7 @@ fn build(
         output: alloc(logit_rows, spec.d)?,
         output_normed: alloc(logit_rows, spec.d)?,
         logits,
+        adapters: AdapterWork::default(),
         scored,
     })
 }

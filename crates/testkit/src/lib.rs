@@ -3,6 +3,7 @@
 //!
 //! **Never** a dependency of the product: dev-dependencies only.
 
+mod adapter;
 mod checkpoint;
 mod encoder;
 mod metadata;
@@ -14,6 +15,7 @@ mod shape;
 mod tiny;
 mod vocabulary;
 
+pub use adapter::{TinyAdapter, merged};
 pub use checkpoint::{TinyCheckpoint, safetensors};
 pub use encoder::TinyEncoder;
 pub use mix::{MIXES, Mix, Part};

@@ -195,7 +195,11 @@ pub enum Role {
 
 /// The row for this file.
 pub(crate) fn find(file: &GgufFile) -> Result<&'static dyn Architecture> {
-    let name = file.metadata().str_required("general.architecture")?;
+    named(file.metadata().str_required("general.architecture")?)
+}
+
+/// The row of this name.
+pub(crate) fn named(name: &str) -> Result<&'static dyn Architecture> {
     let found = ARCHITECTURES.iter().find(|row| row.names().contains(&name));
     found.copied().ok_or_else(|| unsupported(name))
 }

@@ -1,9 +1,12 @@
 //! Grouped-query attention over the paged cache, with all that families add to it.
 
+use std::slice;
+
 use tensor::{AttentionRule, HeadColumns, Rope, RopePairing, Tensor, Weight};
 
 use super::{Context, Kept};
 use crate::Result;
+use crate::adapters::AdapterWork;
 use crate::arch::Role;
 use crate::spec::{AttentionSpec, QueryKeyNorms};
 use crate::weights::Loader;
@@ -108,7 +111,7 @@ impl Attention {
         let Context { backend, batch, .. } = *context;
         let Kept { kv, layer, .. } = kept;
         let own = work.attention.as_mut().expect("allocated for the layers there are");
-        self.project(context, own, &work.normed)?;
+        self.project(context, (own, &mut work.adapters), &work.normed)?;
         if let Some([q, k]) = &self.norms {
             backend.rms_norm_heads(&mut own.q, q, context.spec.norm_eps)?;
             backend.rms_norm_heads(&mut own.k, k, context.spec.norm_eps)?;
@@ -123,6 +126,8 @@ impl Attention {
             backend.sigmoid_gate(&mut own.attended, gates)?;
         }
         backend.matmul(&mut [&mut work.delta], &own.attended, &[&self.output])?;
+        let outs = (Role::AttentionOutput, &mut [&mut work.delta][..]);
+        context.adapting.add(&mut work.adapters, outs, &own.attended)?;
         if let Some(bias) = &self.output_bias {
             backend.add_bias(&mut work.delta, bias)?;
         }
@@ -130,14 +135,26 @@ impl Attention {
     }
 
     /// Queries, keys and values of the rows of `x`, and gates where there are any.
-    fn project(&self, context: &Context<'_>, own: &mut AttentionWork, x: &Tensor) -> Result<()> {
-        let backend = context.backend;
+    fn project(
+        &self,
+        context: &Context<'_>,
+        (own, adapters): (&mut AttentionWork, &mut AdapterWork),
+        x: &Tensor,
+    ) -> Result<()> {
+        let Context { backend, adapting, .. } = *context;
         let q = match &mut own.gates {
             Some([both, _]) => both,
             None => &mut own.q,
         };
         let mut outs = [q, &mut own.k, &mut own.v];
         backend.matmul(&mut outs, x, &self.inputs.each_ref())?;
+        if self.spec.fused {
+            adapting.add(adapters, (Role::QueryKeyValue, &mut outs), x)?;
+        } else {
+            for (role, out) in [Role::Query, Role::Key, Role::Value].into_iter().zip(&mut outs) {
+                adapting.add(adapters, (role, slice::from_mut(out)), x)?;
+            }
+        }
         if let Some(biases) = &self.input_biases {
             for (out, bias) in outs.into_iter().zip(biases) {
                 backend.add_bias(out, bias)?;

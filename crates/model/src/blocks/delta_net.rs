@@ -1,6 +1,8 @@
 //! A gated delta net: a state that each position changes, in place of a cache of all.
 //! Source: Yang, Kautz and Hatamizadeh 2024, arXiv 2412.06464.
 
+use std::slice;
+
 use tensor::{DeltaInputs, DeltaNet, Tensor, Weight};
 
 use super::{Context, Kept};
@@ -101,11 +103,17 @@ impl GatedDeltaNet {
         let outs = &mut [&mut own.qkv, &mut own.gate, &mut own.intake, &mut own.step];
         let weights = [&self.qkv, &self.gate, &self.intake, &self.step];
         backend.matmul(outs, &work.normed, &weights)?;
+        let roles = [Role::QueryKeyValue, Role::StateGate, Role::StateIntake, Role::StateStep];
+        for (role, out) in roles.into_iter().zip(outs) {
+            context.adapting.add(&mut work.adapters, (role, slice::from_mut(out)), &work.normed)?;
+        }
         let DeltaWork { qkv, gate, intake, step, out } = own;
         let inputs = DeltaInputs { qkv, gate, intake, step };
         let state = (states, kept.layer);
         backend.delta_net(out, inputs, state, &self.net, context.batch)?;
         backend.matmul(&mut [&mut work.delta], out, &[&self.output])?;
+        let outs = (Role::StateOutput, &mut [&mut work.delta][..]);
+        context.adapting.add(&mut work.adapters, outs, out)?;
         Ok(())
     }
 }

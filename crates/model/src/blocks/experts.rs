@@ -61,6 +61,8 @@ impl ExpertsBlock {
         let there = "allocated for the layers there are";
         let scores = work.scores.get_mut(&self.router.n).expect(there);
         backend.matmul(&mut [scores], &work.normed, &[&self.router])?;
+        let (adapting, adapters) = (&context.adapting, &mut work.adapters);
+        adapting.add(adapters, (Role::Router, &mut [scores]), &work.normed)?;
         if let Some(bias) = &self.router_bias {
             backend.add_bias(scores, bias)?;
         }
@@ -68,7 +70,7 @@ impl ExpertsBlock {
         if let Some(shared) = &self.shared {
             let gated = work.gated.get_mut(&shared.ffn()).expect(there);
             let out = work.shared.as_mut().expect(there);
-            shared.apply(backend, (out, gated), &work.normed)?;
+            shared.apply(adapting, (out, gated, adapters), &work.normed)?;
             if let Some(weight) = &self.shared_score {
                 let score = work.scores.get_mut(&weight.n).expect(there);
                 backend.matmul(&mut [score], &work.normed, &[weight])?;

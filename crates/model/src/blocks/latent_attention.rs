@@ -7,6 +7,7 @@ use tensor::{AttentionRule, HeadColumns, Tensor, Weight};
 
 use super::{Context, Kept};
 use crate::Result;
+use crate::adapters::AdapterWork;
 use crate::arch::Role;
 use crate::spec::LatentSpec;
 use crate::weights::Loader;
@@ -107,7 +108,7 @@ impl LatentAttention {
         let Context { backend, batch, .. } = *context;
         let Kept { kv, layer, .. } = kept;
         let own = work.latent.as_mut().expect("allocated for the layers there are");
-        self.project(context, own, &work.normed)?;
+        self.project(context, (own, &mut work.adapters), &work.normed)?;
         let rope = &context.ropes[self.spec.rope];
         let qkv = (&mut own.q, &mut own.k, &own.latent[1]);
         backend.rope_kv_write(kv, layer, qkv, rope, batch)?;
@@ -118,23 +119,35 @@ impl LatentAttention {
         let to = HeadColumns { first: 0, stride: head_dim_v, len: head_dim_v };
         backend.matmul_heads((&mut own.values, to), (&own.attended, from), &self.value_up)?;
         backend.matmul(&mut [&mut work.delta], &own.values, &[&self.output])?;
+        let outs = (Role::AttentionOutput, &mut [&mut work.delta][..]);
+        context.adapting.add(&mut work.adapters, outs, &own.values)?;
         Ok(())
     }
 
     /// Queries, key and latent of the rows of `x`, not yet turned.
-    fn project(&self, context: &Context<'_>, own: &mut LatentWork, x: &Tensor) -> Result<()> {
+    fn project(
+        &self,
+        context: &Context<'_>,
+        (own, adapters): (&mut LatentWork, &mut AdapterWork),
+        x: &Tensor,
+    ) -> Result<()> {
+        let adapting = &context.adapting;
         let (backend, eps) = (context.backend, context.spec.norm_eps);
         match (&self.query_down, &mut own.query_latent) {
             (Some((down, norm)), Some([latent, normed])) => {
                 backend.matmul(&mut [latent, &mut own.down], x, &[down, &self.latent_down])?;
+                adapting.add(adapters, (Role::QueryDown, &mut [latent]), x)?;
                 backend.rms_norm(normed, latent, norm, eps)?;
                 backend.matmul(&mut [&mut own.query], normed, &[&self.query])?;
+                adapting.add(adapters, (Role::QueryUp, &mut [&mut own.query]), normed)?;
             }
             _ => {
                 let outs = &mut [&mut own.query, &mut own.down];
                 backend.matmul(outs, x, &[&self.query, &self.latent_down])?;
+                adapting.add(adapters, (Role::Query, &mut [&mut own.query]), x)?;
             }
         }
+        adapting.add(adapters, (Role::LatentDown, &mut [&mut own.down]), x)?;
         let LatentSpec { n_heads, kv_rank, still_dim, turned_dim, .. } = self.spec;
         let columns = |first, stride, len| HeadColumns { first, stride, len };
         let [latent, normed] = &mut own.latent;

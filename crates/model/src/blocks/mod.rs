@@ -17,6 +17,7 @@ pub(crate) use latent_attention::LatentWork;
 use tensor::{Backend, Batch, KvCache, Rope, StateCache};
 
 use crate::Result;
+use crate::adapters::Adapting;
 use crate::spec::{FeedForward, Mixer, ModelSpec};
 use crate::weights::Loader;
 use crate::workspace::Workspace;
@@ -28,6 +29,7 @@ pub(crate) struct Context<'a> {
     /// Those of the loaded context.
     pub(crate) ropes: &'a [Rope],
     pub(crate) batch: &'a Batch<'a>,
+    pub(crate) adapting: Adapting<'a>,
 }
 
 /// What layers keep of sequences, and which of it is the layer's.
