@@ -141,6 +141,11 @@ impl Config {
         self.get(key)?.as_str()
     }
 
+    /// The names of all fields.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.fields.keys().map(String::as_str)
+    }
+
     /// Adds fields that are not there.
     pub(crate) fn complete(&mut self, more: &Config, keys: &[(&str, &str)]) {
         for (key, theirs) in keys {

@@ -48,7 +48,7 @@ pub fn open(path: &Path) -> Result<GgufFile> {
     Ok(assembled(metadata, tensors, (sources, recipes)))
 }
 
-fn assembled(
+pub(crate) fn assembled(
     metadata: Metadata,
     tensors: Vec<TensorInfo>,
     (sources, recipes): (Sources, Vec<Recipe>),

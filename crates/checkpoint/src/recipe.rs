@@ -22,11 +22,13 @@ pub(crate) enum Recipe {
 }
 
 /// What becomes of elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Then {
     Keep,
     /// F32.
     Widen,
+    /// F32, so many times as much.
+    Times(f32),
     /// F32, one more.
     PlusOne,
     /// F32, `-exp(x)`.
@@ -88,6 +90,7 @@ fn finished(bytes: Vec<u8>, format: FormatId, then: Then) -> Vec<u8> {
     format.dequantize_row(&bytes, &mut values);
     let change = |value: f32| match then {
         Then::Keep | Then::Widen => value,
+        Then::Times(factor) => value * factor,
         Then::PlusOne => value + 1.0,
         Then::MinusExp => -value.exp(),
     };

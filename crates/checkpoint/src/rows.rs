@@ -83,6 +83,11 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
+    /// Where nothing but heads is asked for.
+    pub(crate) fn of_heads(heads: usize, kv_heads: usize) -> Sizes {
+        Sizes { heads, kv_heads, ..Sizes::default() }
+    }
+
     pub(crate) fn read(config: &Config) -> Told<Sizes> {
         let size =
             |key: &str| -> Told<usize> { Ok(config.whole(key, HEADS_MAX)?.unwrap_or(0) as usize) };

@@ -70,6 +70,11 @@ pub(crate) static FAMILIES: &[&Family] = &[
     &smollm3::SMOLLM3,
 ];
 
+/// The family of this `general.architecture`.
+pub(crate) fn of_architecture(name: &str) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| family.architecture == name).copied()
+}
+
 /// The family that a configuration is of.
 ///
 /// # Errors
