@@ -125,6 +125,39 @@ pub struct LoadOptions {
     pub draft: Option<ModelRef>,
     /// A type such as `Q4_K_M` that weights get while they are loaded; as they are when none.
     pub quant: Option<String>,
+    /// Adapters to load beside the model.
+    pub adapters: Vec<AdapterSource>,
+}
+
+/// A low-rank adapter (LoRA) to load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdapterSource {
+    /// What requests call it.
+    pub name: String,
+    /// A GGUF file, or a folder that PEFT wrote.
+    pub path: PathBuf,
+    /// Factor on what it adds; 1 is as it was trained.
+    pub scale: f32,
+    /// Whether requests that say nothing of adapters have it.
+    pub is_applied: bool,
+}
+
+/// Names one of the loaded adapters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdapterKey {
+    /// In the order they were given, from 0.
+    Index(usize),
+    /// Its name.
+    Name(String),
+}
+
+/// How much of an adapter a request has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdapterWish {
+    /// Which.
+    pub adapter: AdapterKey,
+    /// Factor on what it adds; the adapter's own when none.
+    pub scale: Option<f32>,
 }
 
 /// What the next tokens are made for.
@@ -154,6 +187,8 @@ pub struct CompletionRequest {
     pub stop: Vec<String>,
     /// What the answer must fit.
     pub constraint: Option<Constraint>,
+    /// What it has of the model's adapters; what is usual when none.
+    pub adapters: Option<Vec<AdapterWish>>,
     /// Whose request, for fairness; 0 when unknown.
     pub user: u64,
 }
@@ -196,6 +231,8 @@ pub struct ChatRequest {
     /// What the answer may be for the most part, such as a file that is edited. It changes nothing
     /// but the time.
     pub prediction: Option<String>,
+    /// What it has of the model's adapters; what is usual when none.
+    pub adapters: Option<Vec<AdapterWish>>,
     /// Whose request, for fairness; 0 when unknown.
     pub user: u64,
 }

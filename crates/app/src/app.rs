@@ -174,8 +174,8 @@ impl App {
         let before = memory::resident_bytes();
         let loaded = LoadedModel::load(&model.name, &file, options, (progress, watch))?;
         // A plan knows a file as it lies on the disk, and knows it alone.
-        let is_planned =
-            file.version().is_some() && options.quant.is_none() && options.draft.is_none();
+        let is_alone = options.draft.is_none() && options.adapters.is_empty();
+        let is_planned = file.version().is_some() && options.quant.is_none() && is_alone;
         if let (true, Some(before), Some(now)) = (is_planned, before, memory::resident_bytes()) {
             let took = (planning::Loaded::Weights, now.saturating_sub(before));
             if let Err(error) = self.note_load(model, options, took) {

@@ -115,6 +115,7 @@ impl From<engine::Error> for Error {
             Engine::TextCount { .. } | Engine::TextEmpty { .. } => {
                 Error::parameter("input", message)
             }
+            Engine::Adapter(_) => Error::parameter("lora", message),
             Engine::TokensMaxZero => Error::parameter("max_tokens", message),
             Engine::Stop(_) => Error::parameter("stop", message),
             Engine::Sampling(_) | Engine::NeverFits { .. } => {

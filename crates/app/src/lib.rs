@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** no HTTP and no JSON here; plain structs in, plain events out.
 
+mod adapters;
 mod api;
 mod app;
 mod ask;
@@ -29,9 +30,10 @@ mod status;
 mod watch;
 
 pub use api::{
-    BenchCase, BenchLimit, BenchResult, CallEvent, ChatRequest, CompletionRequest, Config, Event,
-    Finished, KlReport, LoadOptions, ModelEntry, ModelInfo, ModelRef, PerplexityReport, Prompt,
-    TemplateWishes, TensorLine, TokenText, TokenUsage, ToolChoice,
+    AdapterKey, AdapterSource, AdapterWish, BenchCase, BenchLimit, BenchResult, CallEvent,
+    ChatRequest, CompletionRequest, Config, Event, Finished, KlReport, LoadOptions, ModelEntry,
+    ModelInfo, ModelRef, PerplexityReport, Prompt, TemplateWishes, TensorLine, TokenText,
+    TokenUsage, ToolChoice,
 };
 pub use app::App;
 pub use chat::{Message, Tools, Variables};

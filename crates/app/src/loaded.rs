@@ -11,6 +11,7 @@ use model::Model;
 use tensor::{Backend, KvFormat};
 use tokenizer::{Specials, Tokenizer};
 
+use crate::adapters::{self, Opened};
 use crate::constraint::Words;
 use crate::draft::{self, Draft, Target};
 use crate::generation::Generation;
@@ -18,8 +19,8 @@ use crate::retrieval::{self, Retriever};
 use crate::speech::Voice;
 use crate::watch::Watch;
 use crate::{
-    ChatRequest, CompletionRequest, Constraint, DraftStatus, EmbedRequest, Error, LoadOptions,
-    ModelMemory, ModelStatus, Prompt, RerankRequest, Result, Retrieval, memory,
+    AdapterSource, ChatRequest, CompletionRequest, Constraint, DraftStatus, EmbedRequest, Error,
+    LoadOptions, ModelMemory, ModelStatus, Prompt, RerankRequest, Result, Retrieval, memory,
 };
 
 /// Context of a conversation unless asked otherwise: longer ones cost memory that few use.
@@ -50,6 +51,7 @@ struct Inner {
     words: OnceLock<Words>,
     /// Of a model that embeds or scores texts.
     retriever: Option<Retriever>,
+    adapters: Vec<AdapterSource>,
     backend: String,
     context_len: u32,
     sequences_max: u32,
@@ -90,7 +92,8 @@ pub(crate) fn load_parts(
 ) -> Result<Parts> {
     let tokenizer = Arc::new(Tokenizer::from_metadata(file.metadata())?);
     let wanted = wanted(name, file, options)?;
-    let need = model::memory_need(file, &wanted.load, &*wanted.backend)?;
+    let adapters = adapters::open((name, file), &options.adapters)?;
+    let need = need(file, &wanted, &adapters)?;
     let (load, backend) = (&wanted.load, &*wanted.backend);
     let target = Target { name, file, tokenizer: &tokenizer, load, backend };
     let draft = options.draft.as_ref().map(|draft| Draft::open(draft, &target)).transpose()?;
@@ -101,7 +104,8 @@ pub(crate) fn load_parts(
             memory::check(&name, &draft::sum(&need, &draft.need), memory::available_bytes())?;
         }
     }
-    let model = Model::load(file, Arc::clone(&wanted.backend), &wanted.load, progress)?;
+    let mut model = Model::load(file, Arc::clone(&wanted.backend), &wanted.load, progress)?;
+    model.load_adapters(&adapters::files(&adapters))?;
     let load = |draft: Draft| -> Result<_> {
         let model = draft.load(&wanted.backend, progress)?;
         Ok((model, DraftStatus { memory: draft::held(&draft.need), name: draft.name }))
@@ -119,7 +123,18 @@ pub(crate) fn memory_need(
     options: &LoadOptions,
 ) -> Result<model::MemoryNeed> {
     let wanted = wanted(name, file, options)?;
-    Ok(model::memory_need(file, &wanted.load, &*wanted.backend)?)
+    need(file, &wanted, &adapters::open((name, file), &options.adapters)?)
+}
+
+/// Of the model with its adapters.
+fn need(file: &GgufFile, wanted: &Wanted, adapters: &[Opened]) -> Result<model::MemoryNeed> {
+    let (load, backend) = (&wanted.load, &*wanted.backend);
+    let mut need = model::memory_need(file, load, backend)?;
+    let files = adapters::files(adapters);
+    let beside = model::adapter_need(&model::spec(file)?, &files, load.rows_max, backend)?;
+    need.weights_bytes += beside.weights_bytes;
+    need.workspace_bytes += beside.workspace_bytes;
+    Ok(need)
 }
 
 /// What options mean for a model.
@@ -227,6 +242,7 @@ impl LoadedModel {
             voice,
             words: OnceLock::new(),
             retriever,
+            adapters: options.adapters.clone(),
             backend,
             context_len: parts.context_len,
             sequences_max: parts.sequences_max,
@@ -241,6 +257,12 @@ impl LoadedModel {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// The adapters beside it, in the order they were given.
+    #[must_use]
+    pub fn adapters(&self) -> &[AdapterSource] {
+        &self.inner.adapters
     }
 
     /// Time the load took.
@@ -307,6 +329,7 @@ impl LoadedModel {
         let ready = self.inner.voice.prepare(&request)?;
         let prompt = self.encode(&ready.prompt, true);
         let markers = Arc::clone(&self.inner.voice.markers);
+        let adapters = adapters::resolve(request.adapters.as_deref(), &self.inner.adapters)?;
         let ChatRequest { tokens_max, sampling, stop, user, constraint, prediction, .. } = request;
         let words = |text: String| self.inner.tokenizer.encode(&text, Specials::Plain);
         let prediction = prediction.map(words).unwrap_or_default();
@@ -320,6 +343,7 @@ impl LoadedModel {
             markers,
             constraint,
             prediction,
+            adapters,
         })
         .map(|generation| generation.spoken(ready.speech))
     }
@@ -342,6 +366,7 @@ impl LoadedModel {
             markers: Arc::default(),
             constraint: self.constrain(request.constraint.as_ref(), None)?,
             prediction: Vec::new(),
+            adapters: adapters::resolve(request.adapters.as_deref(), &self.inner.adapters)?,
         })
     }
 

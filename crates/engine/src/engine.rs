@@ -6,10 +6,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use grammar::Matcher;
-use model::{KvWindow, Model};
+use model::{AdapterScale, KvWindow, Model};
 use scheduler::{Admission, Limits, Refusal, Request, RequestId, Scheduler, Tick, WindowLimits};
 use tokenizer::Tokenizer;
 
+use crate::adapters;
 use crate::retrieval::{self, Jobs};
 use crate::sampling::{Sampler, SamplingParams};
 use crate::speculation::{Drafter, Guesses, Speculation, Speculator};
@@ -63,6 +64,8 @@ pub struct EngineRequest {
     /// What the answer may be for the most part, such as a file that is edited: it is drafted.
     /// Empty where nothing is known.
     pub prediction: Vec<u32>,
+    /// What it has of the model's adapters, each at most once.
+    pub adapters: Vec<AdapterScale>,
 }
 
 /// Control tokens that a reader of answers knows as markers. All others steer and are no text.
@@ -82,6 +85,7 @@ pub struct Engine {
     pub(crate) context_len: u32,
     /// Whether its model makes text.
     pub(crate) makes_text: bool,
+    adapter_count: usize,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -184,6 +188,7 @@ impl Engine {
             wake: Condvar::new(),
             started,
         });
+        let adapter_count = model.adapter_count();
         let goes_whole = model.spec().is_bidirectional();
         let (vocab_len, makes_text) = (model.spec().vocab, model.spec().pooling.is_none());
         // A state cannot go back to where a wrong draft began.
@@ -208,7 +213,7 @@ impl Engine {
             false => options.context_len,
         };
         let thread = Some(thread);
-        Ok(Engine { shared, tokenizer, vocab_len, context_len, makes_text, thread })
+        Ok(Engine { shared, tokenizer, vocab_len, context_len, makes_text, adapter_count, thread })
     }
 
     /// Queues a request. Its first event is `Queued`.
@@ -222,7 +227,9 @@ impl Engine {
         self.check(&request)?;
         let is_breaker = self.dry_breakers(&request.sampling);
         let sampler = Sampler::new(&request.sampling, is_breaker);
-        let choosing = Choosing { sampler, constraint: request.constraint };
+        let variant = adapters::variant(&request.adapters);
+        let (constraint, adapters) = (request.constraint, request.adapters);
+        let choosing = Choosing { sampler, constraint, adapters };
         let cancel = CancelToken::default();
         let (sender, generation) = stream::channel(cancel.clone());
         let prompt_tokens = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
@@ -235,7 +242,7 @@ impl Engine {
         let id = RequestId(state.next_id);
         state.next_id += 1;
         let (tokens_max, user) = (request.tokens_max, request.user);
-        let queued = Request { id, prompt: request.prompt, tokens_max, user };
+        let queued = Request { id, prompt: request.prompt, tokens_max, user, variant };
         let now = self.shared.tick();
         let position = match state.scheduler.admit(queued, now) {
             Admission::Queued { position } => position,
@@ -286,6 +293,7 @@ impl Engine {
         if let Some(token) = given.into_iter().find(unknown) {
             return Err(Error::TokenUnknown { token, vocab_len });
         }
+        adapters::check(&request.adapters, self.adapter_count)?;
         if request.stop.len() > STOPS_MAX {
             return Err(Error::Stop(format!(
                 "{} stop texts are too many: at most {STOPS_MAX}",

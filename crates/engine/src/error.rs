@@ -61,6 +61,9 @@ pub enum Error {
     /// A sampling parameter that makes no sense.
     #[error("{0}")]
     Sampling(crate::sampling::ParamsError),
+    /// An adapter that the model does not have, or a scale that is none.
+    #[error("{0}")]
+    Adapter(String),
     /// No token may be made.
     #[error("the number of tokens to make must be at least 1")]
     TokensMaxZero,

@@ -7,6 +7,7 @@
 //! **Invariant:** the engine knows tokens and cancellation, never people, permissions or messages.
 //! **Invariant:** a request that was admitted ends with exactly one `Finished` or `Failed`.
 
+mod adapters;
 mod cancel;
 mod constraint;
 mod engine;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use grammar::Matcher;
-use model::Model;
+use model::{AdapterScale, Model};
 use scheduler::{
     Event as Scheduled, FinishReason, Made, Outcome, PageId, Plan, PlanSpan, RequestId, StepResult,
 };
@@ -30,6 +30,7 @@ pub(crate) struct Reading {
 pub(crate) struct Choosing {
     pub(crate) sampler: Sampler,
     pub(crate) constraint: Option<Matcher>,
+    pub(crate) adapters: Vec<AdapterScale>,
 }
 
 impl Choosing {
@@ -248,7 +249,7 @@ pub(crate) fn run(
                 running.begin(now, &mut shared.ledger().counts);
             }
         }
-        let results = match forward(&mut model, &plan, &mut logits) {
+        let results = match forward(&mut model, &plan, &live, &mut logits) {
             Ok(()) => sample_all(shared, &plan, &mut logits, &mut live, tokenizer),
             Err(error) => fail_all(&plan, &mut live, &error),
         };
@@ -352,7 +353,12 @@ fn tell(shared: &Shared, live: &mut HashMap<RequestId, Running>, events: Vec<Sch
     }
 }
 
-fn forward(model: &mut Model, plan: &Plan, logits: &mut Vec<f32>) -> model::Result<()> {
+fn forward(
+    model: &mut Model,
+    plan: &Plan,
+    live: &HashMap<RequestId, Running>,
+    logits: &mut Vec<f32>,
+) -> model::Result<()> {
     let tokens: Vec<u32> = plan.spans.iter().flat_map(|span| span.tokens.iter().copied()).collect();
     let numbers = |pages: &[PageId]| pages.iter().map(|PageId(page)| *page).collect();
     let pages: Vec<Vec<u32>> = plan.spans.iter().map(|span| numbers(&span.pages)).collect();
@@ -372,7 +378,11 @@ fn forward(model: &mut Model, plan: &Plan, logits: &mut Vec<f32>) -> model::Resu
         }
     }
     let batch = Batch { tokens: &tokens, spans: &spans };
-    model.forward((&batch, &windows), &output_rows, logits)
+    let adapters_of = |span: &PlanSpan| -> &[AdapterScale] {
+        live.get(&span.id).map_or(&[], |running| &running.choosing.adapters)
+    };
+    let adapters: Vec<_> = plan.spans.iter().map(adapters_of).collect();
+    model.forward_adapted((&batch, &windows), &adapters, &output_rows, logits)
 }
 
 fn sample_all(

@@ -2,7 +2,8 @@
 //! them into the roof's types.
 
 use app::{
-    Constraint, GrammarKind, LoadOptions, Mirostat, SamplingParams, Speculation, TemplateWishes,
+    AdapterSource, Constraint, GrammarKind, LoadOptions, Mirostat, SamplingParams, Speculation,
+    TemplateWishes,
 };
 
 /// How a model is loaded.
@@ -63,6 +64,21 @@ pub(crate) struct EngineArgs {
     /// time.
     #[arg(long, value_name = "MODEL")]
     pub(crate) draft_model: Option<String>,
+    /// LoRA adapter beside the model; may be given several times
+    ///
+    /// FILE is GGUF, or a folder that PEFT wrote. NAME is what requests call it, the file's name if
+    /// none is given; SCALE is a factor on what it adds, 1 if none is given. `run` has all of them
+    /// in its answers; a server lists each as a model, and requests say which they have.
+    #[arg(long, value_name = "[NAME=]FILE[:SCALE]", value_parser = adapter)]
+    pub(crate) lora: Vec<AdapterSource>,
+}
+
+impl EngineArgs {
+    /// The adapters; whether answers have them that say nothing of any.
+    pub(crate) fn adapters(&self, is_applied: bool) -> Vec<AdapterSource> {
+        let applied = |adapter: &AdapterSource| AdapterSource { is_applied, ..adapter.clone() };
+        self.lora.iter().map(applied).collect()
+    }
 }
 
 /// What an answer is made with; also what `/set` changes in a chat. Every flag is an option, so
@@ -263,6 +279,23 @@ fn speculation(text: &str) -> Result<Speculation, String> {
     }
 }
 
+/// `[NAME=]FILE[:SCALE]`; what stands behind a last colon and is no number is of the file's name.
+fn adapter(text: &str) -> Result<AdapterSource, String> {
+    let (name, rest) = match text.split_once('=') {
+        Some((name, rest)) if !name.contains('/') => (Some(name), rest),
+        _ => (None, text),
+    };
+    let scaled = rest.rsplit_once(':').and_then(|(path, scale)| Some((path, number(scale).ok()?)));
+    let (path, scale) = scaled.unwrap_or((rest, 1.0));
+    let path = std::path::PathBuf::from(path);
+    let own = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = name.map(str::to_owned).or(own).filter(|name| !name.is_empty());
+    let Some(name) = name.filter(|_| !path.as_os_str().is_empty()) else {
+        return Err("give a file, e.g. `law.gguf`, `law=adapter.gguf` or `law.gguf:0.5`".to_owned());
+    };
+    Ok(AdapterSource { name, path, scale, is_applied: true })
+}
+
 fn on_off(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
@@ -306,4 +339,26 @@ fn logit_bias(text: &str) -> Result<(u32, f32), String> {
         Some((id.parse().ok()?, bias)).filter(|_| bias.is_finite() || bias == f32::NEG_INFINITY)
     });
     parsed.ok_or_else(|| "give a token id and a number, e.g. `42=-5` or `42=-inf`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::adapter;
+
+    #[test]
+    fn adapters_are_files_with_a_name_and_a_scale() {
+        let read = |text: &str| {
+            let found = adapter(text).map_err(|error| error.split(',').next().map(str::to_owned));
+            found.map(|it| (it.name, it.path.to_string_lossy().into_owned(), it.scale))
+        };
+        let ok = |name: &str, path: &str, scale| Ok((name.to_owned(), path.to_owned(), scale));
+        assert_eq!(read("law.gguf"), ok("law", "law.gguf", 1.0));
+        assert_eq!(read("a/law.v2.gguf:0.5"), ok("law.v2", "a/law.v2.gguf", 0.5));
+        assert_eq!(read("tone=a/law.gguf:-2"), ok("tone", "a/law.gguf", -2.0));
+        assert_eq!(read("a/b=c.gguf"), ok("b=c", "a/b=c.gguf", 1.0));
+        assert_eq!(read("a:b.gguf"), ok("a:b", "a:b.gguf", 1.0));
+        for wrong in ["", "law=", "law=:1", "=a.gguf"] {
+            assert_eq!(read(wrong), Err(Some("give a file".to_owned())), "{wrong}");
+        }
+    }
 }

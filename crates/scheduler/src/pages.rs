@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::Limits;
-use crate::prefix::{ChainHash, PrefixIndex};
+use crate::prefix::{Before, ChainHash, PrefixIndex};
 use crate::windows::WindowPages;
 use crate::{PageId, TokenId};
 
@@ -111,13 +111,19 @@ impl Pool {
         state.free.len() + state.cached.len()
     }
 
-    /// Leases the published pages that hold the start of `tokens`, in order; full pages only.
-    pub(crate) fn find_prefix(&self, tokens: &[TokenId], page_len: usize) -> Vec<PageLease> {
+    /// Leases the published pages of a variant that hold the start of `tokens`, in order; full
+    /// pages only.
+    pub(crate) fn find_prefix(
+        &self,
+        (variant, tokens): (&[u64], &[TokenId]),
+        page_len: usize,
+    ) -> Vec<PageLease> {
         let mut found: Vec<PageLease> = Vec::new();
         let mut state = self.lock();
         for chunk in tokens.chunks_exact(page_len) {
             let parent = found.last().map(PageLease::page);
-            let Some(page) = state.index.find(parent, chunk) else { break };
+            let before = parent.map_or(Before::Start(variant), Before::Page);
+            let Some(page) = state.index.find(before, chunk) else { break };
             state.share(page);
             found.push(PageLease { pool: self.clone(), page });
         }
@@ -130,13 +136,13 @@ impl Pool {
     pub(crate) fn publish(
         &self,
         lease: &PageLease,
-        parent: Option<PageId>,
+        before: Before<'_>,
         tokens: &[TokenId],
     ) -> Option<PageLease> {
         let mut state = self.lock();
         assert_eq!(state.refs[lease.page.0 as usize], 1, "an unpublished page has one owner");
-        let Some(page) = state.index.find(parent, tokens) else {
-            state.index.insert(lease.page, parent, tokens);
+        let Some(page) = state.index.find(before, tokens) else {
+            state.index.insert(lease.page, before, tokens);
             return None;
         };
         assert_ne!(page, lease.page, "a page is published once");

@@ -10,10 +10,21 @@ pub(crate) type ChainHash = fn(u64, &[TokenId]) -> u64;
 
 const ROOT_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// What comes before a page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Before<'a> {
+    /// Nothing; the variant of the request.
+    Start(&'a [u64]),
+    /// Another page, and all before that.
+    Page(PageId),
+}
+
 #[derive(Debug)]
 struct Node {
     hash: u64,
     parent: Option<PageId>,
+    /// Of pages without a parent; those behind have it from there.
+    variant: Box<[u64]>,
     tokens: Box<[TokenId]>,
     child_count: u32,
 }
@@ -40,25 +51,28 @@ impl PrefixIndex {
         self.node(page).parent
     }
 
-    /// The page that holds `tokens` right after all that `parent` and its ancestors hold.
-    pub(crate) fn find(&self, parent: Option<PageId>, tokens: &[TokenId]) -> Option<PageId> {
-        let bucket = self.by_hash.get(&self.hash_of(parent, tokens))?;
+    /// The page that holds `tokens` right after all that is before.
+    pub(crate) fn find(&self, before: Before<'_>, tokens: &[TokenId]) -> Option<PageId> {
+        let bucket = self.by_hash.get(&self.hash_of(before, tokens))?;
+        let (parent, variant) = before.parts();
         let holds = |page: &&PageId| {
             let node = self.node(**page);
-            node.parent == parent && *node.tokens == *tokens
+            node.parent == parent && *node.variant == *variant && *node.tokens == *tokens
         };
         bucket.iter().find(holds).copied()
     }
 
-    pub(crate) fn insert(&mut self, page: PageId, parent: Option<PageId>, tokens: &[TokenId]) {
+    pub(crate) fn insert(&mut self, page: PageId, before: Before<'_>, tokens: &[TokenId]) {
         assert!(!self.contains(page), "a page is published once");
-        assert!(self.find(parent, tokens).is_none(), "no two pages are published for one prefix");
-        let hash = self.hash_of(parent, tokens);
+        assert!(self.find(before, tokens).is_none(), "no two pages are published for one prefix");
+        let hash = self.hash_of(before, tokens);
+        let (parent, variant) = before.parts();
         if let Some(parent) = parent {
             self.node_mut(parent).child_count += 1;
         }
         self.by_hash.entry(hash).or_default().push(page);
-        let node = Node { hash, parent, tokens: tokens.into(), child_count: 0 };
+        let (tokens, variant) = (tokens.into(), variant.into());
+        let node = Node { hash, parent, variant, tokens, child_count: 0 };
         self.nodes[page.0 as usize] = Some(node);
     }
 
@@ -78,8 +92,14 @@ impl PrefixIndex {
         }
     }
 
-    fn hash_of(&self, parent: Option<PageId>, tokens: &[TokenId]) -> u64 {
-        (self.hash)(parent.map_or(ROOT_HASH, |parent| self.node(parent).hash), tokens)
+    fn hash_of(&self, before: Before<'_>, tokens: &[TokenId]) -> u64 {
+        let hash = match before {
+            Before::Start(variant) => {
+                variant.iter().fold(ROOT_HASH, |hash, word| mixed(hash, *word))
+            }
+            Before::Page(parent) => self.node(parent).hash,
+        };
+        (self.hash)(hash, tokens)
     }
 
     fn node(&self, page: PageId) -> &Node {
@@ -91,13 +111,24 @@ impl PrefixIndex {
     }
 }
 
-/// The multiply and shift finish of splitmix64, once a token. Speed matters more than strength:
-/// tokens are compared on every hit.
+impl<'a> Before<'a> {
+    fn parts(self) -> (Option<PageId>, &'a [u64]) {
+        match self {
+            Before::Start(variant) => (None, variant),
+            Before::Page(parent) => (Some(parent), &[]),
+        }
+    }
+}
+
+/// Speed matters more than strength: tokens are compared on every hit.
 pub(crate) fn chain_hash(parent: u64, tokens: &[TokenId]) -> u64 {
-    tokens.iter().fold(parent, |hash, token| {
-        let mixed = (hash ^ u64::from(*token)).wrapping_add(ROOT_HASH);
-        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    })
+    tokens.iter().fold(parent, |hash, token| mixed(hash, u64::from(*token)))
+}
+
+/// The multiply and shift finish of splitmix64.
+fn mixed(hash: u64, word: u64) -> u64 {
+    let mixed = (hash ^ word).wrapping_add(ROOT_HASH);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }

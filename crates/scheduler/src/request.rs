@@ -26,6 +26,9 @@ pub struct Request {
     pub tokens_max: u32,
     /// Whose: users are served in turn.
     pub user: u64,
+    /// What besides its tokens decides over its keys and values, such as adapters: pages are shared
+    /// only among requests of the same words.
+    pub variant: Vec<u64>,
 }
 
 /// Answer to a request.

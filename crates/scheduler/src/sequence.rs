@@ -3,12 +3,14 @@
 use crate::limits::Limits;
 use crate::pages::{PageLease, Pool, WindowLease};
 use crate::plan::PlanSpan;
+use crate::prefix::Before;
 use crate::{PageId, Request, RequestId, Tick, TokenId};
 
 #[derive(Debug)]
 pub(crate) struct Sequence {
     pub(crate) id: RequestId,
     pub(crate) user: u64,
+    variant: Vec<u64>,
     /// Place in the order of arrival. A preemption does not change it.
     pub(crate) arrival: u64,
     pub(crate) arrived: Tick,
@@ -39,6 +41,7 @@ impl Sequence {
         Sequence {
             id: request.id,
             user: request.user,
+            variant: request.variant,
             arrival,
             arrived: now,
             prompt_len: request.prompt.len(),
@@ -88,7 +91,7 @@ impl Sequence {
         }
         let page_len = limits.page_len as usize;
         let prefix = &self.tokens[..self.tokens.len() - 1];
-        self.pages = PageTable(pool.find_prefix(prefix, page_len));
+        self.pages = PageTable(pool.find_prefix((&self.variant, prefix), page_len));
         if limits.window.is_some() {
             let first_of = |count: usize| limits.first_seen(count * page_len) / page_len;
             self.windows = pool.find_windows(&self.pages.0, first_of);
@@ -204,9 +207,10 @@ impl Sequence {
 
     fn publish_next(&mut self, pool: &Pool, page_len: usize) {
         let slot = self.published_count;
-        let parent: Option<PageId> = slot.checked_sub(1).map(|above| self.pages.0[above].page());
+        let parent = slot.checked_sub(1).map(|above| self.pages.0[above].page());
+        let before = parent.map_or(Before::Start(&self.variant), Before::Page);
         let tokens = &self.tokens[slot * page_len..(slot + 1) * page_len];
-        if let Some(same) = pool.publish(&self.pages.0[slot], parent, tokens) {
+        if let Some(same) = pool.publish(&self.pages.0[slot], before, tokens) {
             self.pages.0[slot] = same;
         }
         if let Some(Some(window)) = self.windows.get_mut(slot)

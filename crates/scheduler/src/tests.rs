@@ -3,8 +3,8 @@
 
 use crate::fairness::Fairness;
 use crate::limits::{IDLE_USERS_MAX, PREEMPTIONS_MAX};
-use crate::pages::Pool;
-use crate::prefix::chain_hash;
+use crate::pages::{PageLease, Pool};
+use crate::prefix::{Before, chain_hash};
 use crate::{
     Admission, Event, FinishReason, Limits, Made, Outcome, PageId, Plan, Refusal, Request,
     RequestId, Scheduler, StepResult, Tick,
@@ -25,7 +25,7 @@ fn request(id: u64, user: u64, prompt_len: u32, tokens_max: u32) -> Request {
     // Prompts of different requests share nothing.
     let first = 1000 * u32::try_from(id).expect("tests use small ids");
     let prompt = (first..first + prompt_len).collect();
-    Request { id: RequestId(id), prompt, tokens_max, user }
+    Request { id: RequestId(id), prompt, tokens_max, user, variant: Vec::new() }
 }
 
 fn admit(scheduler: &mut Scheduler, request: Request) -> Admission {
@@ -237,11 +237,11 @@ fn an_outcome_must_match_its_plan() {
 fn a_hash_collision_is_no_hit() {
     let pool = Pool::new(&Limits { page_count: 4, ..LIMITS }, |_, _| 42);
     let root = pool.allocate().expect("free");
-    assert!(pool.publish(&root, None, &[1, 2]).is_none());
+    assert!(pool.publish(&root, Before::Start(&[]), &[1, 2]).is_none());
     let child = pool.allocate().expect("free");
-    assert!(pool.publish(&child, Some(root.page()), &[1, 2]).is_none());
+    assert!(pool.publish(&child, Before::Page(root.page()), &[1, 2]).is_none());
     let found = |tokens: &[u32]| {
-        let leases = pool.find_prefix(tokens, 2);
+        let leases = pool.find_prefix((&[], tokens), 2);
         leases.iter().map(|lease| lease.page()).collect::<Vec<PageId>>()
     };
     assert_eq!(found(&[3, 4]), []);
@@ -253,9 +253,9 @@ fn a_hash_collision_is_no_hit() {
 fn the_page_least_recently_used_goes_first_and_children_before_parents() {
     let pool = Pool::new(&Limits { page_count: 3, ..LIMITS }, chain_hash);
     let root = pool.allocate().expect("free");
-    pool.publish(&root, None, &[1]);
+    pool.publish(&root, Before::Start(&[]), &[1]);
     let child = pool.allocate().expect("free");
-    pool.publish(&child, Some(root.page()), &[2]);
+    pool.publish(&child, Before::Page(root.page()), &[2]);
     let (root_page, child_page) = (root.page(), child.page());
     drop(child);
     drop(root);
@@ -322,11 +322,42 @@ fn without_sharing_every_prompt_is_computed_whole() {
         let mut scheduler = Scheduler::new(Limits { shares_prefixes, ..LIMITS });
         for id in 1..=2 {
             let prompt = (0..10).collect();
-            admit(&mut scheduler, Request { id: RequestId(id), prompt, tokens_max: 1, user: 1 });
+            admit(&mut scheduler, Request { prompt, ..request(id, 1, 1, 1) });
             let plan = scheduler.plan(Tick(0));
             let skipped = if id == 1 { 0 } else { cached };
             assert_eq!(plan.spans[0].first_position, skipped, "{shares_prefixes} {id}");
             finish(&mut scheduler, &plan);
         }
+    }
+}
+
+#[test]
+fn pages_are_shared_within_a_variant_only() {
+    let mut scheduler = Scheduler::new(LIMITS);
+    let ways: [&[u64]; 8] = [&[], &[1], &[2], &[1, 2], &[1], &[], &[1, 2], &[2, 1]];
+    let mut skipped = Vec::new();
+    for (id, variant) in (1..).zip(ways) {
+        let prompt = (0..10).collect();
+        let variant = variant.to_vec();
+        admit(&mut scheduler, Request { prompt, variant, ..request(id, 1, 1, 1) });
+        let plan = scheduler.plan(Tick(0));
+        skipped.push(plan.spans[0].first_position);
+        finish(&mut scheduler, &plan);
+        scheduler.assert_consistent();
+    }
+    assert_eq!(skipped, [0, 0, 0, 0, 8, 8, 8, 0]);
+}
+
+#[test]
+fn variants_whose_hashes_collide_share_nothing() {
+    // One hash for all: only what is compared tells them apart.
+    let pool = Pool::new(&LIMITS, |_, _| 7);
+    for variant in [&[][..], &[1], &[2]] {
+        let tokens = [1, 2, 3, 4];
+        assert!(pool.find_prefix((variant, &tokens), 4).is_empty(), "{variant:?}");
+        let lease = pool.allocate().expect("a page");
+        assert!(pool.publish(&lease, Before::Start(variant), &tokens).is_none(), "{variant:?}");
+        let found = pool.find_prefix((variant, &tokens), 4);
+        assert_eq!(found.iter().map(PageLease::page).collect::<Vec<_>>(), [lease.page()]);
     }
 }

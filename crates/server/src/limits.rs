@@ -13,5 +13,7 @@ pub(crate) const TOP_LOGPROBS_MAX: u32 = 20;
 /// Silence of a stream after which a comment says that it is alive: proxies cut what is silent for
 /// a minute or less, and a long prompt takes that.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Adapters that a request may list.
+pub(crate) const ADAPTERS_MAX: usize = 64;
 /// Entries of a logit bias.
 pub(crate) const LOGIT_BIAS_MAX: usize = 1024;

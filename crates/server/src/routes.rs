@@ -32,6 +32,7 @@ pub(crate) static ROUTES: &[Route] = &[
     house::root::ROUTE,
     house::health::ROUTE,
     house::status::ROUTE,
+    openai::adapters::ROUTE,
     house::metrics::ROUTE,
     openai::chat::ROUTE,
     openai::completions::ROUTE,

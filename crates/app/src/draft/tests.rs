@@ -45,6 +45,7 @@ fn options(draft: Option<&ModelRef>) -> LoadOptions {
 /// What the model says, and how many draft tokens there were.
 fn said(model: &LoadedModel) -> (String, u32) {
     let request = CompletionRequest {
+        adapters: None,
         prompt: Prompt::Text { text: "in the north".to_owned(), parse_specials: false },
         tokens_max: Some(24),
         sampling: SamplingParams { seed: Some(3), ..SamplingParams::default() },

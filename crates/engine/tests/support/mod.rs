@@ -12,7 +12,7 @@ use engine::{
 };
 use gguf::{GgufFile, Writer};
 use kernels_cpu::CpuBackend;
-use model::{LoadOptions, Model};
+use model::{AdapterFile, LoadOptions, Model};
 use tensor::reference::Reference;
 use tensor::{Backend, KvFormat};
 use testkit::TinyModel;
@@ -62,10 +62,27 @@ pub(crate) fn start_file(
     try_start(writer, None, backend, options).expect("a thread")
 }
 
+/// The same, with adapters.
+pub(crate) fn start_adapted(
+    (writer, adapters): (&Writer, &[Writer]),
+    on: (Arc<dyn Backend>, KvFormat),
+    options: EngineOptions,
+) -> Engine {
+    try_start_all((writer, None, adapters), on, options).expect("a thread")
+}
+
 /// Starts an engine with another model that drafts, if there is one.
 pub(crate) fn try_start(
     writer: &Writer,
     draft: Option<&Writer>,
+    on: (Arc<dyn Backend>, KvFormat),
+    options: EngineOptions,
+) -> engine::Result<Engine> {
+    try_start_all((writer, draft, &[]), on, options)
+}
+
+fn try_start_all(
+    (writer, draft, adapters): (&Writer, Option<&Writer>, &[Writer]),
     (backend, kv_format): (Arc<dyn Backend>, KvFormat),
     options: EngineOptions,
 ) -> engine::Result<Engine> {
@@ -89,7 +106,13 @@ pub(crate) fn try_start(
     let load = |file: &GgufFile, load: &LoadOptions| {
         Model::load(file, Arc::clone(&backend), load, &mut |_, _| ()).expect("a sound model")
     };
-    let model = load(&open("model.gguf", writer), &of_model);
+    let mut model = load(&open("model.gguf", writer), &of_model);
+    let adapters: Vec<GgufFile> = (0..)
+        .zip(adapters)
+        .map(|(i, adapter)| open(&format!("adapter-{i}.gguf"), adapter))
+        .collect();
+    let adapters = adapters.iter().map(|file| AdapterFile { name: "tiny", file });
+    model.load_adapters(&adapters.collect::<Vec<_>>()).expect("sound adapters");
     let draft = draft.map(|writer| {
         let file = open("draft.gguf", writer);
         let trained = model::spec(&file).expect("a sound model").context_len;
@@ -175,6 +198,7 @@ pub(crate) fn request(engine: &Engine, text: &str, tokens_max: u32) -> EngineReq
         user: 1,
         constraint: None,
         prediction: Vec::new(),
+        adapters: Vec::new(),
         markers: Arc::default(),
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use app::{Event, Finished, LoadedModel, Message, ModelRef};
+use app::{Event, Finished, LoadOptions, LoadedModel, Message, ModelRef};
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::{Context, MODEL_DEFAULT, Row};
@@ -74,7 +74,8 @@ fn run_args(args: &Args, context: &Context) -> anyhow::Result<()> {
         return Err(usage("a chat needs a terminal: write a prompt after the model"));
     }
     let model = find(args, spec, context)?;
-    let options = args.load.options();
+    let adapters = args.engine.adapters(true);
+    let options = LoadOptions { adapters, ..args.load.options() };
     let options = models::engine_options(&context.app, &args.engine, options, context.terminal)?;
     let loaded = models::load(&context.app, &model, &options, context.terminal)?;
     models::tell_notes(&loaded, context.terminal);

@@ -56,6 +56,7 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let options = LoadOptions {
         sequences_max: Some(args.parallel),
         queue_len_max: Some(args.queue),
+        adapters: args.engine.adapters(false),
         ..args.load.options()
     };
     let options = models::engine_options(&context.app, &args.engine, options, terminal)?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::fields::Fields;
 use super::sampling::{self, Common};
 use super::stream::{self, Answer, Chunks};
-use super::{Rejection, constraint, logprobs, tools, usage};
+use super::{Rejection, adapters, constraint, logprobs, tools, usage};
 use crate::limits::{MESSAGES_MAX, TOP_LOGPROBS_MAX};
 use crate::routes::{House, Route};
 
@@ -25,7 +25,7 @@ pub(crate) const ROUTE: Route = Route {
 };
 
 async fn chat(State(house): State<Arc<House>>, fields: Fields) -> Result<Response, Rejection> {
-    check_model(&fields, &house)?;
+    let chosen = adapters::choose(&fields, &house)?;
     // The old names of `tools` and `tool_choice`.
     fields.refuse("functions", |value| value.as_array().is_some_and(Vec::is_empty))?;
     fields.refuse("function_call", |value| value == "none" || value == "auto")?;
@@ -44,10 +44,11 @@ async fn chat(State(house): State<Arc<House>>, fields: Fields) -> Result<Respons
         stop,
         constraint: constraint::constraint(&fields)?,
         prediction: prediction(&fields)?,
+        adapters: chosen.adapters,
         user,
     };
     let model = house.model.clone();
-    let name = model.name().to_owned();
+    let name = chosen.model;
     // Rendering and tokenising a long conversation takes milliseconds: not on an async thread.
     let generation = tokio::task::spawn_blocking(move || model.chat(request))
         .await
@@ -125,16 +126,6 @@ fn content(value: &Value) -> Result<String, String> {
             Ok(parts.iter().map(part).collect::<Result<Vec<&str>, String>>()?.join(""))
         }
         _ => Err("`content` must be a string or a list of text parts".to_owned()),
-    }
-}
-
-/// A request for another model than the served one is refused, never answered by a stand-in.
-pub(crate) fn check_model(fields: &Fields, house: &House) -> Result<(), Rejection> {
-    match fields.text("model")? {
-        Some(asked) if asked != house.model.name() => {
-            Err(Rejection::model_not_found(asked, house.model.name()))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
 
-use super::chat::{Head, check_model};
+use super::chat::Head;
 use super::fields::Fields;
 use super::sampling::{self, Common};
 use super::stream::{self, Chunks};
-use super::{Rejection, constraint, logprobs, usage};
+use super::{Rejection, adapters, constraint, logprobs, usage};
 use crate::limits::TOP_LOGPROBS_MAX;
 use crate::routes::{House, Route};
 
@@ -32,7 +32,7 @@ async fn completions(
     State(house): State<Arc<House>>,
     fields: Fields,
 ) -> Result<Response, Rejection> {
-    check_model(&fields, &house)?;
+    let chosen = adapters::choose(&fields, &house)?;
     fields.refuse("echo", |value| value == &Value::Bool(false))?;
     fields.refuse("suffix", |value| value == "")?;
     fields.refuse("best_of", |value| value.as_f64() == Some(1.0))?;
@@ -51,10 +51,11 @@ async fn completions(
         sampling,
         stop,
         constraint: constraint::constraint(&fields)?,
+        adapters: chosen.adapters,
         user,
     };
     let model = house.model.clone();
-    let name = model.name().to_owned();
+    let name = chosen.model;
     let generation = tokio::task::spawn_blocking(move || model.complete(request))
         .await
         .map_err(|_| Rejection::from(app::Error::ended_early()))??;

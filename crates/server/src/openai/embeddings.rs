@@ -12,9 +12,8 @@ use axum::routing::post;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Rejection;
-use super::chat::check_model;
 use super::fields::{Fields, integer};
+use super::{Rejection, models};
 use crate::routes::{House, Route};
 
 pub(crate) const ROUTE: Route = Route {
@@ -28,7 +27,7 @@ async fn embeddings(
     State(house): State<Arc<House>>,
     fields: Fields,
 ) -> Result<Response, Rejection> {
-    check_model(&fields, &house)?;
+    models::check(&fields, &house)?;
     let in_base64 = match fields.text("encoding_format")? {
         None | Some("float") => false,
         Some("base64") => true,

@@ -1,5 +1,6 @@
 //! OpenAI's dialect: what its official clients send and expect.
 
+pub(crate) mod adapters;
 pub(crate) mod chat;
 pub(crate) mod completions;
 mod constraint;

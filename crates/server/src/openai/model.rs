@@ -8,7 +8,7 @@ use axum::http::Method;
 use axum::routing::get;
 use serde_json::Value;
 
-use super::{Rejection, models};
+use super::{Rejection, adapters, models};
 use crate::routes::{House, Route};
 
 pub(crate) const ROUTE: Route = Route {
@@ -22,8 +22,8 @@ async fn model(
     State(house): State<Arc<House>>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Rejection> {
-    if id != house.model.name() {
-        return Err(Rejection::model_not_found(&id, house.model.name()));
+    if id != house.model.name() && !adapters::is_adapter(&id, &house) {
+        return Err(models::not_found(&id, &house));
     }
-    Ok(Json(models::describe(&house)))
+    Ok(Json(models::describe(&id, &house)))
 }

@@ -9,10 +9,9 @@ use axum::http::Method;
 use axum::routing::post;
 use serde_json::{Value, json};
 
-use super::Rejection;
-use super::chat::check_model;
 use super::embeddings::{retrieved, usage};
 use super::fields::Fields;
+use super::{Rejection, models};
 use crate::routes::{House, Route};
 
 pub(crate) const ROUTE: Route = Route {
@@ -23,7 +22,7 @@ pub(crate) const ROUTE: Route = Route {
 };
 
 async fn rerank(State(house): State<Arc<House>>, fields: Fields) -> Result<Json<Value>, Rejection> {
-    check_model(&fields, &house)?;
+    models::check(&fields, &house)?;
     let missing = || Rejection::invalid("query", "there is no `query`".to_owned());
     let query = fields.text("query")?.ok_or_else(missing)?.to_owned();
     let documents = documents(&fields)?;

@@ -157,6 +157,7 @@ fn house() -> Status {
         },
         stop: Vec::new(),
         constraint: None,
+        adapters: None,
         user: 0,
     };
     let mut generation = model.complete(request).expect("room");

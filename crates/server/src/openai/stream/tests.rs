@@ -36,8 +36,8 @@ fn request(tokens_max: u32) -> CompletionRequest {
     };
     let prompt = Prompt::Text { text: "hi".to_owned(), parse_specials: false };
     let tokens_max = Some(tokens_max);
-    let (stop, constraint) = (Vec::new(), None);
-    CompletionRequest { prompt, tokens_max, sampling, stop, user: 0, constraint }
+    let (stop, constraint, adapters) = (Vec::new(), None, None);
+    CompletionRequest { prompt, tokens_max, sampling, stop, user: 0, constraint, adapters }
 }
 
 /// Text as it is.
