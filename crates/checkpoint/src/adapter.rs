@@ -1,6 +1,6 @@
 //! Low-rank adapters as the library PEFT writes them, a folder with `adapter_config.json` and
-//! `adapter_model.safetensors`, seen as the GGUF file of the same adapter. Rows of the base's family
-//! say which tensor is beside which, and in what order its rows are.
+//! `adapter_model.safetensors`, seen as the GGUF file of the same adapter. Rows of the base's
+//! family say which tensor is beside which, and in what order its rows are.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Requests with adapters: beside each other and alone, in the prefix cache, refused; and adapters on
-//! every variant of the CPU's kernels.
+//! Requests with adapters: beside each other and alone, in the prefix cache, refused; and adapters
+//! on every variant of the CPU's kernels.
 
 mod support;
 

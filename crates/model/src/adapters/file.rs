@@ -104,7 +104,7 @@ fn check_kind(file: &GgufFile, spec: &ModelSpec) -> std::result::Result<f32, Str
     if kind != "lora" {
         return Err(format!("adapter.type is {kind}, and only lora is known"));
     }
-    let made_for = text("general.architecture")?.unwrap_or("nothing");
+    let made_for = arch::name(file).map_err(|error| error.to_string())?.unwrap_or("nothing");
     if made_for != spec.architecture {
         let own = &spec.architecture;
         return Err(format!("it is for the architecture {made_for}, and this model is {own}"));

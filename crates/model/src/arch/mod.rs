@@ -195,8 +195,16 @@ pub enum Role {
 
 /// The row for this file.
 pub(crate) fn find(file: &GgufFile) -> Result<&'static dyn Architecture> {
-    named(file.metadata().str_required("general.architecture")?)
+    named(file.metadata().str_required(NAME)?)
 }
+
+/// What a file says it is of, or an adapter that it is for.
+pub(crate) fn name(file: &GgufFile) -> Result<Option<&str>> {
+    Ok(file.metadata().str(NAME)?)
+}
+
+/// Key of the architecture's name.
+const NAME: &str = "general.architecture";
 
 /// The row of this name.
 pub(crate) fn named(name: &str) -> Result<&'static dyn Architecture> {
