@@ -80,7 +80,7 @@ fn what_cannot_be_used_is_refused_in_one_line() {
         check_refused(folder, &arguments, code, part);
     };
     run(&["none.gguf"], 1, "the adapter none: ");
-    run(&["tiny.gguf"], 1, "the adapter tiny.gguf has the name of its model");
+    run(&["tiny.gguf=law.gguf"], 1, "the adapter tiny.gguf has the name of its model");
     run(&["x=tiny.gguf"], 1, "the adapter x cannot be used: general.type is model, not adapter");
     run(&["law.gguf", "law.gguf"], 1, "two adapters are called law: give one another name");
     run(&["other.gguf"], 1, "blk.0.attn_q.weight.lora_a is [128, 4], and this model wants");
