@@ -114,6 +114,58 @@ try:
 except openai.BadRequestError as error:
     assert error.param == "tool_choice" and "no tool named" in error.message, error
 
+# The arguments of a call that is asked for fit the tool's schema; with several tools the model chooses.
+weather["function"]["parameters"] = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "maxLength": 30},
+        "unit": {"enum": ["celsius", "fahrenheit"]},
+        "days": {"type": "integer", "minimum": 1, "maximum": 7},
+    },
+    "required": ["city", "unit", "days"],
+    "additionalProperties": False,
+}
+clock = {"type": "function", "function": {"name": "get_time", "description": "The time of day"}}
+
+
+def check_call(call, names):
+    assert call.function.name in names, call
+    found = json.loads(call.function.arguments)
+    if call.function.name == "get_time":
+        assert found == {}, call
+        return
+    assert list(found) == ["city", "unit", "days"] and len(found["city"]) <= 30, call
+    assert found["unit"] in ("celsius", "fahrenheit") and 1 <= found["days"] <= 7, call
+
+
+for temperature in (0, 1.5):
+    sampled = {**asked, "temperature": temperature, "seed": 3, "max_tokens": 300}
+    held = client.chat.completions.create(**sampled).choices[0]
+    assert held.finish_reason == "tool_calls", held
+    [call] = held.message.tool_calls
+    check_call(call, ["get_weather"])
+    offered = {**sampled, "tools": [weather, clock], "tool_choice": "required"}
+    held = client.chat.completions.create(**offered, parallel_tool_calls=False).choices[0]
+    assert held.finish_reason == "tool_calls" and held.message.content is None, held
+    [call] = held.message.tool_calls
+    check_call(call, ["get_weather", "get_time"])
+    # Beside a constraint the answer calls, or says what fits.
+    offered = {**offered, "tool_choice": "auto", "parallel_tool_calls": False}
+    either = client.chat.completions.create(**offered, extra_body={"guided_choice": ["no", "yes"]})
+    either = either.choices[0]
+    if either.message.tool_calls:
+        check_call(either.message.tool_calls[0], ["get_weather", "get_time"])
+    else:
+        assert either.message.content in ("no", "yes"), either
+try:
+    odd = {"name": "odd", "parameters": {"properties": {"a": {"not": {}}}}}
+    odd = {"type": "function", "function": odd}
+    client.chat.completions.create(**{**asked, "tools": [odd], "tool_choice": "required"})
+    raise AssertionError("a tool whose schema is not supported was promised")
+except openai.BadRequestError as error:
+    assert error.param == "tools" and "tool `odd`" in error.message, error
+    assert "`not`" in error.message, error
+
 # What an answer must fit, it fits, at a temperature at which this model writes nonsense.
 person = {
     "type": "object",

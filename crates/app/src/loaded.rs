@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use chat::ReasoningMarks;
 use engine::{Engine, EngineOptions, EngineRequest};
 use gguf::GgufFile;
 use grammar::Matcher;
@@ -12,15 +11,15 @@ use tensor::{Backend, KvFormat};
 use tokenizer::{Specials, Tokenizer};
 
 use crate::adapters::{self, Opened};
-use crate::constraint::Words;
+use crate::constraint::{Held, Words};
 use crate::draft::{self, Draft, Target};
 use crate::generation::Generation;
 use crate::retrieval::{self, Retriever};
 use crate::speech::Voice;
 use crate::watch::Watch;
 use crate::{
-    AdapterSource, ChatRequest, CompletionRequest, Constraint, DraftStatus, EmbedRequest, Error,
-    LoadOptions, ModelMemory, ModelStatus, Prompt, RerankRequest, Result, Retrieval, memory,
+    AdapterSource, ChatRequest, CompletionRequest, DraftStatus, EmbedRequest, Error, LoadOptions,
+    ModelMemory, ModelStatus, Prompt, RerankRequest, Result, Retrieval, memory,
 };
 
 /// Context of a conversation unless asked otherwise: longer ones cost memory that few use.
@@ -47,8 +46,8 @@ struct Inner {
     watch: Arc<Watch>,
     tokenizer: Arc<Tokenizer>,
     voice: Voice,
-    /// Made when the first request wants it.
-    words: OnceLock<Words>,
+    /// Made when [`LoadedModel::prepare_constraints`] or the first request wants it.
+    words: Arc<OnceLock<Words>>,
     /// Of a model that embeds or scores texts.
     retriever: Option<Retriever>,
     adapters: Vec<AdapterSource>,
@@ -240,7 +239,7 @@ impl LoadedModel {
             watch,
             tokenizer: parts.tokenizer,
             voice,
-            words: OnceLock::new(),
+            words: Arc::default(),
             retriever,
             adapters: options.adapters.clone(),
             backend,
@@ -330,10 +329,10 @@ impl LoadedModel {
         let prompt = self.encode(&ready.prompt, true);
         let markers = Arc::clone(&self.inner.voice.markers);
         let adapters = adapters::resolve(request.adapters.as_deref(), &self.inner.adapters)?;
-        let ChatRequest { tokens_max, sampling, stop, user, constraint, prediction, .. } = request;
+        let ChatRequest { tokens_max, sampling, stop, user, prediction, .. } = request;
         let words = |text: String| self.inner.tokenizer.encode(&text, Specials::Plain);
         let prediction = prediction.map(words).unwrap_or_default();
-        let constraint = self.constrain(constraint.as_ref(), ready.reasoning)?;
+        let constraint = self.constrain(ready.held.as_ref())?;
         self.submit(EngineRequest {
             prompt,
             tokens_max: self.tokens_max(tokens_max),
@@ -364,22 +363,34 @@ impl LoadedModel {
             stop: request.stop,
             user: request.user,
             markers: Arc::default(),
-            constraint: self.constrain(request.constraint.as_ref(), None)?,
+            constraint: self.constrain(request.constraint.as_ref().map(Held::to).as_ref())?,
             prediction: Vec::new(),
             adapters: adapters::resolve(request.adapters.as_deref(), &self.inner.adapters)?,
         })
     }
 
+    /// Prepares the tokens for constraints, on a thread of its own: the first request that has one
+    /// does not wait for it then. The thread ends by itself and holds no model.
+    pub fn prepare_constraints(&self) {
+        let inner = &*self.inner;
+        if inner.retriever.is_some() {
+            return;
+        }
+        let (words, tokenizer) = (Arc::clone(&inner.words), Arc::clone(&inner.tokenizer));
+        let markers = Arc::clone(&inner.voice.markers);
+        let work = move || {
+            words.get_or_init(|| Words::of(&tokenizer, &markers));
+        };
+        // Where no thread can be had, the first request does it.
+        drop(std::thread::Builder::new().name("hob-vocabulary".to_owned()).spawn(work));
+    }
+
     /// Compiles what an answer must fit, on this thread's time.
-    fn constrain(
-        &self,
-        wish: Option<&Constraint>,
-        reasoning: Option<ReasoningMarks>,
-    ) -> Result<Option<Matcher>> {
-        let Some(wish) = wish else { return Ok(None) };
+    fn constrain(&self, held: Option<&Held>) -> Result<Option<Matcher>> {
+        let Some(held) = held else { return Ok(None) };
         let inner = &*self.inner;
         let words = inner.words.get_or_init(|| Words::of(&inner.tokenizer, &inner.voice.markers));
-        words.matcher(wish, reasoning).map(Some)
+        words.matcher(held).map(Some)
     }
 
     /// Ids of a text, with the start token where the model wants one.

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use chat::{
-    Dialect, OutputEvent, OutputParser, ParseOptions, ReasoningMarks, RenderOptions, Template,
-    Tools,
-};
+use chat::{Dialect, OutputEvent, OutputParser, ParseOptions, RenderOptions, Template, Tools};
 use engine::Markers;
 use gguf::GgufFile;
+use grammar::Syntax;
 use tokenizer::Tokenizer;
 
+use crate::constraint::{Constraint, Held, syntax_of};
 use crate::{
     CallEvent, ChatRequest, Error, ErrorKind, Event, Finished, Result, TokenText, ToolChoice, clock,
 };
@@ -23,14 +22,16 @@ pub(crate) struct Voice {
     stand_in: Option<&'static str>,
     /// Tokens of the vocabulary that the dialect knows as markers.
     pub(crate) markers: Arc<Markers>,
+    /// The markers of the dialect that the vocabulary has as tokens.
+    tokens: HashSet<&'static str>,
 }
 
 /// A conversation that is ready to be answered.
 pub(crate) struct Ready {
     pub(crate) prompt: String,
     pub(crate) speech: Speech,
-    /// Where the answer may reason.
-    pub(crate) reasoning: Option<ReasoningMarks>,
+    /// What the answer is held to.
+    pub(crate) held: Option<Held>,
 }
 
 impl Voice {
@@ -51,8 +52,11 @@ impl Voice {
                 (template, Some(name))
             }
         };
-        let markers = Arc::new(markers(template.dialect(), tokenizer));
-        Ok(Voice { template, stand_in, markers })
+        let dialect = template.dialect();
+        let markers = Arc::new(markers(dialect, tokenizer));
+        let is_token = |text: &&'static str| tokenizer.token_id(text).is_some();
+        let tokens = dialect.markers().into_iter().filter(is_token).collect();
+        Ok(Voice { template, stand_in, markers, tokens })
     }
 
     /// What a person should know, a line each.
@@ -77,19 +81,14 @@ impl Voice {
         if request.messages.is_empty() {
             return Err(Error::parameter("messages", "there are no messages".to_owned()));
         }
-        let (tools, forced) = tools(request)?;
-        if let Some(constraint) = &request.constraint
-            && !tools.is_empty()
-        {
-            let message = "with `tools` it is possible only where `tool_choice` is `none`";
-            return Err(Error::parameter(constraint.field, message.to_owned()));
-        }
+        let (tools, calls) = tools(request)?;
+        let forced = matches!(calls, Calls::This);
         let wishes = &request.wishes;
         let options = RenderOptions {
             add_generation_prompt: true,
             tools: tools.source().cloned(),
             // A call that is asked for comes at once.
-            enable_thinking: if forced.is_some() { Some(false) } else { wishes.thinking },
+            enable_thinking: if forced { Some(false) } else { wishes.thinking },
             reasoning_effort: wishes.reasoning_effort.clone(),
             extra: wishes.variables.clone(),
             now: Some(clock::moment()),
@@ -98,44 +97,105 @@ impl Voice {
             .template
             .render(&request.messages, &options)
             .map_err(|error| Error::parameter("messages", error.to_string()))?;
-        let dialect = self.template.dialect();
-        let said = forced
-            .and_then(|name| tools.get(&name))
-            .map_or_else(String::new, |tool| dialect.forced_call(&prompt, tool));
+        let asked = Asked { calls, tools: &tools, constraint: request.constraint.as_ref() };
+        let Answer { said, held } = self.answer(&asked, &prompt, request.one_call)?;
         let parse = ParseOptions {
             tools,
             prompt: tail(&prompt).to_owned(),
+            held: held.is_some(),
             id_seed: RandomState::new().hash_one(clock::unique_id("")),
         };
-        let reasoning = dialect.reasoning_marks(&prompt);
         prompt.push_str(&said);
-        // A call that was asked for is all of the answer.
-        let one_call = request.one_call || !said.is_empty();
-        let speech = Speech::new(OutputParser::new(dialect, parse), said, one_call);
-        Ok(Ready { prompt, speech, reasoning })
+        let one_call = request.one_call || forced;
+        let speech = Speech::new(OutputParser::new(self.template.dialect(), parse), said, one_call);
+        Ok(Ready { prompt, speech, held })
+    }
+
+    /// What an answer begins with and is held to.
+    fn answer(&self, asked: &Asked<'_>, prompt: &str, one_call: bool) -> Result<Answer> {
+        let Asked { calls, tools, constraint } = asked;
+        let dialect = self.template.dialect();
+        let written = |several| {
+            let has_token = |text: &str| self.tokens.contains(text);
+            let parts = dialect.calls(tools, several, &has_token);
+            parts.map_err(|error| Error::parameter("tools", error.to_string()))
+        };
+        let words = |constraint: &Constraint| {
+            let source = Syntax::of(constraint.kind, &constraint.source);
+            match &*dialect.before_words(prompt) {
+                [] => source,
+                before => Syntax::Row(vec![syntax_of(before), source]),
+            }
+        };
+        let reasoning = dialect.reasoning_marks(prompt);
+        let after_reasoning = |syntax, field| Some(Held { syntax, field, reasoning });
+        let nothing = String::new();
+        Ok(match (calls, constraint) {
+            (Calls::Maybe, Some(constraint)) if !tools.is_empty() => {
+                let calls = syntax_of(&written(!one_call)?);
+                let either = Syntax::OneOf(vec![calls, words(constraint)]);
+                Answer { said: nothing, held: after_reasoning(either, constraint.field) }
+            }
+            (Calls::Maybe, Some(constraint)) => {
+                Answer { said: nothing, held: after_reasoning(words(constraint), constraint.field) }
+            }
+            (Calls::Maybe, None) => Answer { said: nothing, held: None },
+            (Calls::Some, _) => {
+                let calls = syntax_of(&written(!one_call)?);
+                Answer { said: nothing, held: after_reasoning(calls, "tools") }
+            }
+            (Calls::This, _) => {
+                let (begun, rest) = chat::beginning(&written(false)?);
+                let said = dialect.end_of_reasoning(prompt) + &begun;
+                let held = Held { syntax: syntax_of(&rest), field: "tools", reasoning: None };
+                Answer { said, held: Some(held) }
+            }
+        })
     }
 }
 
-/// The tools that the model is shown, and the one that it must call.
-fn tools(request: &ChatRequest) -> Result<(Tools, Option<String>)> {
+/// Whether an answer calls.
+#[derive(Clone, Copy, Debug)]
+enum Calls {
+    /// As the model likes.
+    Maybe,
+    /// Some of the tools, one at least.
+    Some,
+    /// The only tool, once.
+    This,
+}
+
+/// What a request asks of an answer.
+struct Asked<'a> {
+    calls: Calls,
+    tools: &'a Tools,
+    constraint: Option<&'a Constraint>,
+}
+
+/// What an answer begins with, and what the rest of it is held to.
+struct Answer {
+    said: String,
+    held: Option<Held>,
+}
+
+/// The tools that the model is shown, and whether it must call.
+fn tools(request: &ChatRequest) -> Result<(Tools, Calls)> {
     let wrong = |message: String| Error::parameter("tool_choice", message);
-    let none_offered = || wrong("asks for a call and no `tools` are offered".to_owned());
     match &request.tool_choice {
-        ToolChoice::Auto => Ok((request.tools.clone(), None)),
-        ToolChoice::None => Ok((Tools::default(), None)),
+        ToolChoice::Auto => Ok((request.tools.clone(), Calls::Maybe)),
+        ToolChoice::None => Ok((Tools::default(), Calls::Maybe)),
         ToolChoice::Named(name) => {
             let only = request.tools.only(name);
             let tools = only.ok_or_else(|| wrong(format!("no tool named `{name}` is offered")))?;
-            Ok((tools, Some(name.clone())))
+            Ok((tools, Calls::This))
         }
         ToolChoice::Required => {
-            let mut all = request.tools.iter();
-            let first = all.next().ok_or_else(none_offered)?;
-            if all.next().is_some() {
-                let what = "`required` with several tools is not possible yet: name the tool";
-                return Err(wrong(what.to_owned()));
-            }
-            Ok((request.tools.clone(), Some(first.name.clone())))
+            let calls = match request.tools.iter().count() {
+                0 => return Err(wrong("asks for a call and no `tools` are offered".to_owned())),
+                1 => Calls::This,
+                _ => Calls::Some,
+            };
+            Ok((request.tools.clone(), calls))
         }
     }
 }
@@ -272,5 +332,7 @@ impl Speech {
     }
 }
 
+#[cfg(test)]
+mod held_tests;
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ mod template;
 mod toolless;
 mod tools;
 
-pub use dialects::{CallSyntax, DIALECTS, Dialect, ReasoningMarks};
+pub use dialects::{CallPart, DIALECTS, Dialect, ReasoningMarks, beginning};
 pub use error::{Error, Result};
 pub use message::Message;
 pub use moment::Moment;

@@ -1,12 +1,12 @@
 //! Tools for models whose template knows none: an instruction shows them, calls and results are
 //! texts. Models that were never taught to call do so less reliably; but what is offered is told.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::dialects::{CallSyntax, Dialect};
+use crate::dialects::Dialect;
 use crate::json::dumps;
 use crate::parser::arguments_object;
-use crate::tools::{Tool, Tools};
+use crate::tools::Tools;
 use crate::{Error, Message, Result};
 
 /// The conversation in messages that any template takes: calls and results are texts.
@@ -58,12 +58,8 @@ fn without_calls(message: &Message, dialect: &'static Dialect) -> Result<Message
 
 /// A call as models of this dialect write it, or as JSON with its name.
 fn written(dialect: &'static Dialect, name: &str, arguments: &str) -> String {
-    let tool = Tool { name: name.to_owned(), parameters: json!({}) };
-    let CallSyntax { begin, schema, end, .. } = dialect.call_syntax(&tool);
-    match schema {
-        Some(_) => format!("{begin}{arguments}{end}"),
-        None => format!("{{\"name\": \"{name}\", \"arguments\": {arguments}}}"),
-    }
+    let json = || format!("{{\"name\": \"{name}\", \"arguments\": {arguments}}}");
+    dialect.written(name, arguments).unwrap_or_else(json)
 }
 
 fn instruction(tools: &Tools, dialect: &'static Dialect) -> String {

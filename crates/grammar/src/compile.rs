@@ -9,7 +9,7 @@ use crate::error::one_line;
 use crate::explain::explain;
 use crate::limits::STACK_BYTES;
 use crate::reasoning::{Reasoning, Spans};
-use crate::{Error, Kind, Matcher, Result, Vocabulary, source};
+use crate::{Error, Kind, Matcher, Result, Syntax, Vocabulary, syntax};
 
 /// A grammar as it is before the first token. Every sequence gets a copy, so that none costs
 /// another.
@@ -38,31 +38,40 @@ impl Drop for Place {
 }
 
 impl Grammar {
-    /// Compiles `source`, or finds it among those compiled lately. Blocks for up to the time that
-    /// the vocabulary's [`crate::Limits`] allow: not for a step thread.
+    /// Compiles what fits `source`; see [`Grammar::of`].
     ///
     /// # Errors
     /// Every way in which the source can be wrong, in one line.
     pub fn compile(vocabulary: &Arc<Vocabulary>, kind: Kind, source: &str) -> Result<Grammar> {
+        Grammar::of(vocabulary, &Syntax::of(kind, source))
+    }
+
+    /// Compiles a syntax, or finds it among those compiled lately. Blocks for up to the time that
+    /// the vocabulary's [`crate::Limits`] allow: not for a step thread.
+    ///
+    /// # Errors
+    /// Every way in which a source in it can be wrong, in one line.
+    pub fn of(vocabulary: &Arc<Vocabulary>, syntax: &Syntax) -> Result<Grammar> {
         let with = |fresh| Grammar { vocabulary: Arc::clone(vocabulary), fresh };
-        if let Some(fresh) = lock(&vocabulary.cache).get(kind, source) {
+        if let Some(fresh) = lock(&vocabulary.cache).get(syntax) {
             return Ok(with(fresh));
         }
-        let fresh = Arc::new(Mutex::new(Grammar::compile_apart(vocabulary, kind, source)?));
-        lock(&vocabulary.cache).put(kind, source, Arc::clone(&fresh));
+        let fresh = Arc::new(Mutex::new(Grammar::compile_apart(vocabulary, syntax)?));
+        lock(&vocabulary.cache).put(syntax, Arc::clone(&fresh));
         Ok(with(fresh))
     }
 
-    fn compile_apart(vocabulary: &Arc<Vocabulary>, kind: Kind, source: &str) -> Result<Engine> {
+    fn compile_apart(vocabulary: &Arc<Vocabulary>, syntax: &Syntax) -> Result<Engine> {
         let limits = vocabulary.limits;
+        let name = syntax.name();
         let place = Place(Arc::clone(&vocabulary.compiling));
         if place.0.fetch_add(1, Ordering::AcqRel) >= limits.compiling {
             return Err(Error::Busy { limit: limits.compiling });
         }
         let (sender, receiver) = mpsc::sync_channel(1);
-        let (on_thread, text) = (Arc::clone(vocabulary), source.to_owned());
+        let (on_thread, wanted) = (Arc::clone(vocabulary), syntax.clone());
         let work = move || {
-            let done = compile(&on_thread, kind, &text);
+            let done = compile(&on_thread, &wanted);
             drop((on_thread, place));
             // Nobody listens any more where it took too long.
             let _ = sender.send(done);
@@ -70,16 +79,16 @@ impl Grammar {
         let thread = std::thread::Builder::new().name("hob-grammar".to_owned());
         if let Err(error) = thread.stack_size(STACK_BYTES).spawn(work) {
             let why = format!("no thread could be started: {error}");
-            return Err(Error::Source { kind: kind.name(), why });
+            return Err(Error::Source { kind: name, why });
         }
         match receiver.recv_timeout(limits.time) {
             Ok(done) => done,
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                Err(Error::TooSlow { kind: kind.name(), seconds: limits.time.as_secs() })
+                Err(Error::TooSlow { kind: name, seconds: limits.time.as_secs() })
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let why = "it broke the compiler: make it simpler".to_owned();
-                Err(Error::Source { kind: kind.name(), why })
+                Err(Error::Source { kind: name, why })
             }
         }
     }
@@ -98,14 +107,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn compile(vocabulary: &Vocabulary, kind: Kind, text: &str) -> Result<Engine> {
-    let grammar = source::read(vocabulary, kind, text, &vocabulary.limits)?;
+fn compile(vocabulary: &Vocabulary, syntax: &Syntax) -> Result<Engine> {
+    let grammar = syntax::read(vocabulary, syntax)?;
     let engine = Engine::new(vocabulary.factory.create_parser(grammar));
-    match engine.get_error() {
-        None => Ok(engine),
-        Some(message) => {
-            let why = explain(kind, text, &one_line(&message));
-            Err(Error::Source { kind: kind.name(), why })
-        }
+    let Some(message) = engine.get_error() else { return Ok(engine) };
+    let message = one_line(&message);
+    if let Syntax::Source { kind, source, owner } = syntax {
+        let why = explain(*kind, source, &message);
+        return Err(Error::Source { kind: kind.name(), why }.of(owner.as_deref()));
     }
+    // The compiler does not say which of the sources it means.
+    let wrong = syntax.sources().into_iter().find_map(|part| compile(vocabulary, part).err());
+    Err(wrong.unwrap_or_else(|| Error::Source { kind: syntax.name(), why: message }))
 }

@@ -48,12 +48,30 @@ pub enum Error {
     /// The tokens of a model cannot be used.
     #[error("no grammar can be used with this model: {0}")]
     Vocabulary(String),
+    /// A source of a grammar that was put together is wrong.
+    #[error("{owner}: {error}")]
+    Of {
+        /// Whose source it is.
+        owner: String,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
     /// A token was taken that the grammar does not allow.
     #[error("token {0} does not fit the grammar here")]
     Refused(u32),
     /// No token of the vocabulary fits.
     #[error("the grammar allows no token of this model here: {0}")]
     Stuck(String),
+}
+
+impl Error {
+    /// The same, with the name of whose source it is.
+    pub(crate) fn of(self, owner: Option<&str>) -> Error {
+        match owner {
+            Some(owner) => Error::Of { owner: owner.to_owned(), error: Box::new(self) },
+            None => self,
+        }
+    }
 }
 
 /// Result of a call to this crate.

@@ -18,6 +18,7 @@ mod mask;
 mod matcher;
 mod reasoning;
 mod source;
+mod syntax;
 mod vocabulary;
 
 pub use compile::Grammar;
@@ -27,4 +28,5 @@ pub use limits::Limits;
 pub use mask::Mask;
 pub use matcher::Matcher;
 pub use reasoning::Reasoning;
+pub use syntax::Syntax;
 pub use vocabulary::{Vocabulary, Word};

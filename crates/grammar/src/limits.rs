@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of the source.
     pub source_bytes: usize,
+    /// Bytes of all sources of a grammar that was put together.
+    pub syntax_bytes: usize,
     /// Nested brackets of the source.
     pub depth: usize,
     /// Until compiling is given up.
@@ -27,6 +29,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             source_bytes: 64 << 10,
+            syntax_bytes: 512 << 10,
             depth: 32,
             time: Duration::from_secs(5),
             compiling: 4,

@@ -133,10 +133,14 @@ impl Vocabulary {
         found
     }
 
+    /// The control token of this name.
+    pub(crate) fn control(&self, name: &[u8]) -> Option<u32> {
+        self.controls.get(name).copied()
+    }
+
     /// The token with exactly this text, control tokens first.
     pub(crate) fn named(&self, text: &[u8]) -> Option<u32> {
-        let control = self.controls.get(text).copied();
-        control.or_else(|| self.factory.tok_env().tok_trie().token_id(text))
+        self.control(text).or_else(|| self.factory.tok_env().tok_trie().token_id(text))
     }
 }
 

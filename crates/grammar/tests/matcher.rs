@@ -4,8 +4,8 @@ mod support;
 
 use std::sync::Arc;
 
-use grammar::{Error, Grammar, Kind, Limits, Matcher, Reasoning, Vocabulary, Word};
-use support::{END, bytes, cache, compile, fits, read};
+use grammar::{Error, Grammar, Kind, Limits, Matcher, Reasoning, Syntax, Vocabulary, Word};
+use support::{END, bytes, cache, compile, fits, fits_tokens, read};
 
 /// Bytes, then an end, then control tokens and a token that runs over the end of reasoning.
 const THINK: u32 = 257;
@@ -106,6 +106,84 @@ fn reasoning_that_the_prompt_began_ends_by_its_marker() {
     matcher.accept(THINK_END).expect("the marker as a token");
     push(&mut matcher, "{\"a\": [1, null]}");
     assert!(matcher.may_end());
+}
+
+fn text(text: &str) -> Syntax {
+    Syntax::Text(text.to_owned())
+}
+
+fn free(without: &str, end: &str, least: usize, most: Option<usize>) -> Syntax {
+    Syntax::Free { without: without.to_owned(), end: end.to_owned(), least, most }
+}
+
+#[test]
+fn parts_make_a_grammar() {
+    let digit = || Box::new(Syntax::of(Kind::Regex, "[0-9]"));
+    let several = Syntax::Several { item: digit(), between: Box::new(text(",")) };
+    let maybe = Syntax::Maybe(Box::new(Syntax::Row(vec![text("b"), text("/\"c")])));
+    let cases: &[(Syntax, &[&str], &[&str])] = &[
+        (
+            Syntax::Row(vec![text("a"), maybe, several]),
+            &["a1", "ab/\"c1,2,3"],
+            &["a", "ab1", "a1,"],
+        ),
+        (Syntax::OneOf(vec![text("find"), text("find_all")]), &["find", "find_all"], &["find_"]),
+        (free("</p>", "</p>", 0, None), &["</p>", "a\n<b></p>"], &["a", "a</p>b</p>"]),
+        (
+            free("</p>", "\n</p>", 1, Some(3)),
+            &["x\n</p>", "a\nb\n</p>"],
+            &["\n</p>", "abcd\n</p>", "a</p>\n</p>"],
+        ),
+        (Syntax::Row(vec![Syntax::Marker("<think>".to_owned()), text("x")]), &["<think>x"], &["x"]),
+    ];
+    for (syntax, good, bad) in cases {
+        let grammar = Grammar::of(&bytes(), syntax).unwrap_or_else(|error| panic!("{error}"));
+        for text in *good {
+            assert!(fits(&grammar, text.as_bytes()), "{syntax:?}: {text}");
+        }
+        for text in *bad {
+            assert!(!fits(&grammar, text.as_bytes()), "{syntax:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn markers_are_tokens_where_there_are_such() {
+    let end = free("</think>", "</think>", 0, Some(2));
+    let syntax = Syntax::Row(vec![Syntax::Marker("<think>".to_owned()), end]);
+    let grammar = Grammar::of(&with_markers(), &syntax).expect("sound");
+    let check = |tokens: &[u32], expect: bool| {
+        assert_eq!(fits_tokens(grammar.matcher(None), tokens.iter().copied(), END), expect);
+    };
+    check(&[THINK, THINK_END], true);
+    check(&[THINK, 65, 66, THINK_END], true);
+    check(&[THINK, 65, 66, 67, THINK_END], false);
+    check(&[&ids("<think>"), &[THINK_END][..]].concat(), false);
+    check(&[&[THINK][..], &ids("</think>")].concat(), false);
+}
+
+#[test]
+fn a_source_that_is_wrong_is_named_by_its_owner() {
+    let of = |owner: Option<&str>, source: &str| Syntax::Source {
+        kind: Kind::JsonSchema,
+        source: source.to_owned(),
+        owner: owner.map(str::to_owned),
+    };
+    let check = |parts: Vec<Syntax>, expect: &str| {
+        let error = Grammar::of(&bytes(), &Syntax::OneOf(parts)).expect_err(expect).to_string();
+        assert!(error.starts_with(expect), "{error}");
+    };
+    let odd = r#"{"properties": {"a": {"not": {}}}}"#;
+    let place = "JSON schema: at #/properties/a the keyword `not`";
+    check(
+        vec![of(Some("tool `f`"), "{}"), of(Some("tool `g`"), odd)],
+        &format!("tool `g`: {place}"),
+    );
+    check(vec![of(Some("tool `f`"), "{}"), of(None, odd)], place);
+    check(vec![of(Some("tool `f`"), "{")], "tool `f`: JSON schema: it is no JSON");
+    let long = format!("\"{}\"", "x".repeat(60_000));
+    let many = (0..10).map(|_| of(Some("tool `f`"), &long)).collect();
+    check(many, "grammar of the answer: it has 600020 bytes and 524288 are allowed");
 }
 
 #[test]

@@ -84,6 +84,7 @@ pub fn serve(
             }
         })?;
         ready(listener.local_addr()?);
+        model.prepare_constraints();
         let router = routes::router(app, model, (address.ip(), options.allow_origins.into()));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let graceful = async move {

@@ -1,5 +1,7 @@
 //! What becomes of an answer, token by token.
 
+use std::collections::HashSet;
+
 use chat::Template;
 use serde_json::json;
 
@@ -18,7 +20,7 @@ const TEMPLATE: &str = "{% for tool in tools or [] %}{{ tool | tojson }}{% endfo
 
 fn voice(template: &str) -> Voice {
     let template = Template::new(template, "", "").expect("valid");
-    Voice { template, stand_in: None, markers: super::Arc::default() }
+    Voice { template, stand_in: None, markers: super::Arc::default(), tokens: HashSet::new() }
 }
 
 fn request(names: &[&str]) -> ChatRequest {
@@ -158,7 +160,7 @@ fn impossible_wishes_are_named() {
     let named = || ToolChoice::Named("find".to_owned());
     check(wish(named(), &["lose"]), "tool_choice", "no tool named `find` is offered");
     check(wish(ToolChoice::Required, &[]), "tool_choice", "no `tools` are offered");
-    check(wish(ToolChoice::Required, &["a", "b"]), "tool_choice", "name the tool");
+    check(wish(ToolChoice::Required, &["a b", "c"]), "tools", "named \"a b\"");
     check(ChatRequest::default(), "messages", "there are no messages");
 }
 

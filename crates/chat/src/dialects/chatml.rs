@@ -9,8 +9,11 @@ pub(super) const CALL: Form = Form {
     shape: Shape::Object,
     end: "</tool_call>",
     marked: true,
+    open: "",
     before: "<tool_call>\n{\"name\": \"{name}\", \"arguments\": ",
     after: "}\n</tool_call>",
+    between: Some("\n"),
+    close: "",
 };
 
 /// The tags that most reasoning models use.

@@ -14,9 +14,11 @@ pub(super) static COMMAND_R: Dialect = Dialect {
         shape: Shape::Object,
         end: "<|END_ACTION|>",
         marked: true,
-        before: "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"{name}\", \
-                 \"parameters\": ",
-        after: "}\n]<|END_ACTION|>",
+        open: "<|START_ACTION|>[\n    ",
+        before: "{\"tool_call_id\": \"{number}\", \"tool_name\": \"{name}\", \"parameters\": ",
+        after: "}",
+        between: Some(",\n    "),
+        close: "\n]<|END_ACTION|>",
     }],
     wrappers: &[],
     dropped: &[

@@ -11,8 +11,11 @@ pub(super) const BARE: Form = Form {
     shape: Shape::Object,
     end: "",
     marked: false,
+    open: "",
     before: "{\"name\": \"{name}\", \"arguments\": ",
     after: "}",
+    between: Some("; "),
+    close: "",
 };
 
 pub(super) static GENERIC: Dialect = Dialect {

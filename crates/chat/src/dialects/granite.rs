@@ -10,8 +10,11 @@ const LIST: Form = Form {
     shape: Shape::Object,
     end: "",
     marked: true,
-    before: "<|tool_call|>[{\"name\": \"{name}\", \"arguments\": ",
-    after: "}]",
+    open: "<|tool_call|>[",
+    before: "{\"name\": \"{name}\", \"arguments\": ",
+    after: "}",
+    between: Some(", "),
+    close: "]",
 };
 
 pub(super) static GRANITE: Dialect = Dialect {
@@ -23,7 +26,7 @@ pub(super) static GRANITE: Dialect = Dialect {
         THINK,
         Tag { open: "Here is my thought process:", close: "Here is my response:", anywhere: false },
     ],
-    calls: &[CALL, LIST, Form { start: "<tool_call|>", ..LIST }],
+    calls: &[CALL, LIST, Form { start: "<tool_call|>", open: "<tool_call|>[", ..LIST }],
     wrappers: &[],
     dropped: &["<response>", "</response>", "<|end_of_text|>"],
     channels: false,

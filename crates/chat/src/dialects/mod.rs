@@ -1,6 +1,7 @@
 //! How families of models write reasoning and calls: a row a family. The template's text says which
 //! row it is; without a template the architecture does.
 
+mod calls;
 mod chatml;
 mod command_r;
 mod deepseek;
@@ -15,10 +16,9 @@ mod mistral;
 mod qwen3_coder;
 mod seed_oss;
 
-use serde_json::Value;
+pub use calls::{CallPart, beginning};
 
-use crate::parser::{HARMONY_MARKERS, Shape, harmony_call_begin};
-use crate::tools::Tool;
+use crate::parser::{HARMONY_HELD_CLOSE, HARMONY_MARKERS, Shape};
 
 /// What stands right before the answer of a model with channels.
 const HARMONY_FINAL: &str = "<|channel|>final<|message|>";
@@ -68,7 +68,9 @@ pub struct Dialect {
 /// Where the reasoning of an answer begins and ends, for a layer that holds the rest to a grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReasoningMarks {
-    /// What sets it off; empty where only the prompt can.
+    /// The token that a model has which was made to reason.
+    pub sign: &'static str,
+    /// What sets it off.
     pub open: &'static str,
     /// What ends it.
     pub close: &'static str,
@@ -96,27 +98,16 @@ pub(crate) struct Form {
     /// Whether the start says for certain that a call is meant. Where it does not, only the name of
     /// a tool that was offered makes it one, and all else is plain content.
     pub(crate) marked: bool,
-    /// The text from the start to the arguments, with `{name}` for the tool's.
+    /// The text before the first call.
+    pub(crate) open: &'static str,
+    /// The text before the arguments, with `{name}` for the tool's and `{number}` for the call's.
     pub(crate) before: &'static str,
-    /// The text from the arguments to the end.
+    /// The text after the arguments.
     pub(crate) after: &'static str,
-}
-
-/// How a call of one tool is written, for a layer that holds a model to it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallSyntax {
-    /// What the model writes when it has decided to call; empty where nothing marks it.
-    pub trigger: &'static str,
-    /// All text from the trigger to the arguments.
-    pub begin: String,
-    /// JSON schema of the arguments, which stand as JSON between `begin` and `end`; none where they
-    /// are not written as JSON.
-    pub schema: Option<Value>,
-    /// All text after the arguments.
-    pub end: &'static str,
-    /// Whether the model may say anything before the trigger: else only `tool_choice` can ask for
-    /// a call, and from the first token on.
-    pub lazy: bool,
+    /// The text between two calls; none where an answer has one at most.
+    pub(crate) between: Option<&'static str>,
+    /// The text after the last call.
+    pub(crate) close: &'static str,
 }
 
 impl Dialect {
@@ -133,32 +124,6 @@ impl Dialect {
     fn is_of(&self, template: &str) -> bool {
         let all = |set: &&[&str]| set.iter().all(|text| template.contains(text));
         self.signs.iter().any(all) && !self.never.iter().any(|text| template.contains(text))
-    }
-
-    /// How a call of a tool is written: the first of the dialect's forms.
-    #[must_use]
-    pub fn call_syntax(&self, tool: &Tool) -> CallSyntax {
-        if self.channels {
-            return CallSyntax {
-                trigger: "<|channel|>commentary to=",
-                begin: harmony_call_begin(&tool.name),
-                schema: Some(tool.parameters.clone()),
-                end: "<|call|>",
-                lazy: true,
-            };
-        }
-        let form = &self.calls[0];
-        let json = !matches!(
-            form.shape,
-            Shape::Functions | Shape::KeysAndValues | Shape::Dict | Shape::PythonCalls
-        );
-        CallSyntax {
-            trigger: form.start,
-            begin: form.before.replace("{name}", &tool.name),
-            schema: json.then(|| tool.parameters.clone()),
-            end: form.after,
-            lazy: form.marked,
-        }
     }
 
     /// All texts that its parser must see. Models write most of them as one control token, whose
@@ -186,15 +151,10 @@ impl Dialect {
         if self.channels { &["<|end|>"] } else { &[] }
     }
 
-    /// What makes the model call a tool when it stands after the prompt. Reasoning that the prompt
-    /// has opened is closed first.
+    /// What ends the reasoning that a prompt has opened; nothing where it has opened none.
     #[must_use]
-    pub fn forced_call(&self, prompt: &str, tool: &Tool) -> String {
-        let close = match self.open_reasoning(prompt) {
-            Some(tag) => format!("{}\n\n", tag.close),
-            None => String::new(),
-        };
-        close + self.call_syntax(tool).begin.trim_end()
+    pub fn end_of_reasoning(&self, prompt: &str) -> String {
+        self.open_reasoning(prompt).map_or_else(String::new, |tag| format!("{}\n\n", tag.close))
     }
 
     /// The reasoning that a prompt has opened.
@@ -207,16 +167,20 @@ impl Dialect {
     #[must_use]
     pub fn reasoning_marks(&self, prompt: &str) -> Option<ReasoningMarks> {
         if self.channels {
-            let close = HARMONY_FINAL;
-            return Some(ReasoningMarks { open: "", close, is_open: !prompt.ends_with(close) })
-                .filter(|marks| marks.is_open);
+            let (open, close) = ("<|channel|>analysis<|message|>", HARMONY_HELD_CLOSE);
+            let marks = ReasoningMarks { sign: "<|channel|>", open, close, is_open: false };
+            return (!prompt.ends_with(HARMONY_FINAL)).then_some(marks);
         }
+        let marks = |tag: &'static Tag, is_open| {
+            let Tag { open, close, .. } = *tag;
+            ReasoningMarks { sign: open, open, close, is_open }
+        };
         if let Some(tag) = self.open_reasoning(prompt) {
-            return Some(ReasoningMarks { open: tag.open, close: tag.close, is_open: true });
+            return Some(marks(tag, true));
         }
         let tag = self.reasoning.first()?;
         let is_over = prompt.trim_end().ends_with(tag.close);
-        (!is_over).then_some(ReasoningMarks { open: tag.open, close: tag.close, is_open: false })
+        (!is_over).then(|| marks(tag, false))
     }
 
     /// Whether ids must be nine letters and digits, as Mistral's templates want them.

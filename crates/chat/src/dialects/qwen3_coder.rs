@@ -10,8 +10,11 @@ pub(super) const FUNCTION: Form = Form {
     shape: Shape::Functions,
     end: "</function>",
     marked: true,
+    open: "",
     before: "<tool_call>\n<function={name}>\n",
     after: "</function>\n</tool_call>",
+    between: Some("\n"),
+    close: "",
 };
 
 pub(super) static QWEN3_CODER: Dialect = Dialect {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::events::{ReadCall, Sink};
 use super::payload::{self, Head, Shape};
 use super::scan::{Begins, JsonScan, begins};
+use super::schema;
 use crate::dialects::Form;
 use crate::tools::Tools;
 
@@ -237,7 +238,7 @@ impl Call {
         // A value on lines of its own has them for show; one on the tag's line has none to lose.
         let shown = value.strip_prefix('\n').filter(|_| !keys);
         let shown = shown.map(|value| value.strip_suffix('\n').unwrap_or(value));
-        let json = payload::typed_value(tools, &this.tool, key.trim(), shown.unwrap_or(value));
+        let json = schema::typed_value(tools, &this.tool, key.trim(), shown.unwrap_or(value));
         let comma = if this.count == 0 { "{" } else { ", " };
         sink.arguments(index, &format!("{comma}{}: {json}", Value::from(key.trim())));
         this.at = from + found + close.len();

@@ -116,6 +116,8 @@ pub(crate) struct Sink {
     events: Vec<OutputEvent>,
     /// Calls begun.
     calls: usize,
+    /// Their ids.
+    ids: Vec<String>,
     id_seed: u64,
 }
 
@@ -167,11 +169,14 @@ impl Sink {
         }
     }
 
-    /// Begins a call and gives its number.
+    /// Begins a call and gives its number. An id that another call has is made anew: an answer to
+    /// it must say which call it means.
     pub(crate) fn start(&mut self, id: Option<String>, name: &str) -> usize {
         let index = self.calls;
         self.calls += 1;
+        let id = id.filter(|id| !self.ids.contains(id));
         let id = id.unwrap_or_else(|| call_id(self.id_seed, index));
+        self.ids.push(id.clone());
         self.events.push(OutputEvent::ToolCallStart { index, id, name: name.to_owned() });
         index
     }

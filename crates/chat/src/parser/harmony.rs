@@ -18,9 +18,15 @@ pub(crate) const MARKERS: [&str; 7] =
 /// Longest header, in bytes: a channel, a recipient and a format are short.
 const HEADER_BYTES_MAX: usize = 1024;
 
+/// What ends the reasoning of an answer that is held to a grammar, and nothing else does.
+pub(crate) const HELD_CLOSE: &str = "<|end|><|start|>assistant";
+
 /// The parser of such answers.
 pub(crate) struct Harmony {
     tools: Tools,
+    /// Whether the answer is held to a grammar: then one message follows the reasoning, and what it
+    /// says is no marker.
+    held: bool,
     state: State,
     buffer: String,
 }
@@ -43,8 +49,8 @@ enum State {
 }
 
 impl Harmony {
-    pub(crate) fn new(tools: Tools) -> Harmony {
-        Harmony { tools, state: State::Between, buffer: String::new() }
+    pub(crate) fn new(tools: Tools, held: bool) -> Harmony {
+        Harmony { tools, held, state: State::Between, buffer: String::new() }
     }
 
     pub(crate) fn push(&mut self, text: &str, sink: &mut Sink) {
@@ -139,7 +145,12 @@ impl Harmony {
     }
 
     fn body(&mut self, last: bool, sink: &mut Sink) -> bool {
-        let found = find(&self.buffer, ENDS, last);
+        let ends: &[&str] = match self.state {
+            State::Reasoning if self.held => &[HELD_CLOSE],
+            _ if self.held => &[],
+            _ => ENDS,
+        };
+        let found = find(&self.buffer, ends, last);
         let end = match found {
             Found::Nothing => self.buffer.len(),
             Found::Maybe(at) | Found::At { at, .. } => at,
@@ -158,8 +169,8 @@ impl Harmony {
         let Found::At { marker, .. } = found else { return false };
         self.close(sink);
         // The next message's own first words belong to its header.
-        if ![START, CHANNEL].contains(&ENDS[marker]) {
-            self.buffer.drain(..ENDS[marker].len());
+        if ![START, CHANNEL].contains(&ends[marker]) {
+            self.buffer.drain(..ends[marker].len());
         }
         true
     }
@@ -186,9 +197,4 @@ fn is_header(header: &str) -> bool {
     let markers = [START, CHANNEL, CONSTRAIN, MESSAGE];
     let text = markers.iter().fold(header.to_owned(), |text, mark| text.replace(mark, " "));
     text.split_whitespace().all(|word| WORDS.contains(&word) || word.starts_with("to="))
-}
-
-/// How a call begins after the prompt, for a grammar.
-pub(crate) fn call_begin(name: &str) -> String {
-    format!("{CHANNEL}commentary to=functions.{name} {CONSTRAIN}json{MESSAGE}")
 }

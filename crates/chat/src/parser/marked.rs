@@ -10,6 +10,9 @@ use crate::tools::Tools;
 /// The parser of such answers.
 pub(crate) struct Marked {
     dialect: &'static Dialect,
+    /// Whether the answer is held to a grammar: what is within its words or its reasoning is no
+    /// marker.
+    is_held: bool,
     tools: Tools,
     state: State,
     /// Text that nothing is known of yet.
@@ -60,11 +63,16 @@ enum Meaning {
 
 impl Marked {
     /// `prompt` is what the model continues: it may have opened the reasoning.
-    pub(crate) fn new(dialect: &'static Dialect, tools: Tools, prompt: &str) -> Marked {
+    pub(crate) fn new(
+        (dialect, held): (&'static Dialect, bool),
+        tools: Tools,
+        prompt: &str,
+    ) -> Marked {
         let open = dialect.open_reasoning(prompt);
         let state = open.map_or(State::Text, |tag| State::Reasoning { tag, fresh: true });
         Marked {
             dialect,
+            is_held: held,
             tools,
             state,
             buffer: String::new(),
@@ -215,6 +223,9 @@ impl Marked {
     /// The markers that mean something here.
     fn markers(&self, sink: &Sink) -> Vec<(&'static str, Meaning)> {
         let mut out: Vec<(&'static str, Meaning)> = Vec::new();
+        if self.is_held && self.has_content {
+            return out;
+        }
         let mut may_call = !self.tools.is_empty() && sink.has_room();
         if let State::Reasoning { tag, fresh } = self.state {
             out.push((tag.close, Meaning::Close));
@@ -222,7 +233,7 @@ impl Marked {
                 // A model that opens what the prompt has opened says nothing by it.
                 out.push((tag.open, Meaning::Dropped));
             }
-            may_call &= self.dialect.calls_end_reasoning;
+            may_call &= self.dialect.calls_end_reasoning && !self.is_held;
         } else {
             let first = !self.has_content && !sink.has_calls();
             let open = self.dialect.reasoning.iter().filter(|tag| tag.anywhere || first);

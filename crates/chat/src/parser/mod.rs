@@ -10,10 +10,12 @@ mod literal;
 mod marked;
 mod payload;
 mod scan;
+mod schema;
 
 pub(crate) use events::call_id;
-pub(crate) use harmony::{MARKERS as HARMONY_MARKERS, call_begin as harmony_call_begin};
-pub(crate) use payload::{Shape, arguments_object};
+pub(crate) use harmony::{HELD_CLOSE as HARMONY_HELD_CLOSE, MARKERS as HARMONY_MARKERS};
+pub(crate) use payload::{Shape, arguments_object, is_name};
+pub(crate) use schema::{Written, written_text};
 
 pub use events::{Output, OutputEvent, ToolCall};
 
@@ -37,6 +39,9 @@ pub struct ParseOptions {
     pub tools: Tools,
     /// The end of the prompt: it says whether the answer begins inside the reasoning.
     pub prompt: String,
+    /// Whether the answer is held to a grammar: it reasons, then it calls or says words, and markers
+    /// within these are text.
+    pub held: bool,
     /// Ids are made from this for calls that have none; other for each answer.
     pub id_seed: u64,
 }
@@ -50,11 +55,11 @@ impl OutputParser {
     /// A parser for the next answer of a model that speaks this dialect.
     #[must_use]
     pub fn new(dialect: &'static Dialect, options: ParseOptions) -> OutputParser {
-        let ParseOptions { tools, prompt, id_seed } = options;
+        let ParseOptions { tools, prompt, held, id_seed } = options;
         let machine = if dialect.channels {
-            Machine::Harmony(Box::new(Harmony::new(tools)))
+            Machine::Harmony(Box::new(Harmony::new(tools, held)))
         } else {
-            Machine::Marked(Box::new(Marked::new(dialect, tools, &prompt)))
+            Machine::Marked(Box::new(Marked::new((dialect, held), tools, &prompt)))
         };
         OutputParser { machine, sink: Sink::new(id_seed) }
     }

@@ -34,6 +34,25 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
+    /// Whether the arguments of a call stand as a JSON object.
+    pub(crate) fn is_json(self) -> bool {
+        match self {
+            Shape::Object | Shape::Mistral | Shape::DeepSeek | Shape::NameAndJson | Shape::Kimi => {
+                true
+            }
+            Shape::Functions
+            | Shape::KeysAndValues
+            | Shape::Dict
+            | Shape::PythonCalls
+            | Shape::PythonTag => false,
+        }
+    }
+
+    /// Whether a model can be held to calls of this shape.
+    pub(crate) fn is_held(self) -> bool {
+        self.is_json() || matches!(self, Shape::Functions | Shape::KeysAndValues)
+    }
+
     /// Markers inside a call.
     pub(crate) fn markers(self) -> &'static [&'static str] {
         match self {
@@ -362,48 +381,6 @@ pub(crate) fn arguments_object(value: &Value) -> Option<Map<String, Value>> {
         Value::String(text) if text.trim().is_empty() => Some(Map::new()),
         Value::String(text) => serde_json::from_str(text).ok(),
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
-    }
-}
-
-/// What is written between XML tags, as the tool's schema wants it.
-pub(crate) fn typed_value(tools: &Tools, tool: &str, key: &str, text: &str) -> Value {
-    let schema = tools.get(tool).map(|tool| &tool.parameters["properties"][key]);
-    let text_value = || Value::from(text);
-    let parsed = || serde_json::from_str(text.trim()).ok();
-    match schema.map(types) {
-        Some(Types::Text) => text_value(),
-        Some(Types::TextOrNull) if text.trim() == "null" => Value::Null,
-        Some(Types::TextOrNull) => text_value(),
-        // Without a schema a text in quotes is most likely meant with them.
-        None | Some(Types::Unknown) => {
-            parsed().filter(|value: &Value| !value.is_string()).unwrap_or_else(text_value)
-        }
-        Some(Types::Other) => parsed().unwrap_or_else(text_value),
-    }
-}
-
-enum Types {
-    Text,
-    TextOrNull,
-    Other,
-    Unknown,
-}
-
-fn types(schema: &Value) -> Types {
-    let names: Vec<&str> = match &schema["type"] {
-        Value::String(name) => vec![name.as_str()],
-        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
-    };
-    if names.is_empty() {
-        let texts = |values: &Vec<Value>| values.iter().all(Value::is_string);
-        let is_text = schema["enum"].as_array().is_some_and(texts) || schema["const"].is_string();
-        return if is_text { Types::Text } else { Types::Unknown };
-    }
-    match (names.contains(&"string"), names.contains(&"null"), names.len()) {
-        (true, false, 1) => Types::Text,
-        (true, true, 2) => Types::TextOrNull,
-        _ => Types::Other,
     }
 }
 

@@ -339,6 +339,7 @@ fn answers_are_read_as_llama_cpp_expects() {
         let tools = case.tools(&names);
         let (prompt, dialect) = prompt(case, &tools);
         let options = ParseOptions {
+            held: false,
             tools: Tools::new(&tools).expect("tools"),
             prompt: prompt.clone(),
             id_seed: 1,
