@@ -17,7 +17,7 @@ pub enum Syntax {
     Free {
         /// What does not stand among the characters.
         without: String,
-        /// What ends it, at the first place where it stands: a text, or the name of a control token.
+        /// What ends it, at the first place where it stands: a text or the name of a control token.
         end: String,
         /// Least number of characters.
         least: usize,

@@ -39,8 +39,8 @@ pub struct ParseOptions {
     pub tools: Tools,
     /// The end of the prompt: it says whether the answer begins inside the reasoning.
     pub prompt: String,
-    /// Whether the answer is held to a grammar: it reasons, then it calls or says words, and markers
-    /// within these are text.
+    /// Whether the answer is held to a grammar: it reasons, then it calls or says words, and
+    /// markers within these are text.
     pub held: bool,
     /// Ids are made from this for calls that have none; other for each answer.
     pub id_seed: u64,
