@@ -64,12 +64,12 @@ pub(crate) struct EngineArgs {
     /// time.
     #[arg(long, value_name = "MODEL")]
     pub(crate) draft_model: Option<String>,
-    /// LoRA adapter beside the model: [NAME=]FILE[:SCALE]; may be given several times
+    /// LoRA adapter, [NAME=]FILE[:SCALE]; may be given several times
     ///
     /// FILE is GGUF, or a folder that PEFT wrote. NAME is what requests call it, the file's name if
     /// none is given; SCALE is a factor on what it adds, 1 if none is given. `run` has all of them
     /// in its answers; a server lists each as a model, and requests say which they have.
-    #[arg(long, value_name = "ADAPTER", value_parser = adapter)]
+    #[arg(long, value_name = "FILE", value_parser = adapter)]
     pub(crate) lora: Vec<AdapterSource>,
 }
 

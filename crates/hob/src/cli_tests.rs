@@ -182,6 +182,7 @@ fn help_of_a_command() {
           --quant <TYPE>         Quantise weights while loading, e.g. q4_k_m; from F16, BF16 or F32
           --speculation <WHEN>   Draft what may be said next: on, off or always [default: on]
           --draft-model <MODEL>  Smaller model of the same family, to draft answers [default: none]
+          --lora <FILE>          LoRA adapter, [NAME=]FILE[:SCALE]; may be given several times
     ");
 }
 
