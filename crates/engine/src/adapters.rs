@@ -23,7 +23,7 @@ pub(crate) fn check(adapters: &[AdapterScale], count: usize) -> Result<()> {
 
 /// What tells apart the keys and values that these make, whatever the order; nothing where nothing
 /// is added.
-pub(crate) fn variant(adapters: &[AdapterScale]) -> Vec<u64> {
+pub(crate) fn prelude(adapters: &[AdapterScale]) -> Vec<u64> {
     let active = adapters.iter().filter(|adapter| adapter.scale != 0.0);
     let mut words: Vec<u64> = active
         .map(|AdapterScale { adapter, scale }| (*adapter as u64) << 32 | u64::from(scale.to_bits()))

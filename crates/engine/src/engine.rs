@@ -227,7 +227,7 @@ impl Engine {
         self.check(&request)?;
         let is_breaker = self.dry_breakers(&request.sampling);
         let sampler = Sampler::new(&request.sampling, is_breaker);
-        let variant = adapters::variant(&request.adapters);
+        let prelude = adapters::prelude(&request.adapters);
         let (constraint, adapters) = (request.constraint, request.adapters);
         let choosing = Choosing { sampler, constraint, adapters };
         let cancel = CancelToken::default();
@@ -242,7 +242,7 @@ impl Engine {
         let id = RequestId(state.next_id);
         state.next_id += 1;
         let (tokens_max, user) = (request.tokens_max, request.user);
-        let queued = Request { id, prompt: request.prompt, tokens_max, user, variant };
+        let queued = Request { id, prompt: request.prompt, tokens_max, user, prelude };
         let now = self.shared.tick();
         let position = match state.scheduler.admit(queued, now) {
             Admission::Queued { position } => position,

@@ -111,18 +111,18 @@ impl Pool {
         state.free.len() + state.cached.len()
     }
 
-    /// Leases the published pages of a variant that hold the start of `tokens`, in order; full
+    /// Leases the published pages of a prelude that hold the start of `tokens`, in order; full
     /// pages only.
     pub(crate) fn find_prefix(
         &self,
-        (variant, tokens): (&[u64], &[TokenId]),
+        (prelude, tokens): (&[u64], &[TokenId]),
         page_len: usize,
     ) -> Vec<PageLease> {
         let mut found: Vec<PageLease> = Vec::new();
         let mut state = self.lock();
         for chunk in tokens.chunks_exact(page_len) {
             let parent = found.last().map(PageLease::page);
-            let before = parent.map_or(Before::Start(variant), Before::Page);
+            let before = parent.map_or(Before::Start(prelude), Before::Page);
             let Some(page) = state.index.find(before, chunk) else { break };
             state.share(page);
             found.push(PageLease { pool: self.clone(), page });

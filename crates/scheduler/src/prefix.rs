@@ -13,7 +13,7 @@ const ROOT_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
 /// What comes before a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Before<'a> {
-    /// Nothing; the variant of the request.
+    /// Nothing; the prelude of the request.
     Start(&'a [u64]),
     /// Another page, and all before that.
     Page(PageId),
@@ -24,7 +24,7 @@ struct Node {
     hash: u64,
     parent: Option<PageId>,
     /// Of pages without a parent; those behind have it from there.
-    variant: Box<[u64]>,
+    prelude: Box<[u64]>,
     tokens: Box<[TokenId]>,
     child_count: u32,
 }
@@ -54,10 +54,10 @@ impl PrefixIndex {
     /// The page that holds `tokens` right after all that is before.
     pub(crate) fn find(&self, before: Before<'_>, tokens: &[TokenId]) -> Option<PageId> {
         let bucket = self.by_hash.get(&self.hash_of(before, tokens))?;
-        let (parent, variant) = before.parts();
+        let (parent, prelude) = before.parts();
         let holds = |page: &&PageId| {
             let node = self.node(**page);
-            node.parent == parent && *node.variant == *variant && *node.tokens == *tokens
+            node.parent == parent && *node.prelude == *prelude && *node.tokens == *tokens
         };
         bucket.iter().find(holds).copied()
     }
@@ -66,13 +66,13 @@ impl PrefixIndex {
         assert!(!self.contains(page), "a page is published once");
         assert!(self.find(before, tokens).is_none(), "no two pages are published for one prefix");
         let hash = self.hash_of(before, tokens);
-        let (parent, variant) = before.parts();
+        let (parent, prelude) = before.parts();
         if let Some(parent) = parent {
             self.node_mut(parent).child_count += 1;
         }
         self.by_hash.entry(hash).or_default().push(page);
-        let (tokens, variant) = (tokens.into(), variant.into());
-        let node = Node { hash, parent, variant, tokens, child_count: 0 };
+        let (tokens, prelude) = (tokens.into(), prelude.into());
+        let node = Node { hash, parent, prelude, tokens, child_count: 0 };
         self.nodes[page.0 as usize] = Some(node);
     }
 
@@ -94,8 +94,8 @@ impl PrefixIndex {
 
     fn hash_of(&self, before: Before<'_>, tokens: &[TokenId]) -> u64 {
         let hash = match before {
-            Before::Start(variant) => {
-                variant.iter().fold(ROOT_HASH, |hash, word| mixed(hash, *word))
+            Before::Start(prelude) => {
+                prelude.iter().fold(ROOT_HASH, |hash, word| mixed(hash, *word))
             }
             Before::Page(parent) => self.node(parent).hash,
         };
@@ -114,7 +114,7 @@ impl PrefixIndex {
 impl<'a> Before<'a> {
     fn parts(self) -> (Option<PageId>, &'a [u64]) {
         match self {
-            Before::Start(variant) => (None, variant),
+            Before::Start(prelude) => (None, prelude),
             Before::Page(parent) => (Some(parent), &[]),
         }
     }

@@ -28,7 +28,7 @@ pub struct Request {
     pub user: u64,
     /// What besides its tokens decides over its keys and values, such as adapters: pages are shared
     /// only among requests of the same words.
-    pub variant: Vec<u64>,
+    pub prelude: Vec<u64>,
 }
 
 /// Answer to a request.

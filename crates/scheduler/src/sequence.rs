@@ -10,7 +10,7 @@ use crate::{PageId, Request, RequestId, Tick, TokenId};
 pub(crate) struct Sequence {
     pub(crate) id: RequestId,
     pub(crate) user: u64,
-    variant: Vec<u64>,
+    prelude: Vec<u64>,
     /// Place in the order of arrival. A preemption does not change it.
     pub(crate) arrival: u64,
     pub(crate) arrived: Tick,
@@ -41,7 +41,7 @@ impl Sequence {
         Sequence {
             id: request.id,
             user: request.user,
-            variant: request.variant,
+            prelude: request.prelude,
             arrival,
             arrived: now,
             prompt_len: request.prompt.len(),
@@ -91,7 +91,7 @@ impl Sequence {
         }
         let page_len = limits.page_len as usize;
         let prefix = &self.tokens[..self.tokens.len() - 1];
-        self.pages = PageTable(pool.find_prefix((&self.variant, prefix), page_len));
+        self.pages = PageTable(pool.find_prefix((&self.prelude, prefix), page_len));
         if limits.window.is_some() {
             let first_of = |count: usize| limits.first_seen(count * page_len) / page_len;
             self.windows = pool.find_windows(&self.pages.0, first_of);
@@ -208,7 +208,7 @@ impl Sequence {
     fn publish_next(&mut self, pool: &Pool, page_len: usize) {
         let slot = self.published_count;
         let parent = slot.checked_sub(1).map(|above| self.pages.0[above].page());
-        let before = parent.map_or(Before::Start(&self.variant), Before::Page);
+        let before = parent.map_or(Before::Start(&self.prelude), Before::Page);
         let tokens = &self.tokens[slot * page_len..(slot + 1) * page_len];
         if let Some(same) = pool.publish(&self.pages.0[slot], before, tokens) {
             self.pages.0[slot] = same;

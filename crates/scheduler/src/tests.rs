@@ -25,7 +25,7 @@ fn request(id: u64, user: u64, prompt_len: u32, tokens_max: u32) -> Request {
     // Prompts of different requests share nothing.
     let first = 1000 * u32::try_from(id).expect("tests use small ids");
     let prompt = (first..first + prompt_len).collect();
-    Request { id: RequestId(id), prompt, tokens_max, user, variant: Vec::new() }
+    Request { id: RequestId(id), prompt, tokens_max, user, prelude: Vec::new() }
 }
 
 fn admit(scheduler: &mut Scheduler, request: Request) -> Admission {
@@ -332,14 +332,14 @@ fn without_sharing_every_prompt_is_computed_whole() {
 }
 
 #[test]
-fn pages_are_shared_within_a_variant_only() {
+fn pages_are_shared_within_a_prelude_only() {
     let mut scheduler = Scheduler::new(LIMITS);
     let ways: [&[u64]; 8] = [&[], &[1], &[2], &[1, 2], &[1], &[], &[1, 2], &[2, 1]];
     let mut skipped = Vec::new();
-    for (id, variant) in (1..).zip(ways) {
+    for (id, prelude) in (1..).zip(ways) {
         let prompt = (0..10).collect();
-        let variant = variant.to_vec();
-        admit(&mut scheduler, Request { prompt, variant, ..request(id, 1, 1, 1) });
+        let prelude = prelude.to_vec();
+        admit(&mut scheduler, Request { prompt, prelude, ..request(id, 1, 1, 1) });
         let plan = scheduler.plan(Tick(0));
         skipped.push(plan.spans[0].first_position);
         finish(&mut scheduler, &plan);
@@ -352,12 +352,12 @@ fn pages_are_shared_within_a_variant_only() {
 fn variants_whose_hashes_collide_share_nothing() {
     // One hash for all: only what is compared tells them apart.
     let pool = Pool::new(&LIMITS, |_, _| 7);
-    for variant in [&[][..], &[1], &[2]] {
+    for prelude in [&[][..], &[1], &[2]] {
         let tokens = [1, 2, 3, 4];
-        assert!(pool.find_prefix((variant, &tokens), 4).is_empty(), "{variant:?}");
+        assert!(pool.find_prefix((prelude, &tokens), 4).is_empty(), "{prelude:?}");
         let lease = pool.allocate().expect("a page");
-        assert!(pool.publish(&lease, Before::Start(variant), &tokens).is_none(), "{variant:?}");
-        let found = pool.find_prefix((variant, &tokens), 4);
+        assert!(pool.publish(&lease, Before::Start(prelude), &tokens).is_none(), "{prelude:?}");
+        let found = pool.find_prefix((prelude, &tokens), 4);
         assert_eq!(found.iter().map(PageLease::page).collect::<Vec<_>>(), [lease.page()]);
     }
 }

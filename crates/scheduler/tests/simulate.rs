@@ -314,7 +314,7 @@ impl Life {
         self.next_id += 1;
         let tokens_max = self.rng.below(30) as u32;
         let user = self.rng.below(self.user_count);
-        Request { id, prompt, tokens_max, user, variant: Vec::new() }
+        Request { id, prompt, tokens_max, user, prelude: Vec::new() }
     }
 
     /// Draft tokens for some: mostly what the request would get alone, and then something else.
@@ -564,7 +564,7 @@ fn flood(seed: u64) -> Option<u64> {
     let guest = RequestId(u64::MAX);
     let room = (life.limits.page_count * life.limits.page_len).min(life.limits.context_len_max - 1);
     let prompt = (0..room).map(|_| life.rng.token()).collect();
-    let request = Request { id: guest, prompt, tokens_max: 3, user: 99, variant: Vec::new() };
+    let request = Request { id: guest, prompt, tokens_max: 3, user: 99, prelude: Vec::new() };
     let mut has_come = false;
     for step in 0..STEPS_MAX {
         if step >= 5 && !has_come {
