@@ -46,6 +46,7 @@ impl App {
         models: &[ModelRef],
         progress: &mut dyn FnMut(&str),
     ) -> Result<CalibrationFile> {
+        here::make_home(self.home())?;
         let started = Instant::now();
         let mut measuring = |what: &str| progress(&format!("measuring {what}"));
         measuring("bandwidth and arithmetic");

@@ -87,6 +87,15 @@ fn parse(text: &str) -> std::result::Result<CalibrationFile, String> {
     Ok(file)
 }
 
+/// Makes hob's folder where there is none yet: calibrating may be the first that is done.
+pub(super) fn make_home(home: &Path) -> Result<()> {
+    std::fs::create_dir_all(home).map_err(|error| {
+        let message =
+            format!("{} cannot be made: {error}; set HOB_HOME to another", home.display());
+        Error::new(ErrorKind::Machine, message)
+    })
+}
+
 pub(super) fn write(home: &Path, file: &CalibrationFile) -> Result<()> {
     let path = home.join(FILE);
     let text = toml::to_string(file).expect("numbers and words");
@@ -140,7 +149,7 @@ pub(super) fn processor() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{CalibrationFile, VERSION, parse};
+    use super::{CalibrationFile, VERSION, make_home, parse, write};
 
     /// As the first `hob calibrate` wrote it.
     const FIRST: &str = r#"
@@ -169,6 +178,21 @@ decode_tps = 90.0
         let first = parse(FIRST).unwrap();
         let file = CalibrationFile { version: VERSION, disk_gbs: Some(1.25), ..first };
         assert_eq!(parse(&toml::to_string(&file).unwrap()), Ok(file));
+    }
+
+    #[test]
+    fn a_home_that_is_not_there_yet_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("share/hob");
+        let file = parse(FIRST).unwrap();
+        assert!(write(&home, &file).is_err());
+        make_home(&home).unwrap();
+        make_home(&home).unwrap();
+        write(&home, &file).unwrap();
+        let text = std::fs::read_to_string(home.join(super::FILE)).unwrap();
+        assert_eq!(parse(&text), Ok(file));
+        let error = make_home(&home.join(super::FILE)).unwrap_err().to_string();
+        assert!(error.contains("cannot be made"), "{error}");
     }
 
     #[test]
