@@ -2,10 +2,13 @@
 //! fields are passed over, and a wrong type is refused with its name.
 
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::Rejection;
+use crate::limits::BODY_BYTES_MAX;
 
 /// The fields of a request.
 pub(crate) struct Fields(Map<String, Value>);
@@ -15,10 +18,16 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Rejection;
 
     async fn from_request(request: Request, state: &S) -> Result<Fields, Rejection> {
+        let refused = |cause: BytesRejection| match cause.status() {
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                let most = BODY_BYTES_MAX >> 20;
+                let message = format!("the body is larger than {most} MiB: send less");
+                Rejection::not_taken(status, message)
+            }
+            status => Rejection::not_taken(status, cause.body_text()),
+        };
         let body = Bytes::from_request(request, state).await;
-        Fields::parse(
-            &body.map_err(|cause| Rejection::not_taken(cause.status(), cause.body_text()))?,
-        )
+        Fields::parse(&body.map_err(refused)?)
     }
 }
 
