@@ -52,14 +52,21 @@ impl Workspace {
 
     /// What [`Workspace::new`] allocates.
     pub(crate) fn bytes(spec: &ModelSpec, rows_max: usize) -> u64 {
-        let mut values = 0;
-        let counted = build(spec, rows_max, &mut |rows, cols| {
-            values += rows as u64 * cols as u64;
-            Ok(Tensor::host_zeros(0, cols))
-        });
-        counted.expect("nothing is allocated");
-        values * size_of::<f32>() as u64
+        bytes_of(|alloc| build(spec, rows_max, alloc))
     }
+}
+
+/// What a build allocates by `alloc(rows, cols)`, counted without allocating it.
+pub(crate) fn bytes_of<T>(
+    build: impl FnOnce(&mut dyn FnMut(usize, usize) -> Result<Tensor>) -> Result<T>,
+) -> u64 {
+    let mut values = 0;
+    let counted = build(&mut |rows, cols| {
+        values += rows as u64 * cols as u64;
+        Ok(Tensor::host_zeros(0, cols))
+    });
+    assert!(counted.is_ok(), "nothing is allocated");
+    values * size_of::<f32>() as u64
 }
 
 /// Allocates each part by `alloc(rows, cols)`.

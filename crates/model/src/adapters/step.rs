@@ -8,6 +8,7 @@ use super::file::Pair;
 use super::{Adapter, AdapterScale};
 use crate::arch::Role;
 use crate::limits::LOGIT_ROWS_MAX;
+use crate::workspace::bytes_of;
 use crate::{Error, Result};
 
 /// An adapter that rows of a step have.
@@ -137,13 +138,7 @@ impl AdapterWork {
         pairs: impl Iterator<Item = &'a Pair<'a>> + Clone,
         rows_max: usize,
     ) -> u64 {
-        let mut values = 0;
-        let counted = build(pairs, rows_max, &mut |rows, cols| {
-            values += rows as u64 * cols as u64;
-            Ok(Tensor::host_zeros(0, cols))
-        });
-        counted.expect("nothing is allocated");
-        values * size_of::<f32>() as u64
+        bytes_of(|alloc| build(pairs, rows_max, alloc))
     }
 }
 
