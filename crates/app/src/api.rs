@@ -27,6 +27,23 @@ pub struct Config {
     pub offline: bool,
 }
 
+impl Config {
+    /// A house with this folder and nothing else: it looks at nobody's models and reaches no hub.
+    #[must_use]
+    pub fn alone(home: PathBuf) -> Config {
+        Config {
+            home,
+            user_home: None,
+            hugging_face_cache: None,
+            ollama_models: None,
+            hub_endpoint: "https://hub.invalid".to_owned(),
+            proxy: None,
+            python: None,
+            offline: true,
+        }
+    }
+}
+
 /// A model that is on this machine.
 #[derive(Clone, Debug)]
 pub struct ModelRef {

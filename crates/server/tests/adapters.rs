@@ -39,16 +39,7 @@ fn load(folder: &Path) -> (App, LoadedModel) {
         );
         AdapterSource { name: name.to_owned(), path, scale, is_applied: false }
     });
-    let config = Config {
-        home: folder.join("hob"),
-        user_home: None,
-        hugging_face_cache: None,
-        ollama_models: None,
-        hub_endpoint: "https://hub.example".to_owned(),
-        proxy: None,
-        python: None,
-        offline: true,
-    };
+    let config = Config::alone(folder.join("hob"));
     let app = App::new(config).expect("a house");
     let adapters = adapters.to_vec();
     let options = LoadOptions { threads: Some(1), adapters, ..LoadOptions::default() };

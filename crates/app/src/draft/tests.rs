@@ -14,17 +14,7 @@ use crate::{
 };
 
 fn app(home: &Path) -> App {
-    App::new(Config {
-        home: home.to_owned(),
-        user_home: None,
-        hugging_face_cache: None,
-        ollama_models: None,
-        hub_endpoint: "https://hub.invalid".to_owned(),
-        proxy: None,
-        python: None,
-        offline: true,
-    })
-    .unwrap()
+    App::new(Config::alone(home.to_owned())).unwrap()
 }
 
 fn file(home: &Path, name: &str, bytes: &[u8]) -> ModelRef {

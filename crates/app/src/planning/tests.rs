@@ -9,17 +9,7 @@ use super::{Loaded, PlannedModel};
 use crate::{App, Config, LoadOptions, ModelRef};
 
 fn app(home: &Path) -> App {
-    App::new(Config {
-        home: home.to_owned(),
-        user_home: None,
-        hugging_face_cache: None,
-        ollama_models: None,
-        hub_endpoint: "https://hub.invalid".to_owned(),
-        proxy: None,
-        python: None,
-        offline: true,
-    })
-    .unwrap()
+    App::new(Config::alone(home.to_owned())).unwrap()
 }
 
 fn tiny(home: &Path) -> (App, PlannedModel) {

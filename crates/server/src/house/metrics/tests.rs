@@ -134,16 +134,7 @@ fn house() -> Status {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tiny.gguf");
     TinyModel::default().write(&path);
-    let config = Config {
-        home: folder.path().join("hob"),
-        user_home: None,
-        hugging_face_cache: None,
-        ollama_models: None,
-        hub_endpoint: "https://hub.example".to_owned(),
-        proxy: None,
-        python: None,
-        offline: true,
-    };
+    let config = Config::alone(folder.path().join("hob"));
     let app = App::new(config).expect("a house");
     let model = ModelRef { name: NAME.to_owned(), path };
     let options = LoadOptions { threads: Some(1), ..LoadOptions::default() };
