@@ -9,7 +9,7 @@ use gguf::{GgufFile, Metadata, TensorInfo, Value};
 use quant::FormatId;
 
 use crate::config::Config;
-use crate::error::Told;
+use crate::error::{Told, shown_message};
 use crate::families::{self, Family};
 use crate::headers::{Files, small_file};
 use crate::limits::{CONFIG_BYTES_MAX, LAYERS_MAX};
@@ -47,7 +47,7 @@ fn folder_of(path: &Path) -> &Path {
 pub fn open_adapter(path: &Path, base: &Metadata) -> Result<GgufFile> {
     let folder = folder_of(path).to_owned();
     let config_path = folder.join(ADAPTER_CONFIG);
-    let at_config = |why: String| Error::at(&config_path, why);
+    let at_config = |why: String| Error::at(&config_path, shown_message(&why));
     let config = Config::parse(&small_file(&config_path, CONFIG_BYTES_MAX)?).map_err(at_config)?;
     let scaling = Scaling::read(&config).map_err(at_config)?;
     let parts = vec![folder.join(ADAPTER_MODEL)];

@@ -209,6 +209,7 @@ fn what_is_more_than_a_plain_pair_is_refused() {
     let field = |key: &str, value: Json| refusal(|config, _| config[key] = value).expect_err(key);
     assert_eq!(refusal(|_, _| ()), Ok(()));
     assert_eq!(field("peft_type", json!("IA3")), "peft_type is IA3: only LORA is known");
+    assert!(!field("peft_type", json!("I\u{1b}[31mA3")).contains('\u{1b}'));
     assert_eq!(field("use_dora", json!(true)), "use_dora is not known here: only plain LoRA is");
     assert_eq!(field("bias", json!("all")), "bias is not known here: only plain LoRA is");
     assert!(field("layer_replication", json!([[0, 1]])).starts_with("layer_replication is not"));
