@@ -126,7 +126,7 @@ fn figures(
     let mut loaded = Model::load(file, backend, &options, &mut |_, _| ())?;
     let pages: Vec<u32> = (0..).take(options.kv_page_count).collect();
     let spans = [Span { rows: model.tokens.len(), first_position: 0, pages: &pages, state: 0 }];
-    let batch = Batch { tokens: &model.tokens, spans: &spans };
+    let batch = Batch::decode(&model.tokens, &spans);
     if !model.pooled.is_empty() {
         let mut pools = [(Pool::default(), true)];
         loaded.pool(&batch, &[], &mut pools)?;

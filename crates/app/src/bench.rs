@@ -137,6 +137,7 @@ struct Step {
     /// `(sequence, first position, rows)`.
     parts: Vec<(usize, usize, usize)>,
     output_rows: Vec<u32>,
+    is_prompt: bool,
 }
 
 impl Step {
@@ -168,7 +169,7 @@ fn reading(case: BenchCase, first: u32, count: u32) -> Vec<Step> {
             let last = u32::try_from(rows - 1).expect("a step is short");
             let is_end = start + rows == count;
             let output_rows = if is_end { vec![last] } else { Vec::new() };
-            Step { parts: vec![(sequence, first + start, rows)], output_rows }
+            Step { parts: vec![(sequence, first + start, rows)], output_rows, is_prompt: true }
         })
     };
     (0..case.n_sequences as usize).flat_map(read).collect()
@@ -180,6 +181,7 @@ fn making(case: BenchCase, first: u32, count: u32) -> Vec<Step> {
     let make = |i: usize| Step {
         parts: (0..n_sequences as usize).map(|sequence| (sequence, first + i, 1)).collect(),
         output_rows: (0..n_sequences).collect(),
+        is_prompt: false,
     };
     (0..count).map(make).collect()
 }
@@ -224,7 +226,8 @@ impl Bench<'_> {
             state: *sequence,
         };
         let spans: Vec<Span<'_>> = step.parts.iter().map(span).collect();
-        let batch = Batch { tokens: &tokens, spans: &spans };
+        let of_kind = if step.is_prompt { Batch::prefill } else { Batch::decode };
+        let batch = of_kind(&tokens, &spans);
         let out = (&*step.output_rows, &mut self.logits);
         self.windows.forward(self.model, &batch, out)?;
         Ok(())

@@ -108,7 +108,7 @@ fn step(
     let row = |j: &usize| u32::try_from(j - first).expect("a step is short");
     let rows: Vec<u32> = scored.iter().map(row).collect();
     let spans = [Span { rows: tokens.len(), first_position: first, pages: &pages, state: 0 }];
-    tables.forward(model, &Batch { tokens, spans: &spans }, (&rows, logits))?;
+    tables.forward(model, &Batch::prefill(tokens, &spans), (&rows, logits))?;
     Ok(())
 }
 

@@ -89,7 +89,7 @@ fn load(model: &ReferenceModel, file: &GgufFile) -> Model {
 fn logits(loaded: &mut Model, tokens: &[u32], scales: &[AdapterScale]) -> Vec<f32> {
     let spans = [Span { rows: tokens.len(), first_position: 0, pages: &[0], state: 0 }];
     let rows: Vec<u32> = (0..).take(tokens.len()).collect();
-    let (batch, mut found) = (Batch { tokens, spans: &spans }, Vec::new());
+    let (batch, mut found) = (Batch::decode(tokens, &spans), Vec::new());
     loaded.forward_adapted((&batch, &[]), &[scales], &rows, &mut found).expect("a sound step");
     found
 }

@@ -89,7 +89,7 @@ fn worst(model: &ReferenceModel, file: &GgufFile) -> f32 {
     let spans = [Span { rows: model.tokens.len(), first_position: 0, pages: &[0], state: 0 }];
     let rows: Vec<u32> = model.positions.iter().map(|at| *at as u32).collect();
     let mut found = Vec::new();
-    let batch = Batch { tokens: &model.tokens, spans: &spans };
+    let batch = Batch::decode(&model.tokens, &spans);
     loaded.forward((&batch, &[]), &rows, &mut found).expect("a sound step");
     let expected = model.logits.iter().flatten();
     found.iter().zip(expected).fold(0.0, |worst: f32, (a, b)| {

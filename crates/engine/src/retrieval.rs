@@ -360,7 +360,7 @@ fn compute(
             spans.push(Span { rows, first_position, pages: &taken.pages, state: 0 });
             *is_last = end == taken.text.tokens.len();
         }
-        let batch = Batch { tokens: &tokens, spans: &spans };
+        let batch = Batch::prefill(&tokens, &spans);
         let types = if types.iter().all(|of| *of == 0) { &[][..] } else { &types };
         model.pool(&batch, types, &mut pools).map_err(failed)?;
         let counts = &mut shared.ledger().counts;

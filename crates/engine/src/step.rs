@@ -377,7 +377,9 @@ fn forward(
             output_rows.extend(row - 1 - span.drafted..row);
         }
     }
-    let batch = Batch { tokens: &tokens, spans: &spans };
+    let answers = plan.spans.iter().take_while(|span| !span.is_prompt);
+    let decode_rows = answers.map(|span| span.tokens.len()).sum();
+    let batch = Batch { tokens: &tokens, spans: &spans, decode_rows };
     let adapters_of = |span: &PlanSpan| -> &[AdapterScale] {
         live.get(&span.id).map_or(&[], |running| &running.choosing.adapters)
     };

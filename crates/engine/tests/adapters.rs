@@ -133,7 +133,7 @@ fn logits(model: &mut Model, scales: &[AdapterScale], step: usize) -> Vec<f32> {
     for (i, tokens) in tokens.chunks(step).enumerate() {
         let pages = &[4, 2, 3, 0, 1];
         let spans = [Span { rows: tokens.len(), first_position: i * step, pages, state: 0 }];
-        let batch = Batch { tokens, spans: &spans };
+        let batch = Batch::decode(tokens, &spans);
         let rows: Vec<u32> = (0..).take(tokens.len()).collect();
         let mut logits = Vec::new();
         model.forward_adapted((&batch, &[]), &[scales], &rows, &mut logits).expect("sound");

@@ -85,7 +85,7 @@ fn attention(cpu: CpuBackend, rows: usize) -> Result<Run> {
     let mut out = Tensor::host_zeros(rows, N_HEADS * HEAD);
     Ok(Box::new(move || {
         let spans = [Span { rows, first_position: CONTEXT - rows, pages: &pages, state: 0 }];
-        let batch = Batch { tokens: &tokens, spans: &spans };
+        let batch = Batch::decode(&tokens, &spans);
         cpu.rope_kv_write(&mut kv, 0, (&mut q, &mut k, &v), &rope, &batch)?;
         cpu.attention(&mut out, &q, (&kv, 0), &AttentionRule::causal(0.125), &batch)
     }))

@@ -12,6 +12,7 @@ use bytemuck::Zeroable;
 
 use crate::codes::{GROUP, OPERANDS};
 use crate::isa::Isa;
+use crate::prefill::Prepared;
 use crate::simd::{self, Kernel, LANES, Line, Simd};
 use crate::threads::Pool;
 
@@ -91,6 +92,9 @@ pub(crate) struct Activation {
     floats: Vec<f32>,
     /// Binary logarithm of the offset that the codes are prepared for.
     shift: u32,
+    prefill: Prepared,
+    /// Whether `prefill` is what is prepared, and not the rest.
+    is_prefill: bool,
 }
 
 /// One tile of quantised rows.
@@ -118,6 +122,17 @@ impl<'a> Codes<'a> {
 }
 
 impl Activation {
+    /// Takes `rows` as prefill rows.
+    pub(crate) fn fill_prefill(&mut self, on: (Isa, &Pool), rows: &Rows<'_>) {
+        self.is_prefill = true;
+        self.prefill.fill(on, rows);
+    }
+
+    /// What is prepared, if it is prefill rows.
+    pub(crate) fn prefill(&self) -> Option<&Prepared> {
+        self.is_prefill.then_some(&self.prefill)
+    }
+
     /// The quantised tile of `len` rows from `row`.
     pub(crate) fn codes(&self, k: usize, (row, len): (usize, usize)) -> Codes<'_> {
         let shift = self.shift;
@@ -145,7 +160,7 @@ impl Activation {
         rows: &Rows<'_>,
         (shift, precise): (u32, bool),
     ) {
-        self.shift = shift;
+        (self.shift, self.is_prefill) = (shift, false);
         let (count, groups) = (rows.count(), rows.k / GROUP);
         self.codes.resize((count * groups * GROUP_DWORDS).div_ceil(LANES), Line::zeroed());
         self.lows.resize((count * groups * OPERANDS).div_ceil(LANES), Line::zeroed());
@@ -180,6 +195,7 @@ impl Activation {
     /// Interleaves `rows` for float weights.
     pub(crate) fn interleave(&mut self, (isa, pool): (Isa, &Pool), rows: &Rows<'_>) {
         let (count, row_len) = (rows.count(), rows.k.next_multiple_of(2));
+        self.is_prefill = false;
         self.floats.clear();
         self.floats.resize(count * row_len, 0.0);
         let (step, mut floats) = (isa.float_tile_rows(), &mut self.floats[..]);
@@ -202,7 +218,7 @@ impl Activation {
 }
 
 /// The first `len` values, which leave `rest`.
-fn first_of<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+pub(crate) fn first_of<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
     let (first, left) = std::mem::take(rest).split_at_mut(len);
     *rest = left;
     first

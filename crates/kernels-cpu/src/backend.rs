@@ -1,5 +1,6 @@
 //! The operations of [`Backend`]: shapes are checked here, kernels are called from here.
 
+use std::ops::Range;
 use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +17,7 @@ use crate::isa::{Isa, Variant, variants};
 use crate::kv::{self, Geometry, Kv};
 use crate::matmul::{self, Matrix, Place, Product, Unit};
 use crate::packed::{Packed, packed_bytes};
+use crate::prefill;
 use crate::rope::Angles;
 use crate::threads::{Parts, Pool};
 use crate::{delta_net, experts, gate, heads, norm, rope};
@@ -86,6 +88,39 @@ impl CpuBackend {
         })
     }
 
+    /// The products of all rows of `x` with all weights, those of prefill rows apart; row `i` of
+    /// those by weight `j` goes to row `i` of `outs[j]`.
+    fn multiply_rows(
+        &self,
+        activation: &mut Activation,
+        ((k, values), kinds): ((usize, &[f32]), &Kinds),
+        (outs, weights): (&[Parts<'_, f32>], &[Matrix<'_>]),
+    ) {
+        let row = |i: usize| &values[i * k..][..k];
+        let products = |rows: &Range<usize>, apart: bool| {
+            let mut products = Vec::with_capacity(weights.len());
+            for (out, weight) in outs.iter().zip(weights) {
+                if !rows.is_empty() && prefill::takes(self.isa, weight.format) == apart {
+                    let place = Place { out, first: rows.start * weight.n, stride: weight.n };
+                    let (weight, rows) = (*weight, rows.clone());
+                    products.push(Product { weight, rows, bias: None, place });
+                }
+            }
+            products
+        };
+        let all = 0..kinds.prefill.end;
+        for (rows, apart) in [(&kinds.decode, true), (&all, false)] {
+            let x = Rows { k, runs: slice::from_ref(rows), row: &row };
+            self.multiply(activation, &x, products(rows, apart));
+        }
+        let prefill = products(&kinds.prefill, true);
+        if !prefill.is_empty() {
+            let x = Rows { k, runs: slice::from_ref(&kinds.prefill), row: &row };
+            activation.fill_prefill(self.on(), &x);
+            matmul::products(self.on(), activation, &prefill);
+        }
+    }
+
     /// All products of `x`, those together that want it prepared alike.
     pub(crate) fn multiply(
         &self,
@@ -121,6 +156,19 @@ impl CpuBackend {
         if weights.iter().any(|weight| !is_quantised(weight.format)) {
             activation.interleave(self.on(), x);
         }
+    }
+}
+
+/// Rows of a step.
+struct Kinds {
+    decode: Range<usize>,
+    prefill: Range<usize>,
+}
+
+impl Kinds {
+    fn of(x: &Tensor) -> Kinds {
+        let prefill = x.prefill_rows();
+        Kinds { decode: 0..prefill.start, prefill }
     }
 }
 
@@ -228,7 +276,7 @@ impl Backend for CpuBackend {
 
     fn rms_norm(&self, out: &mut Tensor, x: &Tensor, scale: &Tensor, eps: f32) -> Result<()> {
         vector("scale", scale, x.cols())?;
-        out.set_rows(x.rows())?;
+        out.set_rows_as(x)?;
         same_shape(out, x)?;
         norm::rms_norm(self.on(), out.host_mut()?, x.host()?, (scale.host()?, eps));
         Ok(())
@@ -243,7 +291,7 @@ impl Backend for CpuBackend {
     ) -> Result<()> {
         vector("scale", scale, x.cols())?;
         vector("bias", bias, x.cols())?;
-        out.set_rows(x.rows())?;
+        out.set_rows_as(x)?;
         same_shape(out, x)?;
         let by = (scale.host()?, bias.host()?, eps);
         norm::layer_norm(self.on(), out.host_mut()?, x.host()?, by);
@@ -259,7 +307,7 @@ impl Backend for CpuBackend {
     ) -> Result<()> {
         vector("scale", norm.0, residual.cols())?;
         same_shape(residual, delta)?;
-        out.set_rows(residual.rows())?;
+        out.set_rows_as(residual)?;
         same_shape(out, residual)?;
         let sum = (residual.host_mut()?, delta.host()?);
         norm::add_rms_norm(self.on(), out.host_mut()?, sum, (norm.0.host()?, norm.1));
@@ -311,23 +359,18 @@ impl Backend for CpuBackend {
             format!("{} outputs of {} weights", outs.len(), weights.len())
         })?;
         for (out, weight) in outs.iter_mut().zip(weights) {
-            out.set_rows(x.rows())?;
+            out.set_rows_as(x)?;
             let (cols, n) = (out.cols(), weight.n);
             fit(cols == n, || format!("out has {cols} columns, the weight {n} rows"))?;
         }
-        let (rows, k, values) = (0..x.rows(), x.cols(), x.host()?);
+        let (kinds, k, values) = (Kinds::of(x), x.cols(), x.host()?);
         let mut parts = Vec::with_capacity(outs.len());
         for out in outs.iter_mut() {
             parts.push(Parts::new(out.host_mut()?));
         }
-        let mut products = Vec::with_capacity(weights.len());
-        for (out, weight) in parts.iter().zip(weights) {
-            let (weight, place) = (matrix(weight, k)?, Place { out, first: 0, stride: weight.n });
-            products.push(Product { weight, rows: rows.clone(), bias: None, place });
-        }
-        let row = |i: usize| &values[i * k..][..k];
-        let x = Rows { k, runs: slice::from_ref(&rows), row: &row };
-        self.multiply(&mut self.scratch().activation, &x, products);
+        let weights = weights.iter().map(|weight| matrix(weight, k)).collect::<Result<Vec<_>>>()?;
+        let activation = &mut self.scratch().activation;
+        self.multiply_rows(activation, ((k, values), &kinds), (&parts, &weights));
         Ok(())
     }
 
@@ -342,28 +385,36 @@ impl Backend for CpuBackend {
         fit(up.n == n && out.cols() == n, || {
             format!("gate has {n} rows, up {}, out {} columns", up.n, out.cols())
         })?;
-        out.set_rows(x.rows())?;
-        let (k, rows, values) = (x.cols(), 0..x.rows(), x.host()?);
+        out.set_rows_as(x)?;
+        let (k, mut kinds, values) = (x.cols(), Kinds::of(x), x.host()?);
         let (gate, up) = (matrix(gate, k)?, matrix(up, k)?);
         let row = |i: usize| &values[i * k..][..k];
-        let x = Rows { k, runs: slice::from_ref(&rows), row: &row };
         let prepared = &mut self.scratch().activation;
         let out = out.host_mut()?;
-        if alike(gate.format, up.format) {
-            self.prepare_activation(prepared, &x, &[gate, up]);
-            let place = Place { out: &Parts::new(out), first: 0, stride: n };
-            let unit = Unit { gate, up, rows: rows.clone(), biases: None, place };
-            matmul::gated(self.on(), prepared, (&[unit], activation));
-        } else {
+        if !alike(gate.format, up.format) {
             let mut ups = vec![0.0; out.len()];
             let parts = [Parts::new(out), Parts::new(&mut ups)];
-            let product = |(weight, out)| {
-                let place = Place { out, first: 0, stride: n };
-                Product { weight, rows: rows.clone(), bias: None, place }
-            };
-            let products = [gate, up].into_iter().zip(&parts).map(product).collect();
-            self.multiply(prepared, &x, products);
+            self.multiply_rows(prepared, ((k, values), &kinds), (&parts, &[gate, up]));
             gate::gate(self.on(), out, &ups, activation);
+            return Ok(());
+        }
+        if !prefill::takes(self.isa, gate.format) || !prefill::takes(self.isa, up.format) {
+            kinds = Kinds { decode: 0..x.rows(), prefill: x.rows()..x.rows() };
+        }
+        let out = &Parts::new(out);
+        for (rows, is_prefill) in [(&kinds.decode, false), (&kinds.prefill, true)] {
+            if rows.is_empty() {
+                continue;
+            }
+            let x = Rows { k, runs: slice::from_ref(rows), row: &row };
+            if is_prefill {
+                prepared.fill_prefill(self.on(), &x);
+            } else {
+                self.prepare_activation(prepared, &x, &[gate, up]);
+            }
+            let place = Place { out, first: rows.start * n, stride: n };
+            let unit = Unit { gate, up, rows: rows.clone(), biases: None, place };
+            matmul::gated(self.on(), prepared, (&[unit], activation));
         }
         Ok(())
     }
@@ -454,7 +505,7 @@ impl Backend for CpuBackend {
     ) -> Result<()> {
         let geometry = check_kv(kv, layer, batch)?;
         let n_heads = q.cols() / geometry.head_dim_k;
-        out.set_rows(q.rows())?;
+        out.set_rows_as(q)?;
         let fits = q.rows() == batch.tokens.len()
             && q.cols() == n_heads * geometry.head_dim_k
             && n_heads >= 1

@@ -78,7 +78,7 @@ pub(crate) fn delta_net(
     let misfit = net.misfit(out, inputs, &layout);
     fit(misfit.is_none(), || misfit.unwrap_or_default())?;
     batch.check_states(layout.slots)?;
-    out.set_rows(inputs.qkv.rows())?;
+    out.set_rows_as(inputs.qkv)?;
     let states: Option<&mut States> = state.store.as_any_mut().downcast_mut();
     let LayerStates { conv, recurrent } = &mut states.ok_or(Error::ForeignBuffer)?.0[layer];
     for span in batch.spans.iter().filter(|span| span.rows > 0 && span.first_position == 0) {

@@ -34,7 +34,7 @@ pub(crate) fn experts(
     experts: &Experts,
 ) -> Result<()> {
     check(out, (x, scores), experts)?;
-    out.set_rows(x.rows())?;
+    out.set_rows_as(x)?;
     if x.rows() == 0 {
         return Ok(());
     }

@@ -17,6 +17,7 @@ use crate::gate::Gate;
 use crate::integers;
 use crate::isa::Isa;
 use crate::packed::{Floats, Packed};
+use crate::prefill;
 use crate::simd::{LANES, ROWS_MAX};
 use crate::threads::{Parts, Pool};
 
@@ -82,7 +83,7 @@ pub(crate) struct Term<'a> {
 /// All products.
 pub(crate) fn products((isa, pool): (Isa, &Pool), x: &Activation, products: &[Product<'_>]) {
     let sizes = products.iter().map(|product| (&product.weight, product.rows.len()));
-    let chunks = chunks((isa, pool), sizes);
+    let chunks = chunks((isa, pool), (x, 1), sizes);
     pool.run(chunks.len(), |chunk| {
         let (product, columns) = (&products[chunks[chunk].0], chunks[chunk].1.clone());
         let rows = product.rows.clone();
@@ -99,7 +100,8 @@ pub(crate) fn gated(
     x: &Activation,
     (units, activation): (&[Unit<'_>], tensor::Activation),
 ) {
-    let chunks = chunks((isa, pool), units.iter().map(|unit| (&unit.gate, unit.rows.len())));
+    let sizes = units.iter().map(|unit| (&unit.gate, unit.rows.len()));
+    let chunks = chunks((isa, pool), (x, 2), sizes);
     pool.run(chunks.len(), |chunk| {
         let (unit, columns) = (&units[chunks[chunk].0], chunks[chunk].1.clone());
         let (weights, rows) = ([&unit.gate, &unit.up], unit.rows.clone());
@@ -141,16 +143,21 @@ pub(crate) fn sum((isa, pool): (Isa, &Pool), sum: &mut [f32], x: &Activation, te
     });
 }
 
-/// Tiles of columns of which product a thread takes at a time; `sizes` are weights and rows.
+/// Tiles of columns of which product a thread takes at a time, of so many weights `together`;
+/// `sizes` are weights and rows.
 fn chunks<'a>(
     (isa, pool): (Isa, &Pool),
+    (x, together): (&Activation, usize),
     sizes: impl Iterator<Item = (&'a Matrix<'a>, usize)> + Clone,
 ) -> Vec<(usize, Range<usize>)> {
     let all: usize = sizes.clone().map(|(weight, _)| weight.packed.tiles()).sum();
     let fair = all.div_ceil(4 * pool.threads());
     let mut chunks = Vec::new();
     for (j, (weight, rows)) in sizes.enumerate() {
-        let step = tiles_per_chunk(weight, fair, blocked::rows(isa, weight.format, rows));
+        let step = match x.prefill() {
+            Some(_) => (prefill::TILES / together).min(fair).max(1),
+            None => tiles_per_chunk(weight, fair, blocked::rows(isa, weight.format, rows)),
+        };
         let tiles = weight.packed.tiles();
         let firsts = (0..tiles).step_by(step);
         chunks.extend(firsts.map(|first| (j, first..tiles.min(first + step))));
@@ -239,16 +246,21 @@ fn multiply<const W: usize>(
     mut each: impl FnMut(At, [&mut [[f32; LANES]]; W]),
 ) {
     let start = rows.start;
+    let pairs = columns.clone().flat_map(|tile| weights.map(|weight| (weight, tile)));
+    let mut each_tile = |row: usize, sums: &mut [&mut [[f32; LANES]]]| {
+        for (tile, sums) in columns.clone().zip(sums.as_chunks_mut::<W>().0) {
+            let at = At { row: row - start, tiles: tile..tile + 1 };
+            each(at, sums.each_mut().map(|sums| &mut **sums));
+        }
+    };
+    if let Some(prefill) = x.prefill() {
+        prefill.multiply(isa, &pairs.collect::<Vec<_>>(), rows, each_tile);
+        return;
+    }
     let many = start..start + blocked::rows(isa, weights[0].format, rows.len());
     if !many.is_empty() {
-        let pairs = columns.clone().flat_map(|tile| weights.map(|weight| (weight, tile)));
         let pairs: Vec<_> = pairs.collect();
-        blocked::multiply(isa, &pairs, (x, many.clone()), |row, sums| {
-            for (tile, sums) in columns.clone().zip(sums.as_chunks_mut::<W>().0) {
-                let at = At { row: row - start, tiles: tile..tile + 1 };
-                each(at, sums.each_mut().map(|sums| &mut **sums));
-            }
-        });
+        blocked::multiply(isa, &pairs, (x, many.clone()), &mut each_tile);
     }
     for (row, len) in tiles(many.end..rows.end, isa.float_tile_rows()) {
         let x = RowTile { x, row, ahead: row == start };

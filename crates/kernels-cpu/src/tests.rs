@@ -1,6 +1,7 @@
 //! Every variant against sums in f64, against each other, and against itself in other batches.
 
 mod attention;
+mod prefill;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};

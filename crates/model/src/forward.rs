@@ -247,6 +247,7 @@ impl Model {
     fn enter(&mut self, batch: &Batch<'_>, types: &[u32]) -> Result<()> {
         let (backend, weights, work) = (&*self.backend, &self.weights, &mut self.work);
         backend.embed(&mut work.residual, &weights.token_embedding, batch.tokens)?;
+        work.residual.set_decode_rows(batch.decode_rows);
         scale(backend, &mut work.residual, self.spec.scales.embedding)?;
         if let Some(table) = &weights.entry.positions {
             let row = |(_, position)| u32::try_from(position).expect("checked against the context");

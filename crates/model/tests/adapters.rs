@@ -25,7 +25,7 @@ fn scaled(adapter: usize, scale: f32) -> AdapterScale {
 /// As [`step`], with adapters.
 fn adapted(model: &mut Model, tokens: &[u32], pages: &[u32], scales: &[AdapterScale]) -> Vec<f32> {
     let spans = [Span { rows: tokens.len(), first_position: 0, pages, state: 0 }];
-    let batch = Batch { tokens, spans: &spans };
+    let batch = Batch::decode(tokens, &spans);
     let rows: Vec<u32> = (0..).take(tokens.len()).collect();
     let mut logits = Vec::new();
     model.forward_adapted((&batch, &[]), &[scales], &rows, &mut logits).expect("a sound step");
@@ -124,7 +124,7 @@ fn several_at_once_and_none_beside_them() {
         });
         let all = tokens.repeat(4);
         let rows: Vec<u32> = (0..).take(all.len()).collect();
-        let (batch, mut together) = (Batch { tokens: &all, spans: &spans }, Vec::new());
+        let (batch, mut together) = (Batch::decode(&all, &spans), Vec::new());
         let step = (&batch, &[][..]);
         loaded.forward_adapted(step, &wishes, &rows, &mut together).expect("a sound step");
         assert_eq!(bits(&together), bits(&alone.concat()), "{format:?}");
@@ -171,7 +171,7 @@ fn steps_with_adapters_that_are_not_there_are_refused() {
     let mut loaded = load(&base, &options());
     loaded.load_adapters(&[with("a", &adapter)]).expect("sound");
     let spans = [Span { rows: 2, first_position: 0, pages: &[0], state: 0 }];
-    let batch = Batch { tokens: &[1, 2], spans: &spans };
+    let batch = Batch::decode(&[1, 2], &spans);
     let nan = f32::NAN;
     for (wishes, said) in [
         (&[&[scaled(1, 1.0)][..]][..], "1 of adapter 1, and 1 are loaded"),

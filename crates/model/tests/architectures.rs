@@ -76,7 +76,7 @@ fn neighbours_do_not_show() {
                 order.iter().flat_map(|s| sequences[*s].0[first..first + rows].to_vec()).collect();
             let (wanted, mut logits): (Vec<u32>, _) = ((0..).take(2 * rows).collect(), Vec::new());
             let spans = order.map(span);
-            let batch = Batch { tokens: &tokens, spans: &spans };
+            let batch = Batch::decode(&tokens, &spans);
             loaded.forward((&batch, &[]), &wanted, &mut logits).expect("a sound step");
             for (half, s) in logits.chunks_exact(logits.len() / 2).zip(order) {
                 found[s].extend_from_slice(half);

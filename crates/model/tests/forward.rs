@@ -65,15 +65,15 @@ fn neighbours_do_not_show() {
     let all = [&sequences[2][..], &sequences[0], &sequences[1]].concat();
     let rows: Vec<u32> = (0..40).collect();
     let mut logits = Vec::new();
-    model.forward((&Batch { tokens: &all, spans: &spans }, &[]), &rows, &mut logits).unwrap();
+    model.forward((&Batch::decode(&all, &spans), &[]), &rows, &mut logits).unwrap();
     let expected = [&alone[2][..], &alone[0], &alone[1]].concat();
     assert_eq!(bits(&logits), bits(&expected));
     // Some rows, in any order and more than once.
     let vocab = model.spec().vocab;
-    model.forward((&Batch { tokens: &all, spans: &spans }, &[]), &[39, 0, 0], &mut logits).unwrap();
+    model.forward((&Batch::decode(&all, &spans), &[]), &[39, 0, 0], &mut logits).unwrap();
     let row = |r: usize| &expected[r * vocab..][..vocab];
     assert_eq!(bits(&logits), bits(&[row(39), row(0), row(0)].concat()));
-    model.forward((&Batch { tokens: &[], spans: &[] }, &[]), &[], &mut logits).unwrap();
+    model.forward((&Batch::decode(&[], &[]), &[]), &[], &mut logits).unwrap();
     assert!(logits.is_empty());
 }
 

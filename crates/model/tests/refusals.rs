@@ -139,7 +139,7 @@ fn steps_that_do_not_fit() {
     let mut refused =
         |tokens: &[u32], first_position: usize, pages: &[u32], row: u32, why: &str| {
             let spans = [Span { rows: tokens.len(), first_position, pages, state: 0 }];
-            let batch = Batch { tokens, spans: &spans };
+            let batch = Batch::decode(tokens, &spans);
             let error = model.forward((&batch, &[]), &[row], &mut Vec::new()).expect_err(why);
             assert!(error.to_string().contains(why), "{error}, not {why}");
         };
@@ -151,7 +151,7 @@ fn steps_that_do_not_fit() {
     refused(&[0], 8, &[0], 0, "1 pages do not hold 9 positions");
     refused(&[0], 0, &[32], 0, "page 32 of 32");
     let spans = [Span { rows: 1, first_position: 0, pages: &[0], state: 0 }];
-    let batch = Batch { tokens: &[1, 2], spans: &spans };
+    let batch = Batch::decode(&[1, 2], &spans);
     let error = model.forward((&batch, &[]), &[], &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("spans cover 1 rows of 2 tokens"), "{error}");
 }

@@ -28,7 +28,7 @@ fn together(model: &mut Model, texts: &[(&[u32], &[u32])], types: &[u32]) -> Vec
     };
     let spans: Vec<Span<'_>> = texts.iter().copied().map(span).collect();
     let mut pools = vec![(Pool::default(), true); texts.len()];
-    model.pool(&Batch { tokens: &tokens, spans: &spans }, types, &mut pools).expect("a sound step");
+    model.pool(&Batch::prefill(&tokens, &spans), types, &mut pools).expect("a sound step");
     pools.iter().map(|(pool, _)| model.pooled(pool).expect("pooled rows")).collect()
 }
 
@@ -81,7 +81,7 @@ fn what_sees_only_the_past_may_come_in_steps() {
             pools[0].1 = first_position + tokens.len() == model.tokens.len();
             let pages: &[u32] = &[4, 2, 9];
             let spans = [Span { rows: tokens.len(), first_position, pages, state: 0 }];
-            loaded.pool(&Batch { tokens, spans: &spans }, &[], &mut pools).expect("a sound step");
+            loaded.pool(&Batch::prefill(tokens, &spans), &[], &mut pools).expect("a sound step");
         }
         let cut = loaded.pooled(&pools[0].0).expect("pooled rows");
         assert_eq!(bits(&cut), bits(&whole), "{pooling:?}");
@@ -167,7 +167,7 @@ fn steps_that_do_not_fit() {
     let mut refused = |first_position: usize, types: &[u32], pools: usize, why: &str| {
         let pages: &[u32] = &[0, 1];
         let spans = [Span { rows: 2, first_position, pages, state: 0 }];
-        let batch = Batch { tokens: &[5, 6], spans: &spans };
+        let batch = Batch::prefill(&[5, 6], &spans);
         let mut pools = vec![(Pool::default(), true); pools];
         let error = loaded.pool(&batch, types, &mut pools).expect_err(why);
         assert!(error.to_string().contains(why), "{error}, not {why}");
@@ -178,7 +178,7 @@ fn steps_that_do_not_fit() {
     refused(0, &[], 2, "2 pools of 1 texts");
     assert!(loaded.pooled(&Pool::default()).is_err());
     let spans = [Span { rows: 1, first_position: 0, pages: &[0], state: 0 }];
-    let batch = Batch { tokens: &[5], spans: &spans };
+    let batch = Batch::prefill(&[5], &spans);
     let error = loaded.forward((&batch, &[]), &[0], &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("has no logits"), "{error}");
     let models = testkit::reference_models();

@@ -22,7 +22,7 @@ fn logits(model: &mut Model, tokens: &[u32]) -> Vec<u32> {
         }
         let spans = [Span { rows: part.len(), first_position: first, pages: &pages, state: 0 }];
         let wanted: Vec<u32> = (0..).take(part.len()).collect();
-        let (batch, mut found) = (Batch { tokens: part, spans: &spans }, Vec::new());
+        let (batch, mut found) = (Batch::decode(part, &spans), Vec::new());
         tables.forward(model, &batch, (&wanted, &mut found)).expect("a sound step");
         all.extend(found);
         first += part.len();
@@ -60,10 +60,8 @@ fn what_lies_behind_a_window_is_not_missed() {
         assert!(bytes(&one) < bytes(&many), "{}", reference.name);
         let expected = logits(&mut together, &tokens);
         assert_eq!(logits(&mut apart, &tokens), expected, "{}", reference.name);
-        let batch = Batch {
-            tokens: &tokens[..1],
-            spans: &[Span { rows: 1, first_position: 0, pages: &[0], state: 0 }],
-        };
+        let spans = [Span { rows: 1, first_position: 0, pages: &[0], state: 0 }];
+        let batch = Batch::decode(&tokens[..1], &spans);
         let error = apart.forward((&batch, &[]), &[0], &mut Vec::new()).unwrap_err().to_string();
         assert!(error.contains("pages of windows for 0 of 1 sequences"), "{error}");
         seen.push(reference.name);

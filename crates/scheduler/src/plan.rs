@@ -9,8 +9,8 @@ use crate::{PageId, RequestId, Tick, TokenId};
 /// One step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// One a sequence; decodes first. Empty when there is nothing to compute: then there is
-    /// nothing to commit either.
+    /// One a sequence; those of answers first. Empty when there is nothing to compute: then there
+    /// is nothing to commit either.
     pub spans: Vec<PlanSpan>,
 }
 
@@ -23,6 +23,9 @@ pub struct PlanSpan {
     pub first_position: u32,
     /// To compute.
     pub tokens: Vec<TokenId>,
+    /// Whether they are of the prompt; else all are of the answer, also where a sequence that was
+    /// preempted computes it again.
+    pub is_prompt: bool,
     /// How many of `tokens`, at their end, are draft tokens: what may follow, likely or not.
     pub drafted: u32,
     /// Position `p` is in page `p / page_len`, at `p % page_len`; just enough for this span.
@@ -77,12 +80,17 @@ impl Scheduler {
     fn add_draft_tokens(&mut self, draft: &mut Draft) {
         for sequence in &mut self.running {
             let planned = draft.spans.iter().any(|(id, _)| *id == sequence.id);
-            let budget = if planned && sequence.is_decoding() { draft.budget } else { 0 };
+            // A prompt's last token goes without: a span is of one kind.
+            let has_place = planned && sequence.is_decoding() && !sequence.is_in_prompt();
+            let budget = if has_place { draft.budget } else { 0 };
             draft.budget -= sequence.plan_draft_tokens(budget, &self.limits);
         }
     }
 
-    fn seal(&mut self, draft: Draft) -> Plan {
+    fn seal(&mut self, mut draft: Draft) -> Plan {
+        draft
+            .spans
+            .sort_by_key(|(id, _)| self.running[place_of(&self.running, *id)].is_in_prompt());
         let mut spans = Vec::with_capacity(draft.spans.len());
         for (id, len) in &draft.spans {
             let place = place_of(&self.running, *id);
@@ -226,7 +234,7 @@ impl Scheduler {
         // One that just started with a prefix may lack a single token, like those that answer.
         let prefilling = self.running.iter().filter(|s| !planned(s.id)).filter(can_go_on);
         let mut order: Vec<_> = prefilling
-            .map(|s| (self.fairness.served(s.user), s.arrival, s.id, s.remaining()))
+            .map(|s| (self.fairness.served(s.user), s.arrival, s.id, s.remaining_of_kind()))
             .collect();
         order.sort_unstable();
         order.truncate(draft.budget);

@@ -149,6 +149,12 @@ impl Scheduler {
         }
     }
 
+    /// Tokens of the prompt of a request that waits or runs.
+    #[must_use]
+    pub fn prompt_len_of(&self, id: RequestId) -> Option<usize> {
+        self.find(id).map(|sequence| sequence.prompt_len)
+    }
+
     /// Prompt and answer so far of a request that waits or runs.
     #[must_use]
     pub fn tokens_of(&self, id: RequestId) -> Option<&[TokenId]> {

@@ -64,6 +64,18 @@ impl Sequence {
         self.tokens.len() - self.computed
     }
 
+    /// Whether the next token to compute is of the prompt.
+    pub(crate) fn is_in_prompt(&self) -> bool {
+        self.computed < self.prompt_len
+    }
+
+    /// Tokens that are left of the prompt while there are any, and else of the answer: a span is
+    /// of one kind.
+    pub(crate) fn remaining_of_kind(&self) -> usize {
+        let end = if self.is_in_prompt() { self.prompt_len } else { self.tokens.len() };
+        end - self.computed
+    }
+
     pub(crate) fn is_decoding(&self) -> bool {
         self.computed > 0 && self.remaining() == 1
     }
@@ -179,6 +191,7 @@ impl Sequence {
             id: self.id,
             first_position: u32::try_from(self.computed).expect("within the context"),
             tokens,
+            is_prompt: self.is_in_prompt(),
             drafted: u32::try_from(self.draft_tokens.len()).expect("a few"),
             pages: self.pages.0.iter().map(PageLease::page).collect(),
             window_pages: self.windows.iter().map(page_or_any).collect(),

@@ -344,8 +344,8 @@ impl Life {
     }
 
     fn check_plan(&self, plan: &Plan) -> Checked {
-        let total: usize = plan.spans.iter().map(|span| span.tokens.len()).sum();
-        check!(total <= self.limits.step_tokens_max as usize, "{total} tokens in a step");
+        let rows: usize = plan.spans.iter().map(|span| span.tokens.len()).sum();
+        check!(rows <= self.limits.step_tokens_max as usize, "{rows} tokens in a step");
         check!(plan.spans.len() <= self.limits.sequences_max as usize, "too many run");
         check!(!plan.spans.is_empty() || self.scheduler.is_idle(), "work, and an empty plan");
         let mut written_by = BTreeMap::new();
@@ -354,18 +354,21 @@ impl Life {
             let (first, last) = (span.first_position as usize, span.end_position());
             let end = last - span.drafted as usize;
             let told = &span.tokens[..end - first];
-            check!(known.get(first..end) == Some(told), "other tokens: {span:?}");
-            check!(span.drafted == 0 || told.len() == 1, "drafts behind a prompt: {span:?}");
+            check!(known[first..].starts_with(told), "other tokens: {span:?}");
+            check!(span.drafted == 0 || end - first == 1, "drafts behind a prompt: {span:?}");
+            let prompt_len = self.scheduler.prompt_len_of(span.id).ok_or("not here")?;
+            check!(span.is_prompt == (first < prompt_len), "another kind: {span:?}");
+            check!(span.is_prompt == (last <= prompt_len), "two kinds: {span:?}");
             check!(span.wants_token == (end == known.len()), "samples elsewhere: {span:?}");
             let pages: BTreeSet<_> = span.pages.iter().collect();
             check!(pages.len() == span.pages.len(), "a page twice: {span:?}");
-            let page_len = self.limits.page_len as usize;
-            check!(pages.len() == last.div_ceil(page_len), "pages do not match: {span:?}");
-            for page in &span.pages[first / page_len..] {
+            check!(last.div_ceil(self.cache.page_len) == pages.len(), "more pages: {span:?}");
+            for page in &span.pages[first / self.cache.page_len..] {
                 let other = written_by.insert(*page, span.id);
                 check!(other.is_none(), "{page:?} is written by {other:?} and {:?}", span.id);
             }
         }
+        check!(plan.spans.is_sorted_by_key(|span| span.is_prompt), "a prompt before an answer");
         for span in &plan.spans {
             for page in &span.pages {
                 let is_own = written_by.get(page).is_none_or(|writer| *writer == span.id);

@@ -9,6 +9,10 @@ pub struct Batch<'a> {
     pub tokens: &'a [u32],
     /// One entry per sequence; their `rows` add up to `tokens.len()`.
     pub spans: &'a [Span<'a>],
+    /// So many of the first rows are decode rows: tokens that are answered one after another. The
+    /// others are prefill rows, of prompts. What a row gives may depend on which it is, as a
+    /// backend may round products of prefill rows in another way.
+    pub decode_rows: usize,
 }
 
 /// One sequence's share of a step.
@@ -24,7 +28,19 @@ pub struct Span<'a> {
     pub state: usize,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    /// Decode rows alone.
+    #[must_use]
+    pub fn decode(tokens: &'a [u32], spans: &'a [Span<'a>]) -> Batch<'a> {
+        Batch { tokens, spans, decode_rows: tokens.len() }
+    }
+
+    /// Prefill rows alone.
+    #[must_use]
+    pub fn prefill(tokens: &'a [u32], spans: &'a [Span<'a>]) -> Batch<'a> {
+        Batch { tokens, spans, decode_rows: 0 }
+    }
+
     /// Refuses a batch whose parts do not fit together or reach outside the cache.
     ///
     /// # Errors

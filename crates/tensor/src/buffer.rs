@@ -1,6 +1,7 @@
 //! Activations: f32 matrices whose memory belongs to a backend.
 
 use std::any::Any;
+use std::ops::Range;
 
 use crate::{Error, Result};
 
@@ -29,6 +30,8 @@ pub struct Tensor {
     rows: usize,
     rows_max: usize,
     cols: usize,
+    /// At most `rows`.
+    decode_rows: usize,
     buffer: Box<dyn Buffer>,
 }
 
@@ -36,7 +39,7 @@ impl Tensor {
     /// Wraps a backend's buffer of at least `rows * cols` values.
     #[must_use]
     pub fn new(rows: usize, cols: usize, buffer: Box<dyn Buffer>) -> Tensor {
-        Tensor { rows, rows_max: rows, cols, buffer }
+        Tensor { rows, rows_max: rows, cols, decode_rows: rows, buffer }
     }
 
     /// A host tensor of zeros.
@@ -74,7 +77,28 @@ impl Tensor {
         self.cols
     }
 
-    /// Uses the first `rows` rows from now on; contents are not cleared.
+    /// Those rows that belong to prompts, see [`crate::Batch::decode_rows`].
+    #[must_use]
+    pub fn prefill_rows(&self) -> Range<usize> {
+        self.decode_rows..self.rows
+    }
+
+    /// From now on all rows but so many of the first are prefill rows.
+    pub fn set_decode_rows(&mut self, decode_rows: usize) {
+        self.decode_rows = decode_rows.min(self.rows);
+    }
+
+    /// Uses as many rows as `of`, of the same kinds; contents are not cleared.
+    ///
+    /// # Errors
+    /// As [`Tensor::set_rows`].
+    pub fn set_rows_as(&mut self, of: &Tensor) -> Result<()> {
+        self.set_rows(of.rows)?;
+        self.decode_rows = of.decode_rows;
+        Ok(())
+    }
+
+    /// Uses the first `rows` rows from now on, as decode rows; contents are not cleared.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is no room for that many.
@@ -83,6 +107,7 @@ impl Tensor {
             return Err(Error::Shape(format!("{rows} rows in a tensor for {}", self.rows_max)));
         }
         self.rows = rows;
+        self.decode_rows = rows;
         Ok(())
     }
 

@@ -5,7 +5,8 @@
 //!
 //! **Invariant:** nothing here knows a model architecture, a file format or a request.
 //! **Invariant:** the result of one row never depends on its neighbours in a batch, nor on how
-//! many threads computed it; a backend that cannot promise this does not pass conformance.
+//! many threads computed it, only on its own kind ([`Batch::decode_rows`]); a backend that cannot
+//! promise this does not pass conformance.
 
 mod activation;
 mod backend;

@@ -118,6 +118,8 @@ fn values(len: usize) -> Vec<f32> {
 fn activation(backend: &dyn Backend, rows: usize, cols: usize) -> Result<Tensor> {
     let mut tensor = backend.alloc(rows, cols).map_err(model::Error::from)?;
     backend.upload(&mut tensor, &values(rows * cols)).map_err(model::Error::from)?;
+    // One row is a token of an answer, several are of a prompt.
+    tensor.set_decode_rows(usize::from(rows == 1));
     Ok(tensor)
 }
 
@@ -334,7 +336,7 @@ impl<'a> Attention<'a> {
     fn write(&mut self, work: &mut Work, rows: usize, first: usize) -> Result<()> {
         let tokens = vec![0; rows];
         let spans = [Span { rows, first_position: first, pages: &self.pages, state: 0 }];
-        let batch = Batch { tokens: &tokens, spans: &spans };
+        let batch = Batch::prefill(&tokens, &spans);
         for layer in 0..KV_LAYERS {
             let parts = (&mut work.query, &mut work.key, &work.value);
             let written =
@@ -347,7 +349,7 @@ impl<'a> Attention<'a> {
     fn attend(&mut self, work: &mut Work, rows: usize, first: usize) -> Result<()> {
         let tokens = vec![0; rows];
         let spans = [Span { rows, first_position: first, pages: &self.pages, state: 0 }];
-        let batch = Batch { tokens: &tokens, spans: &spans };
+        let batch = Batch::prefill(&tokens, &spans);
         let rule = AttentionRule::causal(1.0 / (HEAD_DIM as f32).sqrt());
         for layer in 0..KV_LAYERS {
             let kv = (&self.kv, layer);

@@ -412,7 +412,7 @@ fn largest_step(model: &mut model::Model, context: u32, users: u32) -> Result<Ve
     let tokens = vec![0; loaded::STEP_TOKENS_MAX as usize - left];
     let rows = tokens.len().min(spans.len().max(SPECULATED_ROWS));
     let rows: Vec<u32> = (0_u32..).take(rows).collect();
-    let batch = tensor::Batch { tokens: &tokens, spans: &spans };
+    let batch = tensor::Batch::prefill(&tokens, &spans);
     let mut logits = Vec::new();
     model::WindowTables::new(model).forward(model, &batch, (&rows, &mut logits))?;
     Ok(logits)

@@ -65,6 +65,7 @@ pub(crate) struct Ahead {
     pages: Vec<u32>,
     /// Those known, and then those drafted.
     tokens: Vec<u32>,
+    prompt_len: usize,
     known: usize,
     /// Most to draft.
     most: usize,
@@ -84,6 +85,11 @@ impl Ahead {
     pub(crate) fn short(mut self, most: usize) -> Ahead {
         self.most = self.most.min(most);
         self
+    }
+
+    /// Whether the next token to compute is of the prompt.
+    fn is_in_prompt(&self) -> bool {
+        self.computed < self.prompt_len
     }
 
     fn is_full(&self) -> bool {
@@ -160,7 +166,12 @@ impl Drafter {
 
     /// A sequence whose tokens are known up to the one that the last step made. None where the
     /// draft model cannot follow: its context is shorter, or it does not know a token.
-    pub(crate) fn ahead(&self, span: &PlanSpan, tokens: &[u32], most: usize) -> Option<Ahead> {
+    pub(crate) fn ahead(
+        &self,
+        span: &PlanSpan,
+        (tokens, prompt_len): (&[u32], usize),
+        most: usize,
+    ) -> Option<Ahead> {
         let last = tokens.len() - 1;
         let mut pages: Vec<u32> = span.pages.iter().map(|PageId(page)| *page).collect();
         let mut computed = 0;
@@ -182,7 +193,8 @@ impl Drafter {
         }
         let (id, known) = (span.id, tokens.len());
         let tokens = tokens.to_vec();
-        Some(Ahead { id, pages, tokens, known, most, computed, rows: 0, is_done: false })
+        let rows = 0;
+        Some(Ahead { id, pages, tokens, prompt_len, known, most, computed, rows, is_done: false })
     }
 
     /// Drafts for all of them together: reads first what was not seen yet of each, as much as a
@@ -211,15 +223,18 @@ impl Drafter {
         }
     }
 
-    /// Computes what the sequences want next, and takes a token for those that are up to date.
+    /// Computes what the sequences want next, first of prompts and then of answers, and takes a
+    /// token for those that are up to date.
     fn step(&mut self, aheads: &mut [Ahead], guess: Guess<'_>) -> model::Result<usize> {
         let mut turn = Turn::default();
-        for (place, ahead) in aheads.iter().enumerate() {
+        let is_prompt = aheads.iter().any(|ahead| !ahead.is_done && ahead.is_in_prompt());
+        let of_kind = |ahead: &Ahead| ahead.is_in_prompt() == is_prompt;
+        for (place, ahead) in aheads.iter().enumerate().filter(|(_, ahead)| of_kind(ahead)) {
             let left = self.model.rows_max() - turn.tokens.len();
             turn.take(place, ahead, left, self.page_len);
         }
         // Who found no room here goes on in a later turn.
-        for (place, ahead) in aheads.iter_mut().enumerate() {
+        for (place, ahead) in aheads.iter_mut().enumerate().filter(|(_, ahead)| of_kind(ahead)) {
             ahead.is_done |= turn.rows.iter().all(|(other, _)| *other != place);
         }
         if turn.tokens.is_empty() {
@@ -231,7 +246,8 @@ impl Drafter {
             Span { rows: *rows, first_position, pages, state: 0 }
         };
         let spans: Vec<Span<'_>> = turn.rows.iter().map(span).collect();
-        let batch = Batch { tokens: &turn.tokens, spans: &spans };
+        let decode_rows = if is_prompt { 0 } else { turn.tokens.len() };
+        let batch = Batch { tokens: &turn.tokens, spans: &spans, decode_rows };
         self.model.forward((&batch, &[]), &turn.output_rows, &mut self.logits)?;
         let mut outputs = self.logits.chunks_exact(self.model.spec().vocab);
         let mut row = Vec::with_capacity(self.vocab_len);
@@ -239,7 +255,7 @@ impl Drafter {
             let ahead = &mut aheads[*place];
             note_filled(&mut self.filled, self.page_len, ahead, *rows);
             if ahead.computed < ahead.tokens.len() {
-                ahead.is_done = true;
+                ahead.is_done = ahead.computed != ahead.prompt_len;
                 continue;
             }
             let logits = outputs.next().expect("each that is up to date has an output row");
@@ -270,7 +286,8 @@ struct Turn {
 impl Turn {
     fn take(&mut self, place: usize, ahead: &Ahead, left: usize, page_len: usize) {
         let first = ahead.computed;
-        let end = ahead.tokens.len().min(first + left);
+        let whole = if ahead.is_in_prompt() { ahead.prompt_len } else { ahead.tokens.len() };
+        let end = whole.min(first + left);
         if ahead.is_done || end == first {
             return;
         }

@@ -161,8 +161,10 @@ impl Speculator {
             let tokens = scheduler.tokens_of(span.id)?;
             let room = scheduler.draft_room(span.id);
             let (found, found_by, lookup) = guesses.find(tokens, room);
-            let ahead =
-                drafter.filter(|_| room > 0).and_then(|drafter| drafter.ahead(span, tokens, room));
+            let tokens_of_prompt = scheduler.prompt_len_of(span.id)?;
+            let ahead = drafter
+                .filter(|_| room > 0)
+                .and_then(|drafter| drafter.ahead(span, (tokens, tokens_of_prompt), room));
             let luck = choose::Lucks { lookup, model: guesses.by_model };
             Some(Wish { span, found, found_by, room, luck, ahead })
         };

@@ -1,4 +1,5 @@
-//! AMX: tile registers of 16 rows by 64 bytes, and the product of two tiles of signed bytes.
+//! AMX: tile registers of 16 rows by 64 bytes, and the product of two tiles of signed bytes or of
+//! bf16.
 //!
 //! The compiler's intrinsics are not stable yet, so the instructions are written as `asm!`.
 #![expect(unsafe_code, reason = "instructions without intrinsics, and a request to the system")]
@@ -17,7 +18,8 @@ const A_STRIDE: usize = 4 * OPERANDS;
 /// Bytes between the rows of weights and of sums.
 const LINE_STRIDE: usize = size_of::<Line>();
 
-/// Proof that AMX int8 was found, that the system lets this process use it, and AVX-512 with it.
+/// Proof that AMX int8 and bf16 were found, that the system lets this process use them, and
+/// AVX-512 with them.
 #[derive(Clone, Copy)]
 pub(crate) struct Amx(Avx512);
 
@@ -45,8 +47,8 @@ fn usable() -> bool {
 }
 
 fn has_tiles() -> bool {
-    /// Bits of CPUID leaf 7, register EDX: AMX-TILE and AMX-INT8.
-    const FEATURES: u32 = 1 << 24 | 1 << 25;
+    /// Bits of CPUID leaf 7, register EDX: AMX-BF16, AMX-TILE and AMX-INT8.
+    const FEATURES: u32 = 1 << 22 | 1 << 24 | 1 << 25;
     /// Bits of XCR0: the system keeps the tiles' shapes and data.
     const STATES: u64 = 1 << 17 | 1 << 18;
     if !is_x86_feature_detected!("xsave") {
@@ -169,6 +171,81 @@ impl Tiles {
             1 => product!("tmm1", "tmm5", "tmm7", pointers),
             2 => product!("tmm2", "tmm4", "tmm6", pointers),
             _ => product!("tmm3", "tmm5", "tmm7", pointers),
+        }
+    }
+
+    /// `sums[t][r] += x[r] . weights[t]` of two weight tiles, 32 rows and some groups of 32 bf16
+    /// columns: `x` is `[groups][32]` lines of a row, `weights` `[groups][2][16]` lines of two
+    /// columns. Within a group even and odd columns are two chains that are added to the sum; what
+    /// is denormal counts as zero. Without `is_more` the sums begin at zero. `ahead` is fetched: as
+    /// much as an eighth of `x`.
+    #[inline(always)]
+    pub(crate) fn add_products(
+        &self,
+        (sums, is_more): ([&mut [Line; 32]; 2], bool),
+        (x, weights): (&[Line], &[Line]),
+        ahead: *const Line,
+    ) {
+        assert!(self.columns == 64 && x.len() == weights.len(), "whole tiles");
+        let groups = x.len() / 32;
+        assert!(groups > 0 && x.len().is_multiple_of(32), "whole groups");
+        let [one, other] = sums;
+        // SAFETY: the shapes are those of `set_columns`: each load reads 16 lines. Both slices have
+        // 32 a group; what is written are the arrays. A fetch may ask for anything.
+        unsafe {
+            asm!(
+                "test {is_more:e}, {is_more:e}",
+                "jz 3f",
+                "tileloadd tmm0, [{one} + {stride}]",
+                "tileloadd tmm1, [{one} + {stride} + 1024]",
+                "tileloadd tmm2, [{other} + {stride}]",
+                "tileloadd tmm3, [{other} + {stride} + 1024]",
+                "jmp 2f",
+                "3:",
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "2:",
+                "tileloadd tmm4, [{x} + {stride}]",
+                "tileloadd tmm6, [{w} + {stride}]",
+                "prefetcht1 [{ahead}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{x} + {stride} + 1024]",
+                "prefetcht1 [{ahead} + 64]",
+                "tdpbf16ps tmm1, tmm5, tmm6",
+                "tileloadd tmm7, [{w} + {stride} + 1024]",
+                "prefetcht1 [{ahead} + 128]",
+                "tdpbf16ps tmm2, tmm4, tmm7",
+                "prefetcht1 [{ahead} + 192]",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {ahead}, 256",
+                "add {x}, 2048",
+                "add {w}, 2048",
+                "dec {groups}",
+                "jnz 2b",
+                "tilestored [{one} + {stride}], tmm0",
+                "tilestored [{one} + {stride} + 1024], tmm1",
+                "tilestored [{other} + {stride}], tmm2",
+                "tilestored [{other} + {stride} + 1024], tmm3",
+                one = in(reg) one.as_mut_ptr(),
+                other = in(reg) other.as_mut_ptr(),
+                stride = in(reg) LINE_STRIDE,
+                is_more = in(reg) u32::from(is_more),
+                x = inout(reg) x.as_ptr() => _,
+                w = inout(reg) weights.as_ptr() => _,
+                ahead = inout(reg) ahead => _,
+                groups = inout(reg) groups => _,
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm2") _,
+                out("tmm3") _,
+                out("tmm4") _,
+                out("tmm5") _,
+                out("tmm6") _,
+                out("tmm7") _,
+                options(nostack),
+            );
         }
     }
 

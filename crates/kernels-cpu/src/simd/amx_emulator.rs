@@ -117,6 +117,7 @@ impl State {
             // SAFETY: as above.
             (2, 0x4B, 0..3, 4) => unsafe { self.store(reg, base, step) },
             (3, 0x5E, 3, _) => self.multiply_signed(reg, rm, third),
+            (2, 0x5C, 3, _) => self.multiply_bf16(reg, rm, third),
             _ => return false,
         }
         registers[libc::REG_RIP as usize] = rip + len as i64;
@@ -155,6 +156,30 @@ impl State {
         }
     }
 
+    /// `c[m][n] += a[m][2k + i] * b[k][2n + i]` for all `k` and `i`: for each `i` a chain of
+    /// additions from 0, and denormal numbers are 0.
+    fn multiply_bf16(&mut self, c: u8, a: u8, b: u8) {
+        let [c, a, b] = [c, a, b].map(usize::from);
+        assert_eq!(self.rows[c], self.rows[a], "rows of sums");
+        assert_eq!(self.row_bytes[c], self.row_bytes[b], "columns of sums");
+        assert_eq!(self.row_bytes[a], 4 * u16::from(self.rows[b]), "columns of a product");
+        for m in 0..usize::from(self.rows[c]) {
+            for n in 0..usize::from(self.row_bytes[c]) / 4 {
+                let mut chains = [0.0_f32; 2];
+                for k in 0..usize::from(self.rows[b]) {
+                    for (i, chain) in chains.iter_mut().enumerate() {
+                        let x = bf16_at(&self.data[a][m], 2 * k + i);
+                        *chain = flush(x.mul_add(bf16_at(&self.data[b][k], 2 * n + i), *chain));
+                    }
+                }
+                let sum: &mut [u8; 4] =
+                    self.data[c][m][4 * n..].first_chunk_mut().expect("a dword");
+                let total = flush(f32::from_le_bytes(*sum)) + flush(chains[0] + chains[1]);
+                *sum = flush(total).to_le_bytes();
+            }
+        }
+    }
+
     /// `c[m][n] += a[m][4k + i] * b[k][4n + i]` for all `k` and `i`.
     fn multiply_signed(&mut self, c: u8, a: u8, b: u8) {
         let [c, a, b] = [c, a, b].map(usize::from);
@@ -174,6 +199,59 @@ impl State {
                     }
                 }
                 *self.data[c][m][4 * n..].first_chunk_mut().expect("a dword") = total.to_le_bytes();
+            }
+        }
+    }
+}
+
+fn bf16_at(row: &[u8; 64], column: usize) -> f32 {
+    let bytes = [0, 0, row[2 * column], row[2 * column + 1]];
+    flush(f32::from_le_bytes(bytes))
+}
+
+/// Denormal numbers as zeros.
+fn flush(x: f32) -> f32 {
+    if x.is_subnormal() { 0.0_f32.copysign(x) } else { x }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    /// `tdpbf16ps tmm3, tmm5, tmm7`.
+    static PRODUCT: [u8; 16] = [0xC4, 0xE2, 0x42, 0x5C, 0xDD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn bf16_products_are_two_chains() {
+        let mut state = State::NEW;
+        (state.row_bytes, state.rows) = ([64; 8], [16; 8]);
+        // Small whole numbers, whose sums are exact, and one that is denormal.
+        let value = |tile: usize, row: usize, column: usize| (tile + 3 * row + column) % 7;
+        let bits = |x: usize| (x as f32).to_bits().to_le_bytes();
+        for tile in [5, 7] {
+            for row in 0..16 {
+                for column in 0..32 {
+                    let bytes = bits(value(tile, row, column));
+                    state.data[tile][row][2 * column..][..2].copy_from_slice(&bytes[2..]);
+                }
+            }
+        }
+        state.data[5][2][..2].copy_from_slice(&[1, 0]);
+        let mut registers = [0; 23];
+        registers[libc::REG_RIP as usize] = PRODUCT.as_ptr() as i64;
+        // SAFETY: the registers point to an instruction.
+        assert!(unsafe { state.step(&mut registers) });
+        assert_eq!(registers[libc::REG_RIP as usize], PRODUCT.as_ptr() as i64 + 5);
+        for m in 0..16 {
+            for n in 0..16 {
+                let of = |k: usize, i: usize| {
+                    let is_denormal = (m, k, i) == (2, 0, 0);
+                    let x = if is_denormal { 0 } else { value(5, m, 2 * k + i) };
+                    x * value(7, k, 2 * n + i)
+                };
+                let want: usize = (0..16).flat_map(|k| [of(k, 0), of(k, 1)]).sum();
+                let found = state.data[3][m][4 * n..].first_chunk().expect("a dword");
+                assert_eq!(f32::from_le_bytes(*found), want as f32, "{m} {n}");
             }
         }
     }

@@ -28,7 +28,7 @@ fn attend(
     let pages: Vec<u32> = (0..kv.layout.page_count as u32).rev().collect();
     let spans = [Span { rows: to - from, first_position: from, pages: &pages, state: 0 }];
     let tokens = vec![0; to - from];
-    let batch = Batch { tokens: &tokens, spans: &spans };
+    let batch = Batch::decode(&tokens, &spans);
     let rows = |values: &[f32], heads: usize| {
         let cols = heads * case.head_dim;
         Tensor::host_from(values[from * cols..to * cols].to_vec(), cols)
@@ -132,7 +132,7 @@ fn what_a_window_hides_is_not_visited() {
             let spans =
                 [Span { rows: rows.len(), first_position: rows.start, pages: &pages, state: 0 }];
             let tokens = vec![0; rows.len()];
-            let batch = Batch { tokens: &tokens, spans: &spans };
+            let batch = Batch::decode(&tokens, &spans);
             cpu.rope_kv_write(&mut kv, 0, (&mut q, &mut k, &v), &rope, &batch).unwrap();
             if rows.start == first {
                 let mut out = Tensor::host_zeros(rows.len(), dim);

@@ -46,9 +46,7 @@ pub(crate) fn step(model: &mut Model, tokens: &[u32], first: usize, pages: &[u32
     let spans = [Span { rows: tokens.len(), first_position: first, pages, state: 0 }];
     let rows: Vec<u32> = (0..).take(tokens.len()).collect();
     let mut logits = Vec::new();
-    model
-        .forward((&Batch { tokens, spans: &spans }, &[]), &rows, &mut logits)
-        .expect("a sound step");
+    model.forward((&Batch::decode(tokens, &spans), &[]), &rows, &mut logits).expect("a sound step");
     logits
 }
 

@@ -357,7 +357,7 @@ fn attend(
         let mut k = input(backend, &rows(|s| &s.k, k_cols), k_cols)?;
         let v = input(backend, &rows(|s| &s.v, v_cols), v_cols)?;
         let tokens = vec![0; q.rows()];
-        let batch = Batch { tokens: &tokens, spans: &spans };
+        let batch = Batch::decode(&tokens, &spans);
         backend.rope_kv_write(&mut kv, 1, (&mut q, &mut k, &v), &case.rope(), &batch)?;
         let mut out = output(backend, q.rows(), out_cols)?;
         backend.attention(&mut out, &q, (&kv, 1), &rule, &batch)?;
@@ -379,7 +379,7 @@ fn poison(backend: &dyn Backend, case: &Case, kv: &mut KvCache) -> Result<()> {
     let pages: Vec<u32> = (0..).take(page_count).collect();
     let spans = [Span { rows, first_position: 0, pages: &pages, state: 0 }];
     let tokens = vec![0; rows];
-    let batch = Batch { tokens: &tokens, spans: &spans };
+    let batch = Batch::decode(&tokens, &spans);
     let nan = |cols: usize| -> Result<Tensor> {
         let mut tensor = backend.alloc(rows, cols)?;
         backend.upload(&mut tensor, &vec![f32::NAN; rows * cols])?;

@@ -171,7 +171,7 @@ fn steps(
         };
         let spans: Vec<Span<'_>> = parts.iter().map(span).collect();
         let tokens = vec![0; qkv.rows()];
-        let batch = Batch { tokens: &tokens, spans: &spans };
+        let batch = Batch::decode(&tokens, &spans);
         let mut out = output(backend, qkv.rows(), wide)?;
         let inputs = DeltaInputs { qkv: &qkv, gate: &gate, intake: &intake, step: &step_of };
         backend.delta_net(&mut out, inputs, (&mut states, 1), &net, &batch)?;

@@ -9,6 +9,7 @@ mod delta_net;
 mod experts;
 mod heads;
 mod matmul;
+mod prefill;
 mod refusals;
 mod rope;
 mod rows;

@@ -147,8 +147,8 @@ fn cache(backend: &dyn Backend) -> Refusals {
                rule: &AttentionRule<'_>| {
         let mut kv = backend.alloc_kv(&layout)?;
         let rope = Rope::new(RopePairing::Halves, head_dim, head_dim, 1e4);
-        let batch =
-            Batch { tokens: &[0; 2], spans: &[Span { rows: 2, first_position, pages, state: 0 }] };
+        let spans = [Span { rows: 2, first_position, pages, state: 0 }];
+        let batch = Batch::decode(&[0; 2], &spans);
         let [mut q, mut k, v] = [(); 3].map(|()| input(backend, &[0.5; 16], 8));
         let (q, k, v) = (q.as_mut(), k.as_mut(), v.as_ref());
         let (Ok(q), Ok(k), Ok(v)) = (q, k, v) else { return Ok(()) };

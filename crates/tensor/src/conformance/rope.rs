@@ -55,7 +55,7 @@ fn write(backend: &dyn Backend, rope: &Rope, qkv: [&[f32]; 3]) -> Result<(Vec<f3
             state: 0,
         },
     ];
-    let batch = Batch { tokens: &[0; 5], spans: &spans };
+    let batch = Batch::decode(&[0; 5], &spans);
     let mut q = input(backend, qkv[0], HEADS.0 * head_dim)?;
     let mut k = input(backend, qkv[1], HEADS.1 * head_dim)?;
     let v = input(backend, qkv[2], HEADS.1 * head_dim)?;

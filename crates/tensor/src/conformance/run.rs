@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{attention, delta_net, experts, heads, matmul, refusals, rope, rows};
+use super::{attention, delta_net, experts, heads, matmul, prefill, refusals, rope, rows};
 use crate::reference::Reference;
 use crate::{Backend, Result, Tensor, Weight};
 
@@ -29,6 +29,7 @@ pub fn run(backend: &dyn Backend) -> Vec<Failure> {
     let mut check = Checker::new(backend);
     rows::run(&mut check);
     matmul::run(&mut check);
+    prefill::run(&mut check);
     heads::run(&mut check);
     experts::run(&mut check);
     rope::run(&mut check);

@@ -35,6 +35,8 @@ pub(super) enum Precision {
     Exact,
     /// Weights in blocks: x may be rounded to 127 steps of the largest of 32 columns.
     Int8,
+    /// Prefill rows: x and weights may be rounded to bf16.
+    Bf16,
 }
 
 /// Matmul. Two sources of error:
@@ -42,13 +44,18 @@ pub(super) enum Precision {
 ///   no larger than the sum of magnitudes. Formats with an offset compute `d * sum(q x)` and
 ///   `m * sum(x)` apart, each up to three times the largest weight, hence `3 * max|w| * sum|x|`.
 /// * where x may be int8: rounding `x / (max|x| / 127)` is off by at most half a step, which is
-///   `max|x| / 254` for each column, times its weight.
+///   `max|x| / 254` for each column, times its weight;
+/// * where both may be bf16: each is off by at most `2^-9` of itself.
 pub(super) fn matmul(x: &Groups, w: &Groups, precision: Precision) -> f64 {
     let roundings = (x.sum.len() + 64) as f64;
     let magnitudes: f64 = x.sum.iter().zip(&w.highest).map(|(x, w)| 3.0 * x * w).sum();
     let steps: f64 = match precision {
         Precision::Exact => 0.0,
         Precision::Int8 => x.highest.iter().zip(&w.sum).map(|(x, w)| x * w / 254.0).sum(),
+        Precision::Bf16 => {
+            let part = 2.0 / 512.0 + 1.0 / (512.0 * 512.0);
+            x.sum.iter().zip(&w.highest).map(|(x, w)| x * w * part).sum()
+        }
     };
     roundings * F32_STEP * magnitudes + steps + NOTHING
 }

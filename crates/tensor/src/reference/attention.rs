@@ -31,7 +31,7 @@ pub(super) fn attention(
         && n_heads.is_multiple_of(n_kv_heads)
         && out.cols() == n_heads * dim_v;
     fit(fits, || format!("q is {:?}, out {:?}, cache {layout:?}", shape(q), shape(out)))?;
-    out.set_rows(q.rows())?;
+    out.set_rows_as(q)?;
     let sinks = sinks(rule, n_heads)?;
     sees_whole(rule, batch)?;
     let layer = kv::layer(kv, layer)?;

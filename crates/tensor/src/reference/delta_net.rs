@@ -45,7 +45,7 @@ pub(super) fn delta_net(
     let misfit = net.misfit(out, inputs, &layout);
     fit(misfit.is_none(), || misfit.unwrap_or_default())?;
     batch.check_states(layout.slots)?;
-    out.set_rows(inputs.qkv.rows())?;
+    out.set_rows_as(inputs.qkv)?;
     let store: Option<&mut States> = state.store.as_any_mut().downcast_mut();
     let values = &mut store.ok_or(Error::ForeignBuffer)?.0[layer];
     let (channels, heads) = (net.channels(), net.n_v_heads);

@@ -12,7 +12,7 @@ pub(super) fn experts(
     experts: &Experts,
 ) -> Result<()> {
     check(out, (x, scores), experts)?;
-    out.set_rows(x.rows())?;
+    out.set_rows_as(x)?;
     let (d, count) = (x.cols(), experts.gate.len());
     let rows = x.host()?.chunks_exact(d).zip(scores.host()?.chunks_exact(count));
     for (out, (x, scores)) in out.host_mut()?.chunks_exact_mut(d).zip(rows) {

@@ -57,5 +57,5 @@ fn check(
         let shapes = (shape(x), shape(out));
         format!("{n_heads} heads at {from:?} to {to:?} of {shapes:?}")
     })?;
-    out.set_rows(x.rows())
+    out.set_rows_as(x)
 }

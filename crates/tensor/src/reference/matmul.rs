@@ -21,7 +21,7 @@ pub(super) fn matmul(
     let input = Input::of(x)?;
     for (out, weight) in outs.iter_mut().zip(weights) {
         let rows = WeightRows::of(weight)?;
-        out.set_rows(x.rows())?;
+        out.set_rows_as(x)?;
         columns(threads, out.host_mut()?, (&input, weight.n), |j, scratch, column| {
             rows.dequantize(j, &mut scratch[0]);
             for (r, y) in column.iter_mut().enumerate() {
@@ -43,7 +43,7 @@ pub(super) fn gated(
     check(out, x, up)?;
     let input = Input::of(x)?;
     let (gate_rows, up_rows) = (WeightRows::of(gate)?, WeightRows::of(up)?);
-    out.set_rows(x.rows())?;
+    out.set_rows_as(x)?;
     columns(threads, out.host_mut()?, (&input, gate.n), |j, scratch, column| {
         gate_rows.dequantize(j, &mut scratch[0]);
         up_rows.dequantize(j, &mut scratch[1]);

@@ -9,7 +9,7 @@ pub(super) fn rms_norm(out: &mut Tensor, x: &Tensor, (scale, eps): (&Tensor, f32
     let d = x.cols();
     vector("scale", scale, d)?;
     fit(out.cols() == d, || format!("out has {} columns, x {d}", out.cols()))?;
-    out.set_rows(x.rows())?;
+    out.set_rows_as(x)?;
     let scale = scale.host()?;
     out.host_mut()?.copy_from_slice(x.host()?);
     out.host_mut()?.chunks_exact_mut(d).for_each(|row| norm(row, (scale, eps)));
@@ -46,7 +46,7 @@ pub(super) fn layer_norm(
     vector("scale", scale, d)?;
     vector("bias", bias, d)?;
     fit(out.cols() == d, || format!("out has {} columns, x {d}", out.cols()))?;
-    out.set_rows(x.rows())?;
+    out.set_rows_as(x)?;
     let (scale, bias) = (scale.host()?, bias.host()?);
     for (out, x) in out.host_mut()?.chunks_exact_mut(d).zip(x.host()?.chunks_exact(d)) {
         let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / d as f64;

@@ -95,7 +95,7 @@ fn attend(dim: usize, pages: &[u32], qkv: [Vec<f32>; 3], rope: &Rope) -> (Vec<f3
     let rows = q.rows();
     let spans = [Span { rows, first_position: 0, pages, state: 0 }];
     let tokens = vec![0; rows];
-    let batch = Batch { tokens: &tokens, spans: &spans };
+    let batch = Batch::decode(&tokens, &spans);
     backend.rope_kv_write(&mut kv, 0, (&mut q, &mut k, &v), rope, &batch).unwrap();
     let mut out = Tensor::host_zeros(rows, dim);
     backend.attention(&mut out, &q, (&kv, 0), &AttentionRule::causal(1.0), &batch).unwrap();
@@ -131,7 +131,8 @@ fn means(rule: &AttentionRule<'_>, values: Vec<f32>) -> Vec<f32> {
     let mut kv = backend.alloc_kv(&layout).unwrap();
     let rope = Rope::new(RopePairing::Halves, 1, 0, 1e4);
     let spans = [Span { rows, first_position: 0, pages: &[2, 0, 3], state: 0 }];
-    let batch = Batch { tokens: &vec![0; rows], spans: &spans };
+    let tokens = vec![0; rows];
+    let batch = Batch::decode(&tokens, &spans);
     let mut q = Tensor::host_from(vec![1.0; rows], 1);
     let mut k = Tensor::host_from(vec![1.0; rows], 1);
     let v = Tensor::host_from(values, 1);

@@ -1,0 +1,304 @@
+//! With AMX: weights and activations are rounded to bf16, and tiles add up all columns in f32.
+//!
+//! Integers would have to leave the tiles for every scale. A prefill row goes this way however few
+//! there are, so that its bits never depend on what else is in a step.
+#![expect(unsafe_code, reason = "calls of functions with target features; intrinsics of loads")]
+
+use std::arch::x86_64 as x86;
+use std::arch::x86_64::{__m512, __m512i};
+use std::cell::RefCell;
+use std::ops::Range;
+
+use bytemuck::Zeroable;
+use half::{bf16, f16};
+
+use crate::activation::{Rows, WIDE_ROWS, first_of};
+use crate::codes::{Codes, GROUP, OPERANDS};
+use crate::formats::{Format, with_format};
+use crate::matmul::Matrix;
+use crate::packed::Floats;
+use crate::scales::Scales;
+use crate::simd::amx::{Amx, Tiles};
+use crate::simd::avx512::Avx512;
+use crate::simd::{LANES, Line, Simd};
+use crate::threads::Pool;
+
+/// Activation rows whose sums are held at a time: whole pairs of row tiles.
+const ROWS: usize = 512;
+/// Tiles of weights, and of rows, that are multiplied with each other in one go.
+const PAIR: usize = 2;
+const PAIR_ROWS: usize = PAIR * WIDE_ROWS;
+/// Groups of 32 columns that are multiplied before the next rows.
+const BLOCK_GROUPS: usize = 8;
+
+/// Prefill rows as bf16; the memory is used again and again.
+#[derive(Default)]
+pub(super) struct RowTiles {
+    /// Of each pair of row tiles `[groups][PAIR][WIDE_ROWS]`: a line is 32 columns of a row. Rows
+    /// past the last and columns past `k` are zero.
+    lines: Vec<Line>,
+    /// First row of each run, and of its lines' pairs.
+    starts: Vec<(usize, usize)>,
+    groups: usize,
+}
+
+impl RowTiles {
+    /// Takes all runs of `rows`, each from a tile of its own on.
+    pub(super) fn fill(&mut self, (amx, pool): (Amx, &Pool), rows: &Rows<'_>) {
+        self.groups = rows.k.div_ceil(GROUP);
+        self.starts.clear();
+        let mut parts = Vec::new();
+        for run in rows.runs {
+            self.starts.push((run.start, parts.len()));
+            let firsts = run.clone().step_by(PAIR_ROWS);
+            parts.extend(firsts.map(|first| first..run.end.min(first + PAIR_ROWS)));
+        }
+        let pair = self.groups * PAIR_ROWS;
+        self.lines.resize(parts.len() * pair, Line::zeroed());
+        let mut parts: Vec<(Range<usize>, &mut [Line])> =
+            parts.into_iter().zip(self.lines.chunks_exact_mut(pair)).collect();
+        pool.run_parts(&mut parts, 1, |_, parts| {
+            for (part, lines) in parts {
+                for r in 0..PAIR_ROWS {
+                    let row = part.start + r;
+                    let x = if row < part.end { (rows.row)(row) } else { &[] };
+                    // SAFETY: `Amx` is also proof of these features.
+                    unsafe { round_row(amx.simd(), x, (lines, r)) };
+                }
+            }
+        });
+    }
+
+    /// Pairs of row tiles from `row` of a run on, for some groups.
+    fn pair(&self, row: usize, groups: &Range<usize>) -> &[Line] {
+        let run = self.starts.partition_point(|(start, _)| *start <= row) - 1;
+        let (start, pairs) = self.starts[run];
+        let first = (pairs + (row - start) / PAIR_ROWS) * self.groups;
+        &self.lines[(first + groups.start) * PAIR_ROWS..(first + groups.end) * PAIR_ROWS]
+    }
+}
+
+/// Memory of a thread that the next call can use again.
+#[derive(Default)]
+struct Scratch {
+    /// `[tiles][rows]`, whole pairs of both.
+    sums: Vec<Line>,
+    /// `[pairs of tiles][BLOCK_GROUPS][PAIR][GROUP / 2]`: a line is two columns of 16 weight rows.
+    weights: Vec<Line>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Gives `each` the products of `tiles` of weights with `rows` of a run of `x`, some rows at a
+/// time: the first of them, then a slice for each tile.
+pub(super) fn multiply(
+    amx: Amx,
+    tiles: &[(&Matrix<'_>, usize)],
+    (x, rows): (&RowTiles, Range<usize>),
+    mut each: impl FnMut(usize, &mut [&mut [[f32; LANES]]]),
+) {
+    SCRATCH.with_borrow_mut(|scratch| {
+        for first in rows.clone().step_by(ROWS) {
+            let block = first..(first + ROWS).min(rows.end);
+            let held = block.len().next_multiple_of(PAIR_ROWS);
+            scratch.multiply(amx, tiles, (x, &block));
+            let sums: &mut [[f32; LANES]] =
+                bytemuck::cast_slice_mut(&mut scratch.sums[..tiles.len() * held]);
+            // Few rows at a time, for each is a page of its own where they go.
+            let mut left: Vec<_> =
+                sums.chunks_exact_mut(held).map(|sums| &mut sums[..block.len()]).collect();
+            for first in block.step_by(PAIR_ROWS) {
+                let parts = left.iter_mut().map(|left| first_of(left, left.len().min(PAIR_ROWS)));
+                each(first, &mut parts.collect::<Vec<_>>());
+            }
+        }
+    });
+}
+
+impl Scratch {
+    fn multiply(
+        &mut self,
+        amx: Amx,
+        tiles: &[(&Matrix<'_>, usize)],
+        (x, rows): (&RowTiles, &Range<usize>),
+    ) {
+        let (pairs, held) = (tiles.len().div_ceil(PAIR), rows.len().next_multiple_of(PAIR_ROWS));
+        let sums = PAIR * pairs * held;
+        self.sums.resize(sums.max(self.sums.len()), Line::zeroed());
+        let block = BLOCK_GROUPS * PAIR * GROUP / 2;
+        self.weights.resize((pairs * block).max(self.weights.len()), Line::zeroed());
+        let mut registers = Tiles::new(amx);
+        registers.set_columns(2 * GROUP);
+        for first in (0..x.groups).step_by(BLOCK_GROUPS) {
+            let groups = first..(first + BLOCK_GROUPS).min(x.groups);
+            for (i, (weight, tile)) in tiles.iter().enumerate() {
+                let out = &mut self.weights[i / PAIR * block..][..block];
+                // SAFETY: `Amx` is also proof of these features.
+                unsafe { unpack(amx.simd(), (weight, *tile), &groups, (out, i % PAIR)) };
+            }
+            for row in rows.clone().step_by(PAIR_ROWS) {
+                let tiles = x.pair(row, &groups);
+                // While these rows are multiplied, the next ones come nearer.
+                let next = row + PAIR_ROWS;
+                let next =
+                    if next < rows.end { x.pair(next, &groups).as_ptr() } else { tiles.as_ptr() };
+                for pair in 0..pairs {
+                    let weights = &self.weights[pair * block..][..groups.len() * PAIR * GROUP / 2];
+                    let (one, other) =
+                        self.sums[PAIR * pair * held..][..PAIR * held].split_at_mut(held);
+                    let at = row - rows.start;
+                    let sums = [one, other].map(|sums| {
+                        sums[at..].first_chunk_mut().expect("whole pairs of row tiles")
+                    });
+                    let ahead = next.wrapping_add(pair * tiles.len() / 8 % tiles.len());
+                    registers.add_products((sums, first > 0), (tiles, weights), ahead);
+                }
+            }
+        }
+    }
+}
+
+/// Where line `r` of group `g` goes in lines of pairs of tiles that have `per_tile` lines.
+fn place(g: usize, per_tile: usize, half: usize, r: usize) -> usize {
+    (g * PAIR + half) * per_tile + r
+}
+
+/// A row as bf16 into lines `r` of a pair of row tiles; an empty one is zeros.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c,avx2")]
+fn round_row(s: Avx512, x: &[f32], (lines, r): (&mut [Line], usize)) {
+    let (half, r) = (r / WIDE_ROWS, r % WIDE_ROWS);
+    let groups = lines.len() / PAIR_ROWS;
+    let (whole, rest) = x.as_chunks::<GROUP>();
+    for g in 0..groups {
+        let line = &mut lines[place(g, WIDE_ROWS, half, r)];
+        if let Some(x) = whole.get(g) {
+            round_group(s, x, line);
+            continue;
+        }
+        let mut padded = [0.0; GROUP];
+        if g == whole.len() {
+            padded[..rest.len()].copy_from_slice(rest);
+        }
+        round_group(s, &padded, line);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c,avx2")]
+fn round_group(s: Avx512, x: &[f32; GROUP], line: &mut Line) {
+    let halves: &mut [[u16; LANES]; 2] = bytemuck::cast_mut(line);
+    let (low, high) = x.split_at(LANES);
+    for (x, out) in [low, high].into_iter().zip(halves) {
+        let x = s.load(x.first_chunk().expect("half of a group"));
+        let bits = x86::_mm512_castps_si512(x);
+        // To the nearest, ties to even; what is not a number stays so.
+        let odd = x86::_mm512_and_si512(x86::_mm512_srli_epi32::<16>(bits), splat(1));
+        let up = x86::_mm512_add_epi32(bits, x86::_mm512_add_epi32(odd, splat(0x7fff)));
+        let nan = x86::_mm512_cmp_ps_mask::<{ x86::_CMP_UNORD_Q }>(x, x);
+        let rounded = x86::_mm512_mask_mov_epi32(up, nan, splat(0x7fc0_0000));
+        let words = x86::_mm512_cvtepi32_epi16(x86::_mm512_srli_epi32::<16>(rounded));
+        // SAFETY: writes the 32 bytes of `out`.
+        unsafe { x86::_mm256_storeu_si256(out.as_mut_ptr().cast(), words) };
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn splat(x: i32) -> __m512i {
+    x86::_mm512_set1_epi32(x)
+}
+
+/// Two columns side by side as bf16, to the nearest.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn side_by_side(low: __m512, high: __m512) -> __m512i {
+    let half = splat(0x8000);
+    let low = x86::_mm512_add_epi32(x86::_mm512_castps_si512(low), half);
+    let high = x86::_mm512_add_epi32(x86::_mm512_castps_si512(high), half);
+    // low >> 16 | high & 0xffff_0000
+    let low = x86::_mm512_srli_epi32::<16>(low);
+    x86::_mm512_ternarylogic_epi32::<0xf8>(low, high, splat(0xffff_0000_u32.cast_signed()))
+}
+
+/// Some groups of a weight tile as bf16, into one half of a pair.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c,avx2")]
+fn unpack(
+    s: Avx512,
+    (weight, tile): (&Matrix<'_>, usize),
+    groups: &Range<usize>,
+    (out, half): (&mut [Line], usize),
+) {
+    let (lines, scales) = weight.packed.tile(tile);
+    with_format!(
+        weight.format,
+        F => unpack_codes::<F>(s, (lines, scales), groups, (out, half)),
+        match Floats::of(weight.format) {
+            Floats::F16 => unpack_floats::<f16>(s, (lines, weight.k), groups, (out, half)),
+            Floats::Bf16 => unpack_floats::<bf16>(s, (lines, weight.k), groups, (out, half)),
+            Floats::F32 => unreachable!("f32 weights are not rounded"),
+        }
+    );
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c,avx2")]
+fn unpack_codes<F: Format>(
+    s: Avx512,
+    (lines, scales): (&[Line], &[u8]),
+    groups: &Range<usize>,
+    (out, half): (&mut [Line], usize),
+) {
+    let lines = &lines[groups.start * F::Codes::LINES..groups.end * F::Codes::LINES];
+    let offset = s.splat(-((1_u32 << F::Scales::SHIFT) as f32));
+    let byte = splat(0xff);
+    for (i, lines) in lines.chunks_exact(F::Codes::LINES).enumerate() {
+        let g = groups.start + i;
+        let block = &scales[g / F::Scales::SUPER * F::Scales::BYTES..][..F::Scales::BYTES];
+        let head = F::Scales::head(s, block);
+        let codes = F::Codes::unpack(s, lines);
+        let first = place(i, GROUP / 2, half, 0);
+        let out: &mut [Line; GROUP / 2] = out[first..].first_chunk_mut().expect("a tile");
+        for part in 0..F::Scales::HALVES {
+            let index = g % F::Scales::SUPER * F::Scales::HALVES + part;
+            let (scale, min) = F::Scales::group(s, head, block, index);
+            let min = if F::Scales::MIN { min } else { s.mul(offset, scale) };
+            let count = OPERANDS / F::Scales::HALVES;
+            for v in part * count..(part + 1) * count {
+                let x = codes[v];
+                let column = |x: __m512i| s.fma(x86::_mm512_cvtepi32_ps(x), scale, min);
+                let low = |x: __m512i| column(x86::_mm512_and_si512(x, byte));
+                let columns = [
+                    low(x),
+                    low(x86::_mm512_srli_epi32::<8>(x)),
+                    low(x86::_mm512_srli_epi32::<16>(x)),
+                    column(x86::_mm512_srli_epi32::<24>(x)),
+                ];
+                s.store_line(&mut out[2 * v], side_by_side(columns[0], columns[1]));
+                s.store_line(&mut out[2 * v + 1], side_by_side(columns[2], columns[3]));
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c,avx2")]
+fn unpack_floats<T: crate::floats::Column>(
+    s: Avx512,
+    (lines, k): (&[Line], usize),
+    groups: &Range<usize>,
+    (out, half): (&mut [Line], usize),
+) {
+    let columns: &[[T; LANES]] = bytemuck::cast_slice(lines);
+    // The last line may have more columns than the matrix.
+    let columns = &columns[..k];
+    for (i, g) in groups.clone().enumerate() {
+        for pair in 0..GROUP / 2 {
+            let first = g * GROUP + 2 * pair;
+            let of = |column: usize| match columns.get(column) {
+                Some(column) => T::load(s, column),
+                None => s.splat(0.0),
+            };
+            let line = &mut out[place(i, GROUP / 2, half, pair)];
+            s.store_line(line, side_by_side(of(first), of(first + 1)));
+        }
+    }
+}
