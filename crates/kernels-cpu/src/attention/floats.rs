@@ -1,6 +1,7 @@
 //! Keys and values kept as floats: converted in registers, or once for many rows.
 
-use super::{BLOCK, BLOCK_TILES, Block, Cached, Run, Scores};
+use super::{BLOCK, BLOCK_TILES, Block, Cached, Run, Scores, Segment};
+use crate::isa::Isa;
 use crate::kv::{Element, Geometry, Load};
 use crate::simd::{LANES, Simd};
 
@@ -14,6 +15,14 @@ pub(crate) struct Converted {
 }
 
 impl<E: Element> Cached for E {
+    fn add_segment(isa: Isa, segment: Segment<'_, E>) {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx(amx) if segment.task.is_prefill => super::tiles::add_segment(amx, segment),
+            _ => isa.run(segment),
+        }
+    }
+
     const DIRECT_ROWS: usize = 8;
     const HAS_SCALES: bool = false;
     /// `[rows][head_dim_k]`.

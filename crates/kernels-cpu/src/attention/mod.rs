@@ -8,6 +8,8 @@
 mod codes;
 mod floats;
 mod softmax;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 use std::ops::Range;
 
@@ -58,6 +60,7 @@ struct Task<'a> {
     /// Position of the first query.
     position: usize,
     queries: usize,
+    is_prefill: bool,
     /// Behind the last position that a query sees.
     end: usize,
     kv_head: usize,
@@ -83,7 +86,8 @@ pub(crate) fn attention<E: Cached>(
             let task = &tasks[index];
             let mut state = State::new(heads, task);
             for segment in segments(task) {
-                isa.run(Segment { heads, layer, task, segment, state: &mut state, merge: true });
+                let state = &mut state;
+                E::add_segment(isa, Segment { heads, layer, task, segment, state, merge: true });
             }
             state.write(&out, heads, task);
         });
@@ -96,7 +100,7 @@ pub(crate) fn attention<E: Cached>(
     pool.run_parts(&mut parts, 1, |_, parts| {
         for (index, segment, state) in parts {
             let (task, segment) = (&tasks[*index], *segment);
-            isa.run(Segment { heads, layer, task, segment, state, merge: false });
+            E::add_segment(isa, Segment { heads, layer, task, segment, state, merge: false });
         }
     });
     let mut parts = parts.iter();
@@ -113,13 +117,17 @@ fn tasks<'a>(heads: Heads<'_>, batch: &Batch<'a>) -> Vec<Task<'a>> {
     let mut tasks = Vec::new();
     let mut row = 0;
     for span in batch.spans {
+        let decode_rows = batch.decode_rows.saturating_sub(row).min(span.rows);
         // The longest first, so that the last chunks are the short ones.
-        for first in (0..span.rows).step_by(QUERY_ROWS).rev() {
-            let queries = QUERY_ROWS.min(span.rows - first);
-            let (row, position) = (row + first, span.first_position + first);
-            let end = if heads.bidirectional { span.rows } else { position + queries };
-            let task = |kv_head| Task { span, row, position, queries, end, kv_head };
-            tasks.extend((0..heads.geometry.n_kv_heads).map(task));
+        for (rows, is_prefill) in [(decode_rows..span.rows, true), (0..decode_rows, false)] {
+            for first in rows.clone().step_by(QUERY_ROWS).rev() {
+                let queries = QUERY_ROWS.min(rows.end - first);
+                let (row, position) = (row + first, span.first_position + first);
+                let end = if heads.bidirectional { span.rows } else { position + queries };
+                let task =
+                    |kv_head| Task { span, row, position, queries, is_prefill, end, kv_head };
+                tasks.extend((0..heads.geometry.n_kv_heads).map(task));
+            }
         }
         row += span.rows;
     }
@@ -145,7 +153,7 @@ impl Task<'_> {
     }
 }
 
-struct Segment<'a, E> {
+pub(crate) struct Segment<'a, E> {
     heads: Heads<'a>,
     layer: &'a Layer<E>,
     task: &'a Task<'a>,
@@ -168,6 +176,11 @@ struct Work<Q> {
 ///
 /// **Invariant:** however many rows are computed together, each one's results are the same bits.
 pub(crate) trait Cached: Stored {
+    /// One segment's work.
+    fn add_segment(isa: Isa, segment: Segment<'_, Self>) {
+        isa.run(segment);
+    }
+
     /// Up to here each row tile converts what it reads on its way; more share one conversion.
     const DIRECT_ROWS: usize;
     /// Whether there are scales to find.
@@ -247,15 +260,12 @@ impl<E: Cached> Kernel for Segment<'_, E> {
         };
         let mut work = Work { q: self.queries(), sums: vec![[0.0; LANES]; rows], part };
         let mut converted = Converted::default();
-        let (start, seen) = (self.segment * SEGMENT_TILES, self.task.tiles(self.heads));
-        // Blocks are left out whole, so that their borders depend on the position alone.
-        let first = start.max(seen.start / BLOCK_TILES * BLOCK_TILES);
-        let last = (start + SEGMENT_TILES).min(seen.end);
-        let end_of = |first: usize| last.min(first + BLOCK_TILES);
-        let mut block = self.block(first..end_of(first));
-        for first in (first..last).step_by(BLOCK_TILES) {
-            let after = end_of(first);
-            let next = if after < last { self.block(after..end_of(after)) } else { block };
+        let tiles = self.block_tiles();
+        let mut block = self.block(tile_range(&tiles, tiles.start));
+        for first in tiles.clone().step_by(BLOCK_TILES) {
+            let after = tile_range(&tiles, first).end;
+            let next =
+                if after < tiles.end { self.block(tile_range(&tiles, after)) } else { block };
             if rows <= E::DIRECT_ROWS {
                 self.add_block(s, &mut work, (&block, Some(&next)));
             } else {
@@ -277,6 +287,19 @@ impl<E: Cached> Kernel for Segment<'_, E> {
 
 impl<'a, E: Cached> Segment<'a, E> {
     fn queries(&self) -> E::Queries {
+        E::queries(self.query_values(), self.heads.geometry.head_dim_k)
+    }
+
+    /// The key tiles that its task sees of it: whole blocks, so that their borders depend on the
+    /// position alone.
+    fn block_tiles(&self) -> Range<usize> {
+        let (start, seen) = (self.segment * SEGMENT_TILES, self.task.tiles(self.heads));
+        let first = start.max(seen.start / BLOCK_TILES * BLOCK_TILES);
+        first..(start + SEGMENT_TILES).min(seen.end)
+    }
+
+    /// `[rows][head_dim_k]`, times the scale and over the cap.
+    fn query_values(&self) -> Vec<f32> {
         let (heads, dim) = (&self.heads, self.heads.geometry.head_dim_k);
         let group = heads.n_heads / heads.geometry.n_kv_heads;
         let scale = heads.scale / heads.soft_cap.unwrap_or(1.0);
@@ -285,7 +308,7 @@ impl<'a, E: Cached> Segment<'a, E> {
             let first = (self.task.row + query) * heads.n_heads + self.task.kv_head * group;
             q.extend(heads.q[first * dim..][..group * dim].iter().map(|q| q * scale));
         }
-        E::queries(q, dim)
+        q
     }
 
     /// Where the tiles are in the cache.
@@ -381,6 +404,11 @@ impl<'a, E: Cached> Segment<'a, E> {
         let out = work.part.out[row * width..][..R * width].as_chunks_mut().0;
         F::weigh::<S, R>(s, out, &scores, (block, g));
     }
+}
+
+/// The block of key tiles from `first` on.
+fn tile_range(tiles: &Range<usize>, first: usize) -> Range<usize> {
+    first..tiles.end.min(first + BLOCK_TILES)
 }
 
 /// Leaves the scores of the positions `seen`.

@@ -186,7 +186,7 @@ fn round_row(s: Avx512, x: &[f32], (lines, r): (&mut [Line], usize)) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c,avx2")]
-fn round_group(s: Avx512, x: &[f32; GROUP], line: &mut Line) {
+pub(crate) fn round_group(s: Avx512, x: &[f32; GROUP], line: &mut Line) {
     let halves: &mut [[u16; LANES]; 2] = bytemuck::cast_mut(line);
     let (low, high) = x.split_at(LANES);
     for (x, out) in [low, high].into_iter().zip(halves) {
@@ -212,7 +212,7 @@ fn splat(x: i32) -> __m512i {
 /// Two columns side by side as bf16, to the nearest.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn side_by_side(low: __m512, high: __m512) -> __m512i {
+pub(crate) fn side_by_side(low: __m512, high: __m512) -> __m512i {
     let half = splat(0x8000);
     let low = x86::_mm512_add_epi32(x86::_mm512_castps_si512(low), half);
     let high = x86::_mm512_add_epi32(x86::_mm512_castps_si512(high), half);

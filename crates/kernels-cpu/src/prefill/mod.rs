@@ -4,6 +4,9 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::{round_group, side_by_side};
+
 use std::ops::Range;
 
 use quant::FormatId;

@@ -249,6 +249,106 @@ impl Tiles {
         }
     }
 
+    /// `out[r][t] = x[r] . tiles[t]` of 16 rows and four tiles, in groups as
+    /// [`Tiles::add_products`]: `x` is `[groups][16]` lines of a row, `tiles` `[4][groups][16]`
+    /// lines of two columns.
+    #[inline(always)]
+    pub(crate) fn multiply_rows(&self, out: &mut [[Line; 4]; 16], x: &[Line], tiles: &[Line]) {
+        assert!(self.columns == 64 && tiles.len() == 4 * x.len(), "whole tiles");
+        let groups = x.len() / 16;
+        assert!(groups > 0 && x.len().is_multiple_of(16), "whole groups");
+        let tile = |i: usize| tiles[i * x.len()..].as_ptr();
+        // SAFETY: the shapes are those of `set_columns`: each load reads 16 lines, of each slice as
+        // many as it has; what is written is the array, 16 lines that are four apart at a time.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "2:",
+                "tileloadd tmm4, [{x} + {stride}]",
+                "tileloadd tmm5, [{a} + {stride}]",
+                "tdpbf16ps tmm0, tmm4, tmm5",
+                "tileloadd tmm6, [{b} + {stride}]",
+                "tdpbf16ps tmm1, tmm4, tmm6",
+                "tileloadd tmm7, [{c} + {stride}]",
+                "tdpbf16ps tmm2, tmm4, tmm7",
+                "tileloadd tmm5, [{d} + {stride}]",
+                "tdpbf16ps tmm3, tmm4, tmm5",
+                "add {x}, 1024",
+                "add {a}, 1024",
+                "add {b}, 1024",
+                "add {c}, 1024",
+                "add {d}, 1024",
+                "dec {groups}",
+                "jnz 2b",
+                "shl {stride}, 2",
+                "tilestored [{out} + {stride}], tmm0",
+                "tilestored [{out} + {stride} + 64], tmm1",
+                "tilestored [{out} + {stride} + 128], tmm2",
+                "tilestored [{out} + {stride} + 192], tmm3",
+                out = in(reg) out.as_mut_ptr(),
+                stride = inout(reg) LINE_STRIDE => _,
+                x = inout(reg) x.as_ptr() => _,
+                a = inout(reg) tile(0) => _,
+                b = inout(reg) tile(1) => _,
+                c = inout(reg) tile(2) => _,
+                d = inout(reg) tile(3) => _,
+                groups = inout(reg) groups => _,
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm2") _,
+                out("tmm3") _,
+                out("tmm4") _,
+                out("tmm5") _,
+                out("tmm6") _,
+                out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// `out[r] += x[r] . tiles` of 16 rows and all tiles of 16 columns, in groups as
+    /// [`Tiles::add_products`]: `tiles` is `[tiles][2][16]` lines, `out [16][tiles][16]`.
+    #[inline(always)]
+    pub(crate) fn add_weighed(&self, out: &mut [f32], x: &[[Line; 16]; 2], tiles: &[Line]) {
+        let count = tiles.len() / 32;
+        assert!(self.columns == 64 && count > 0 && tiles.len().is_multiple_of(32), "whole tiles");
+        assert!(out.len() == 16 * 16 * count, "16 rows of them");
+        // SAFETY: the shapes are those of `set_columns`: each load reads 16 lines, of `tiles` as
+        // many as it has; rows of `out` are as long as all tiles together.
+        unsafe {
+            asm!(
+                "tileloadd tmm4, [{x} + {stride}]",
+                "tileloadd tmm5, [{x} + {stride} + 1024]",
+                "2:",
+                "tileloadd tmm0, [{out} + {step}]",
+                "tileloadd tmm6, [{w} + {stride}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{w} + {stride} + 1024]",
+                "tdpbf16ps tmm0, tmm5, tmm7",
+                "tilestored [{out} + {step}], tmm0",
+                "add {out}, 64",
+                "add {w}, 2048",
+                "dec {count}",
+                "jnz 2b",
+                out = inout(reg) out.as_mut_ptr() => _,
+                step = in(reg) count * LINE_STRIDE,
+                stride = in(reg) LINE_STRIDE,
+                x = in(reg) x.as_ptr(),
+                w = inout(reg) tiles.as_ptr() => _,
+                count = inout(reg) count => _,
+                out("tmm0") _,
+                out("tmm4") _,
+                out("tmm5") _,
+                out("tmm6") _,
+                out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
     /// `turns` times four products of full tiles from registers.
     pub(crate) fn spend(&mut self, turns: usize) {
         self.set_columns(64);

@@ -178,9 +178,12 @@ pub(super) fn run_bidirectional(check: &mut Checker<'_>) {
 
 fn run_cases(check: &mut Checker<'_>, cases: &[Case]) {
     for (seed, case) in cases.iter().enumerate() {
-        let name = format!("{}, seed {seed}", case.name());
-        let result = compare(check, case, seed as u64, &name);
-        check.done("attention", &name, result);
+        for is_prefill in [false, true] {
+            let kind = if is_prefill { "prefill rows" } else { "decode rows" };
+            let name = format!("{}, {kind}, seed {seed}", case.name());
+            let result = compare(check, (case, is_prefill), seed as u64, &name);
+            check.done("attention", &name, result);
+        }
     }
 }
 
@@ -293,13 +296,14 @@ impl Case {
     }
 }
 
-fn compare(check: &mut Checker<'_>, case: &Case, seed: u64, name: &str) -> Result<()> {
+fn compare(check: &mut Checker<'_>, of_kind: (&Case, bool), seed: u64, name: &str) -> Result<()> {
+    let case = of_kind.0;
     let (sequences, page_count) = case.sequences(&mut Rng(seed));
     let backend = check.backend;
-    let found = attend(backend, case, (&sequences, page_count), &case.batched())?;
-    let expected = attend(&check.reference, case, (&sequences, page_count), &case.batched())?;
+    let found = attend(backend, of_kind, (&sequences, page_count), &case.batched())?;
+    let expected = attend(&check.reference, of_kind, (&sequences, page_count), &case.batched())?;
     for (s, sequence) in sequences.iter().enumerate() {
-        let bounds = bounds(case, sequence);
+        let bounds = bounds(of_kind, sequence);
         let bound = |i: usize| bounds[i / case.head_dim_v];
         check.close(
             "attention",
@@ -308,7 +312,7 @@ fn compare(check: &mut Checker<'_>, case: &Case, seed: u64, name: &str) -> Resul
             bound,
         );
     }
-    let alone = attend(backend, case, (&sequences, page_count), &case.alone())?;
+    let alone = attend(backend, of_kind, (&sequences, page_count), &case.alone())?;
     for (s, (alone, found)) in alone.iter().zip(&found).enumerate() {
         let name = format!("cut otherwise, sequence {s} of {name}");
         check.same("attention", &name, alone, found);
@@ -319,7 +323,7 @@ fn compare(check: &mut Checker<'_>, case: &Case, seed: u64, name: &str) -> Resul
 /// The outputs of every position of each sequence, `[positions, n_heads * head_dim_v]`.
 fn attend(
     backend: &dyn Backend,
-    case: &Case,
+    (case, is_prefill): (&Case, bool),
     (sequences, page_count): (&[Sequence], usize),
     steps: &[Step],
 ) -> Result<Vec<Vec<f32>>> {
@@ -357,7 +361,8 @@ fn attend(
         let mut k = input(backend, &rows(|s| &s.k, k_cols), k_cols)?;
         let v = input(backend, &rows(|s| &s.v, v_cols), v_cols)?;
         let tokens = vec![0; q.rows()];
-        let batch = Batch::decode(&tokens, &spans);
+        let decode_rows = if is_prefill { 0 } else { tokens.len() };
+        let batch = Batch { tokens: &tokens, spans: &spans, decode_rows };
         backend.rope_kv_write(&mut kv, 1, (&mut q, &mut k, &v), &case.rope(), &batch)?;
         let mut out = output(backend, q.rows(), out_cols)?;
         backend.attention(&mut out, &q, (&kv, 1), &rule, &batch)?;
@@ -395,7 +400,7 @@ fn poison(backend: &dyn Backend, case: &Case, kv: &mut KvCache) -> Result<()> {
 }
 
 /// Of every position and head, `[positions * n_heads]`.
-fn bounds(case: &Case, sequence: &Sequence) -> Vec<f64> {
+fn bounds((case, is_prefill): (&Case, bool), sequence: &Sequence) -> Vec<f64> {
     let (n_heads, dim_k) = (case.n_heads(), case.head_dim_k);
     let head = |x: &'_ [f32], at: usize| -> Vec<f64> {
         x[at * dim_k..][..dim_k].iter().map(|x| f64::from(x.abs())).collect()
@@ -420,6 +425,7 @@ fn bounds(case: &Case, sequence: &Sequence) -> Vec<f64> {
                 value_highest: f64::from(value_highest),
                 key_error: key_error(case, position),
                 score_step: score_step(case, sequence, (position, h)),
+                is_prefill,
             }));
         }
     }

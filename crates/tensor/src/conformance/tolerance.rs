@@ -45,7 +45,7 @@ pub(super) enum Precision {
 ///   `m * sum(x)` apart, each up to three times the largest weight, hence `3 * max|w| * sum|x|`.
 /// * where x may be int8: rounding `x / (max|x| / 127)` is off by at most half a step, which is
 ///   `max|x| / 254` for each column, times its weight;
-/// * where both may be bf16: each is off by at most `2^-9` of itself.
+/// * where both may be bf16: each is off by at most [`BF16_STEP`] of itself.
 pub(super) fn matmul(x: &Groups, w: &Groups, precision: Precision) -> f64 {
     let roundings = (x.sum.len() + 64) as f64;
     let magnitudes: f64 = x.sum.iter().zip(&w.highest).map(|(x, w)| 3.0 * x * w).sum();
@@ -53,7 +53,7 @@ pub(super) fn matmul(x: &Groups, w: &Groups, precision: Precision) -> f64 {
         Precision::Exact => 0.0,
         Precision::Int8 => x.highest.iter().zip(&w.sum).map(|(x, w)| x * w / 254.0).sum(),
         Precision::Bf16 => {
-            let part = 2.0 / 512.0 + 1.0 / (512.0 * 512.0);
+            let part = 2.0 * BF16_STEP * (1.0 + BF16_STEP);
             x.sum.iter().zip(&w.highest).map(|(x, w)| x * w * part).sum()
         }
     };
@@ -166,7 +166,12 @@ pub(super) struct Attention {
     pub(super) key_error: f64,
     /// By how much a score may differ for what queries and keys lose to quantisation.
     pub(super) score_step: f64,
+    /// Queries, keys, probabilities and values of prefill rows may be rounded to bf16.
+    pub(super) is_prefill: bool,
 }
+
+/// Most that rounding to bf16 takes from a number, in parts of it.
+const BF16_STEP: f64 = 1.0 / 512.0;
 
 /// Attention: a score is an f32 sum of `head_dim_k` products, off by `(head_dim_k / 2 + 8)` steps
 /// and what q and k are off by; an error e of scores changes each probability by at most 2 e of
@@ -174,15 +179,17 @@ pub(super) struct Attention {
 /// `exp` and rescaling. A soft cap's slope is at most 1, so that errors only shrink on their way
 /// through it; it adds 8 steps of the capped score of its own. A sink `z` is one more term of the
 /// sum; rounding its distance from the maximum is off by a step of `|z - max|`, which matters by
-/// `exp(-|z - max|)`: less than a step in all, and within the 64.
+/// `exp(-|z - max|)`: less than a step in all, and within the 64. Where all may be bf16, two
+/// roundings are in each product of a score, and two in each value's share.
 pub(super) fn attention(about: &Attention) -> f64 {
     let dot = (about.head_dim_k as f64 / 2.0 + 8.0) * F32_STEP;
     let capped = about.soft_cap.map_or(0.0, |cap| cap.min(about.score_highest));
-    let of_itself = (dot + 2.0 * about.key_error) * about.score_highest;
+    let rounded = if about.is_prefill { 2.0 * BF16_STEP * (1.0 + BF16_STEP) } else { 0.0 };
+    let of_itself = (dot + 2.0 * about.key_error + rounded) * about.score_highest;
     let score_error = of_itself + about.score_step + 8.0 * F32_STEP * capped;
     let sum = (about.positions + 64) as f64 * F32_STEP;
     // Beyond 1 the first-order bound means nothing, and any probabilities would do.
-    (2.0 * score_error + sum).min(2.0) * about.value_highest + NOTHING
+    ((2.0 * score_error + sum).min(2.0) + rounded) * about.value_highest + NOTHING
 }
 
 /// A delta net: of each position's sums over `head_dim_k` products, and of exponents and roots, at
