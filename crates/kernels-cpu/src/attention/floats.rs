@@ -1,9 +1,19 @@
 //! Keys and values kept as floats: converted in registers, or once for many rows.
 
 use super::{BLOCK, BLOCK_TILES, Block, Cached, Run, Scores, Segment};
+use crate::blocked::has_tiles;
 use crate::isa::Isa;
 use crate::kv::{Element, Geometry, Load};
 use crate::simd::{LANES, Simd};
+
+/// One segment's work on prefill rows, where there are tiles.
+fn add_by_tiles<E: Element>(isa: Isa, segment: Segment<'_, E>) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Amx(amx) => super::tiles::add_segment(amx, segment),
+        _ => unreachable!("segment {} without tiles", segment.segment),
+    }
+}
 
 /// A block that was converted to f32.
 #[derive(Default)]
@@ -16,10 +26,10 @@ pub(crate) struct Converted {
 
 impl<E: Element> Cached for E {
     fn add_segment(isa: Isa, segment: Segment<'_, E>) {
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Amx(amx) if segment.task.is_prefill => super::tiles::add_segment(amx, segment),
-            _ => isa.run(segment),
+        if segment.task.is_prefill && has_tiles(isa) {
+            add_by_tiles(isa, segment);
+        } else {
+            isa.run(segment);
         }
     }
 

@@ -28,6 +28,9 @@ const ROWS: usize = 512;
 /// Tiles of weights, and of rows, that are multiplied with each other in one go.
 const PAIR: usize = 2;
 const PAIR_ROWS: usize = PAIR * WIDE_ROWS;
+/// Lines between the sums of two weight tiles: without them those of one row fall to the same few
+/// places of the cache.
+const GAP: usize = WIDE_ROWS;
 /// Groups of 32 columns that are multiplied before the next rows.
 const BLOCK_GROUPS: usize = 8;
 
@@ -81,7 +84,7 @@ impl RowTiles {
 /// Memory of a thread that the next call can use again.
 #[derive(Default)]
 struct Scratch {
-    /// `[tiles][rows]`, whole pairs of both.
+    /// `[tiles][rows and a gap]`, whole pairs of both.
     sums: Vec<Line>,
     /// `[pairs of tiles][BLOCK_GROUPS][PAIR][GROUP / 2]`: a line is two columns of 16 weight rows.
     weights: Vec<Line>,
@@ -102,7 +105,7 @@ pub(super) fn multiply(
     SCRATCH.with_borrow_mut(|scratch| {
         for first in rows.clone().step_by(ROWS) {
             let block = first..(first + ROWS).min(rows.end);
-            let held = block.len().next_multiple_of(PAIR_ROWS);
+            let held = held_lines(&block);
             scratch.multiply(amx, tiles, (x, &block));
             let sums: &mut [[f32; LANES]] =
                 bytemuck::cast_slice_mut(&mut scratch.sums[..tiles.len() * held]);
@@ -124,7 +127,7 @@ impl Scratch {
         tiles: &[(&Matrix<'_>, usize)],
         (x, rows): (&RowTiles, &Range<usize>),
     ) {
-        let (pairs, held) = (tiles.len().div_ceil(PAIR), rows.len().next_multiple_of(PAIR_ROWS));
+        let (pairs, held) = (tiles.len().div_ceil(PAIR), held_lines(rows));
         let sums = PAIR * pairs * held;
         self.sums.resize(sums.max(self.sums.len()), Line::zeroed());
         let block = BLOCK_GROUPS * PAIR * GROUP / 2;
@@ -158,6 +161,11 @@ impl Scratch {
             }
         }
     }
+}
+
+/// Lines from one tile's sums to the next.
+fn held_lines(rows: &Range<usize>) -> usize {
+    rows.len().next_multiple_of(PAIR_ROWS) + GAP
 }
 
 /// Where line `r` of group `g` goes in lines of pairs of tiles that have `per_tile` lines.
