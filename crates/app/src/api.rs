@@ -418,7 +418,7 @@ pub struct BenchLimit {
     pub read_rate: f64,
     /// Operations per second on bytes.
     pub int8_rate: f64,
-    /// Operations per second on floats.
+    /// Operations per second on floats: of prompts where no tokens are made.
     pub float_rate: f64,
 }
 

@@ -42,26 +42,35 @@ pub(crate) fn limits(
     let kv_format = loaded::kv_format(options.kv.as_deref(), backend.name())?;
     let cost = CostModel::new(file, kv_format)?;
     let machine = Machine::new(options.threads)?;
-    let costs = cases.iter().map(|case| -> Vec<StepCost> {
-        measured(*case)
-            .iter()
-            .map(|step| cost.step(&step.spans(), step.output_rows.len()))
-            .collect()
-    });
-    let costs: Vec<_> = costs.collect();
-    let read_most = |steps: &Vec<StepCost>| steps.iter().map(|step| step.read_bytes).max();
+    let priced = |step: &Step| Priced {
+        is_prompt: step.is_prompt,
+        cost: cost.step(&step.spans(), step.output_rows.len()),
+    };
+    let costs_of = |case: &BenchCase| measured(*case).iter().map(priced).collect();
+    let costs: Vec<Vec<Priced>> = cases.iter().map(costs_of).collect();
+    let read_most = |steps: &Vec<Priced>| steps.iter().map(|step| step.cost.read_bytes).max();
     let sizes: Vec<u64> = costs.iter().map(|steps| read_most(steps).unwrap_or(0)).collect();
     let read_rates = machine.read_rates(&sizes)?;
-    let limit = |((case, steps), read_rate): ((&BenchCase, &Vec<StepCost>), &f64)| {
-        let (int8_rate, float_rate) = (machine.int8_rate, machine.float_rate);
-        let seconds = steps.iter().map(|step| {
+    let limit = |((case, steps), read_rate): ((&BenchCase, &Vec<Priced>), &f64)| {
+        let int8_rate = machine.int8_rate;
+        let float_rate_of =
+            |prompt: bool| if prompt { machine.prefill_rate } else { machine.float_rate };
+        let seconds = steps.iter().map(|Priced { is_prompt, cost: step }| {
+            let float_rate = float_rate_of(*is_prompt);
             let arithmetic = step.int8_ops as f64 / int8_rate + step.float_ops as f64 / float_rate;
             arithmetic.max(step.read_bytes as f64 / read_rate)
         });
         let limit_ts = tokens(*case) / seconds.sum::<f64>();
+        let float_rate = float_rate_of(case.n_gen == 0);
         BenchLimit { limit_ts, read_rate: *read_rate, int8_rate, float_rate }
     };
     Ok(cases.iter().zip(&costs).zip(&read_rates).map(limit).collect())
+}
+
+/// A step and what it costs at least.
+struct Priced {
+    is_prompt: bool,
+    cost: StepCost,
 }
 
 /// Sizes at which reads are timed, each half of the next: from 16 MiB to beyond the caches.
@@ -94,6 +103,8 @@ struct Machine {
     started: Instant,
     int8_rate: f64,
     float_rate: f64,
+    /// Of floats of rows of prompts.
+    prefill_rate: f64,
 }
 
 impl Machine {
@@ -107,7 +118,8 @@ impl Machine {
             arithmetic_rate(arithmetic, variant, &pool, &clock).expect("a variant listed runs")
         };
         let (int8_rate, float_rate) = (rate(Arithmetic::Int8), rate(Arithmetic::Float32));
-        Ok(Machine { pool, variant, started, int8_rate, float_rate })
+        let prefill_rate = rate(Arithmetic::PrefillFloat);
+        Ok(Machine { pool, variant, started, int8_rate, float_rate, prefill_rate })
     }
 
     /// Bytes per second when so many are read again and again.

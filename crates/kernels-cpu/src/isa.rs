@@ -12,7 +12,7 @@ use crate::simd::{amx::Amx, avx2::Avx2, avx512::Avx512};
 /// An instruction set that kernels are written for, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
-    /// x86: as `Avx512Vnni`, and products of whole tiles of bytes.
+    /// x86: as `Avx512Vnni`, and products of whole tiles of bytes and of bf16.
     Amx,
     /// x86: 512-bit lanes with the int8 dot product.
     Avx512Vnni,
@@ -58,7 +58,7 @@ impl Variant {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Variant::Amx => "AMX int8 and AVX-512 VNNI",
+            Variant::Amx => "AMX and AVX-512 VNNI",
             Variant::Avx512Vnni => "AVX-512 VNNI",
             Variant::Avx2 => "AVX2",
             Variant::NeonI8mm => "NEON i8mm",

@@ -12,6 +12,7 @@ use tensor::Result;
 use crate::blocked;
 use crate::isa::{Isa, Variant};
 use crate::memory::zeroed;
+use crate::prefill;
 use crate::simd::{Kernel, LANES, Line, Simd};
 use crate::threads::Pool;
 
@@ -39,6 +40,9 @@ pub enum Arithmetic {
     Int8,
     /// Fused multiplications and additions of 32-bit floats.
     Float32,
+    /// Of floats of rows of prompts: of bf16, summed in 32 bits, where a variant does so; else as
+    /// `Float32`.
+    PrefillFloat,
 }
 
 /// Operations per second from registers, a multiplication and an addition counted as two; none on
@@ -51,12 +55,18 @@ pub fn arithmetic_rate(
     clock: Clock<'_>,
 ) -> Option<f64> {
     let isa = Isa::find(variant)?;
+    let tile_ops = match arithmetic {
+        Arithmetic::Int8 => blocked::tile_ops_per_turn(isa),
+        Arithmetic::Float32 => None,
+        Arithmetic::PrefillFloat => prefill::ops_per_turn(isa),
+    };
     let round = |turns: usize| {
         let started = clock();
         pool.run(pool.threads(), |_| match arithmetic {
-            Arithmetic::Int8 if blocked::has_tiles(isa) => blocked::spend(isa, turns),
+            Arithmetic::Int8 if tile_ops.is_some() => blocked::spend(isa, turns),
+            Arithmetic::PrefillFloat if tile_ops.is_some() => prefill::spend(isa, turns),
             Arithmetic::Int8 => isa.run(Int8 { turns }),
-            Arithmetic::Float32 => isa.run(Float32 { turns }),
+            Arithmetic::Float32 | Arithmetic::PrefillFloat => isa.run(Float32 { turns }),
         });
         clock() - started
     };
@@ -65,7 +75,6 @@ pub fn arithmetic_rate(
     while round(turns) < ROUND_S && turns < 1 << 40 {
         turns *= 2;
     }
-    let tile_ops = blocked::tile_ops_per_turn(isa).filter(|_| arithmetic == Arithmetic::Int8);
     let ops_per_turn = tile_ops.unwrap_or_else(|| isa.run(OpsPerTurn(arithmetic)));
     let ops = turns * pool.threads() * ops_per_turn;
     Some(ops as f64 / best(clock, || round(turns)))
@@ -175,8 +184,8 @@ impl Kernel for OpsPerTurn {
         match (self.0, many_registers::<S>()) {
             (Arithmetic::Int8, true) => 2 * 8 * DOT_OPS,
             (Arithmetic::Int8, false) => 4 * DOT_OPS,
-            (Arithmetic::Float32, true) => 12 * FMA_OPS,
-            (Arithmetic::Float32, false) => 5 * FMA_OPS,
+            (Arithmetic::Float32 | Arithmetic::PrefillFloat, true) => 12 * FMA_OPS,
+            (Arithmetic::Float32 | Arithmetic::PrefillFloat, false) => 5 * FMA_OPS,
         }
     }
 }
@@ -288,7 +297,7 @@ mod tests {
             // A round takes a tenth of a second by that clock, whatever happens in it.
             let read = read.expect("a variant listed runs");
             assert!((read / 1e7 - 1.0).abs() < 1e-3, "{name}: {read}");
-            for arithmetic in [Arithmetic::Int8, Arithmetic::Float32] {
+            for arithmetic in [Arithmetic::Int8, Arithmetic::Float32, Arithmetic::PrefillFloat] {
                 let rate = arithmetic_rate(arithmetic, variant, &pool, &clock);
                 let rate = rate.expect("a variant listed runs");
                 let turns = rate / 10.0 / 1024.0;

@@ -188,19 +188,21 @@ fn row(subject: &Subject, result: &BenchResult, limit: &BenchLimit) -> String {
 
 /// What the last two columns mean.
 fn footnote(limits: &[BenchLimit]) -> String {
-    let gigabytes = |limit: &BenchLimit| limit.read_rate / 1e9;
-    let low = limits.iter().map(gigabytes).fold(f64::INFINITY, f64::min);
-    let high = limits.iter().map(gigabytes).fold(0.0, f64::max);
-    let read = match (format!("{low:.1}"), format!("{high:.1}")) {
-        (low, high) if low == high => low,
-        (low, high) => format!("{low} to {high}"),
+    let range = |of: fn(&BenchLimit) -> f64, unit: f64, digits: usize| {
+        let low = limits.iter().map(of).fold(f64::INFINITY, f64::min) / unit;
+        let high = limits.iter().map(of).fold(0.0, f64::max) / unit;
+        match (format!("{low:.digits$}"), format!("{high:.digits$}")) {
+            (low, high) if low == high => low,
+            (low, high) => format!("{low} to {high}"),
+        }
     };
-    let tera = |of: fn(&BenchLimit) -> f64| limits.first().map_or(0.0, of) / 1e12;
-    let (int8, float) = (tera(|limit| limit.int8_rate), tera(|limit| limit.float_rate));
+    let read = range(|limit| limit.read_rate, 1e9, 1);
+    let (int8, float) =
+        (range(|limit| limit.int8_rate, 1e12, 2), range(|limit| limit.float_rate, 1e12, 2));
     format!(
         "limit: every weight and all context read once a step at {read} GB/s, or every operation done \
-         at {int8:.2} TOPS (int8) and {float:.2} TFLOP/s (floats), as measured here; share: how much \
-         of it is reached"
+         at {int8} TOPS (int8) and {float} TFLOP/s (floats), as measured here; share: how much of it \
+         is reached"
     )
 }
 

@@ -37,6 +37,24 @@ pub(crate) fn takes(isa: Isa, format: FormatId) -> bool {
     }
 }
 
+/// Operations of a turn of [`spend`], where prefill rows go a way of their own.
+pub(crate) fn ops_per_turn(isa: Isa) -> Option<usize> {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Amx(_) => Some(crate::simd::amx::Tiles::OPS_PER_TURN / 2),
+        _ => None,
+    }
+}
+
+/// Multiplies what prefill rows are made of in registers, `turns` times.
+pub(crate) fn spend(isa: Isa, turns: usize) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Amx(amx) => crate::simd::amx::Tiles::new(amx).spend_bf16(turns),
+        _ => unreachable!("{turns} turns without tiles"),
+    }
+}
+
 impl Prepared {
     /// Takes all runs of `rows`.
     pub(crate) fn fill(&mut self, (isa, pool): (Isa, &Pool), rows: &Rows<'_>) {
