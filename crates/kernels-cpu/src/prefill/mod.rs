@@ -12,6 +12,7 @@ use std::ops::Range;
 use quant::FormatId;
 
 use crate::activation::Rows;
+use crate::blocked::has_tiles;
 use crate::isa::Isa;
 use crate::matmul::Matrix;
 use crate::simd::LANES;
@@ -30,11 +31,7 @@ pub(crate) struct Prepared {
 /// Whether prefill rows go a way of their own by weights of `format`. Those that a file has in f32
 /// are few, and left as they are on purpose.
 pub(crate) fn takes(isa: Isa, format: FormatId) -> bool {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Amx(_) => !matches!(format, FormatId::F32 | FormatId::Q8K),
-        _ => false,
-    }
+    has_tiles(isa) && !matches!(format, FormatId::F32 | FormatId::Q8K)
 }
 
 /// Operations of a turn of [`spend`], where prefill rows go a way of their own.
