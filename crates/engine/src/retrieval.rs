@@ -360,7 +360,8 @@ fn compute(
             spans.push(Span { rows, first_position, pages: &taken.pages, state: 0 });
             *is_last = end == taken.text.tokens.len();
         }
-        let batch = Batch::prefill(&tokens, &spans);
+        // Vectors are compared with those of other machines: no rounding of prompts.
+        let batch = Batch::decode(&tokens, &spans);
         let types = if types.iter().all(|of| *of == 0) { &[][..] } else { &types };
         model.pool(&batch, types, &mut pools).map_err(failed)?;
         let counts = &mut shared.ledger().counts;
