@@ -156,13 +156,19 @@ impl State {
         }
     }
 
-    /// `c[m][n] += a[m][2k + i] * b[k][2n + i]` for all `k` and `i`: for each `i` a chain of
-    /// additions from 0, and denormal numbers are 0.
-    fn multiply_bf16(&mut self, c: u8, a: u8, b: u8) {
-        let [c, a, b] = [c, a, b].map(usize::from);
+    /// The tiles of a product, whose shapes must fit.
+    fn fitting(&self, tiles: [u8; 3]) -> [usize; 3] {
+        let [c, a, b] = tiles.map(usize::from);
         assert_eq!(self.rows[c], self.rows[a], "rows of sums");
         assert_eq!(self.row_bytes[c], self.row_bytes[b], "columns of sums");
         assert_eq!(self.row_bytes[a], 4 * u16::from(self.rows[b]), "columns of a product");
+        [c, a, b]
+    }
+
+    /// `c[m][n] += a[m][2k + i] * b[k][2n + i]` for all `k` and `i`: for each `i` a chain of
+    /// additions from 0, and denormal numbers are 0.
+    fn multiply_bf16(&mut self, c: u8, a: u8, b: u8) {
+        let [c, a, b] = self.fitting([c, a, b]);
         for m in 0..usize::from(self.rows[c]) {
             for n in 0..usize::from(self.row_bytes[c]) / 4 {
                 let mut chains = [0.0_f32; 2];
@@ -182,10 +188,7 @@ impl State {
 
     /// `c[m][n] += a[m][4k + i] * b[k][4n + i]` for all `k` and `i`.
     fn multiply_signed(&mut self, c: u8, a: u8, b: u8) {
-        let [c, a, b] = [c, a, b].map(usize::from);
-        assert_eq!(self.rows[c], self.rows[a], "rows of sums");
-        assert_eq!(self.row_bytes[c], self.row_bytes[b], "columns of sums");
-        assert_eq!(self.row_bytes[a], 4 * u16::from(self.rows[b]), "columns of a product");
+        let [c, a, b] = self.fitting([c, a, b]);
         for m in 0..usize::from(self.rows[c]) {
             let a = self.data[a][m].map(u8::cast_signed);
             for n in 0..usize::from(self.row_bytes[c]) / 4 {
