@@ -10,8 +10,9 @@ pub struct Batch<'a> {
     /// One entry per sequence; their `rows` add up to `tokens.len()`.
     pub spans: &'a [Span<'a>],
     /// So many of the first rows are decode rows: tokens of answers, and of texts whose vectors are
-    /// compared with those of other machines. The others are prefill rows, of prompts. What a row gives may depend on which it is, as a
-    /// backend may round products of prefill rows in another way.
+    /// compared with those of other machines. The others are prefill rows, of prompts. What a row
+    /// gives may depend on which it is, as a backend may round products of prefill rows in another
+    /// way.
     pub decode_rows: usize,
 }
 
