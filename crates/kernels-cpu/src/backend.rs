@@ -232,7 +232,7 @@ impl Backend for CpuBackend {
     }
 
     fn prepare(&self, source: &WeightSource<'_>) -> Result<Weight> {
-        let packed = Packed::new(&self.pool, source)?;
+        let packed = Packed::new((self.isa, &self.pool), source)?;
         let WeightSource { format, n, k, .. } = *source;
         let held_bytes = packed.held_bytes();
         Ok(Weight { format, n, k, held_bytes, store: Box::new(packed) })

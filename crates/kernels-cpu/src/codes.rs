@@ -51,9 +51,11 @@ const fn raised(values: [i8; 16], by: u8) -> [u8; 16] {
     out
 }
 
-const BIT: u32 = 0x0101_0101;
+/// One in each of four codes.
+pub(crate) const BIT: u32 = 0x0101_0101;
 
 /// Lines `0..2`: operand `4p + j` in bits `2j..2j+2` of line `p`.
+#[inline(always)]
 fn pack_twos(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS], shift: u32) {
     for (v, code) in codes.iter().enumerate() {
         lines[v / 4].0[row] |= ((code >> shift) & (3 * BIT)) << (2 * (v % 4));
@@ -65,6 +67,7 @@ fn row_twos(lines: &[Line], row: usize) -> [u32; OPERANDS] {
 }
 
 /// One line: operand `v` in bit `v`.
+#[inline(always)]
 fn pack_ones(line: &mut Line, row: usize, codes: &[u32; OPERANDS], shift: u32) {
     for (v, code) in codes.iter().enumerate() {
         line.0[row] |= ((code >> shift) & BIT) << v;
@@ -92,6 +95,7 @@ fn twos<S: Simd>(s: S, line: &Line, high: bool) -> [S::B; 4] {
 
 impl Codes for U4 {
     const LINES: usize = 4;
+    #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         for i in 0..4 {
             let low = codes[2 * i] & (15 * BIT);
@@ -130,6 +134,7 @@ fn unpack_looked_up<S: Simd>(s: S, lines: &[Line], table: &[u8; 16]) -> [S::B; O
 impl Codes for Nl4 {
     const LINES: usize = U4::LINES;
     const WIDE: bool = true;
+    #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         U4::pack(lines, row, codes);
     }
@@ -144,6 +149,7 @@ impl Codes for Nl4 {
 
 impl Codes for Fp4 {
     const LINES: usize = U4::LINES;
+    #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         U4::pack(lines, row, codes);
     }
@@ -159,6 +165,7 @@ impl Codes for Fp4 {
 impl Codes for U8 {
     const LINES: usize = 8;
     const WIDE: bool = true;
+    #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         for v in 0..OPERANDS {
             lines[v].0[row] = codes[v];
@@ -179,6 +186,7 @@ impl Codes for U8 {
 
 impl Codes for U5 {
     const LINES: usize = 5;
+    #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         U4::pack(lines, row, codes);
         pack_ones(&mut lines[4], row, codes, 4);
@@ -205,6 +213,7 @@ impl Codes for U5 {
 
 impl Codes for U6 {
     const LINES: usize = 6;
+    #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         U4::pack(lines, row, codes);
         pack_twos(&mut lines[4..], row, codes, 4);
@@ -228,6 +237,7 @@ impl Codes for U6 {
 
 impl Codes for U2 {
     const LINES: usize = 2;
+    #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         pack_twos(lines, row, codes, 0);
     }
@@ -243,6 +253,7 @@ impl Codes for U2 {
 
 impl Codes for U3 {
     const LINES: usize = 3;
+    #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         pack_twos(lines, row, codes, 0);
         pack_ones(&mut lines[2], row, codes, 2);

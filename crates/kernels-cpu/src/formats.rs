@@ -5,7 +5,7 @@
 
 use quant::FormatId;
 
-use crate::codes::{Codes, Fp4, Nl4, U2, U3, U4, U5, U6, U8};
+use crate::codes::{BIT, Codes, Fp4, Nl4, OPERANDS, U2, U3, U4, U5, U6, U8};
 use crate::scales::{
     Exponent, Offset, RowScales, Scales, SmallFloat, SuperMin, SuperOffset, WithMin,
 };
@@ -16,8 +16,9 @@ pub(crate) trait Format: 'static {
     type Scales: Scales;
     /// Bytes of a superblock (`Scales::SUPER * 32` weights) in the file.
     const FILE_BYTES: usize;
-    /// Takes a superblock apart; `codes` has `Scales::SUPER * 32` values, not looked up yet.
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales;
+    /// Takes a superblock apart; `codes` has `Scales::SUPER * 8` dwords of four columns each, not
+    /// looked up yet.
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales;
 }
 
 /// Runs `$then!(Type)` for the format type of `$format`, `$dense` for formats kept as floats.
@@ -117,31 +118,61 @@ pub(crate) struct Q4K;
 pub(crate) struct Q5K;
 pub(crate) struct Q6K;
 
+#[inline(always)]
 fn half_at(block: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([block[at], block[at + 1]])
 }
 
+#[inline(always)]
 fn flat(d: u16, min: u16) -> RowScales {
     RowScales { d, min, scales: [0; 16], mins: [0; 16] }
 }
 
+/// Bytes by fours.
+#[inline(always)]
+fn dwords(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+/// `x >> shift` of each byte, as far as it is in `mask`.
+#[inline(always)]
+fn field(x: u32, shift: usize, mask: u32) -> u32 {
+    (x >> shift) & (mask * BIT)
+}
+
 /// Low nibbles are the first half of the values, high nibbles the second.
-fn nibbles(packed: &[u8], codes: &mut [u8]) {
-    let (low, high) = codes.split_at_mut(packed.len());
-    for (i, byte) in packed.iter().enumerate() {
-        low[i] = byte & 15;
-        high[i] = byte >> 4;
+#[inline(always)]
+fn nibbles(packed: &[u8], codes: &mut [u32]) {
+    let (low, high) = codes.split_at_mut(packed.len() / 4);
+    for (i, x) in dwords(packed).enumerate() {
+        low[i] = field(x, 0, 15);
+        high[i] = field(x, 4, 15);
     }
 }
 
 /// Bit `i` of the little-endian `bits` is bit 4 of code `i`.
-fn fifth_bits(bits: &[u8], codes: &mut [u8]) {
-    for (i, code) in codes.iter_mut().enumerate() {
-        *code |= ((bits[i / 8] >> (i % 8)) & 1) << 4;
+#[inline(always)]
+fn fifth_bits(bits: &[u8], codes: &mut [u32]) {
+    let bits: u32 = dwords(bits).sum();
+    for (i, codes) in codes.iter_mut().enumerate() {
+        // Moves bit `j` of four to byte `j`.
+        let four = ((bits >> (4 * i)) & 15) * 0x0020_4081;
+        *codes |= field(four, 0, 1) << 4;
+    }
+}
+
+/// Bit `j` of the dwords of `bits` is the bit `at` of the codes of group `j`.
+#[inline(always)]
+fn bits_of_groups(bits: &[u8], codes: &mut [u32], at: u32) {
+    for (j, codes) in codes.chunks_exact_mut(OPERANDS).enumerate() {
+        for (codes, x) in codes.iter_mut().zip(dwords(bits)) {
+            *codes |= field(x, j, 1) << at;
+        }
     }
 }
 
 /// Six-bit scales and minimums of `Q4_K` and `Q5_K`, packed in 12 bytes.
+#[inline(always)]
 fn six_bit_pairs(packed: &[u8], d: u16, min: u16) -> RowScales {
     let mut out = flat(d, min);
     for i in 0..4 {
@@ -157,7 +188,8 @@ impl Format for IQ4NL {
     type Codes = Nl4;
     type Scales = Offset<7>;
     const FILE_BYTES: usize = 18;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         nibbles(&block[2..18], codes);
         flat(half_at(block, 0), 0)
     }
@@ -167,8 +199,9 @@ impl Format for IQ4XS {
     type Codes = Nl4;
     type Scales = SuperOffset<7, 1>;
     const FILE_BYTES: usize = 136;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
-        for (packed, codes) in block[8..136].chunks_exact(16).zip(codes.chunks_exact_mut(32)) {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
+        for (packed, codes) in block[8..136].chunks_exact(16).zip(codes.chunks_exact_mut(8)) {
             nibbles(packed, codes);
         }
         let (high, low) = (half_at(block, 2), &block[4..8]);
@@ -186,7 +219,8 @@ impl Format for MXFP4 {
     type Codes = Fp4;
     type Scales = Exponent<4>;
     const FILE_BYTES: usize = 17;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         nibbles(&block[1..17], codes);
         let mut out = flat(0, 0);
         out.scales[0] = block[0];
@@ -198,8 +232,9 @@ impl Format for NVFP4 {
     type Codes = Fp4;
     type Scales = SmallFloat<4>;
     const FILE_BYTES: usize = 36;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
-        for (packed, codes) in block[4..36].chunks_exact(8).zip(codes.chunks_exact_mut(16)) {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
+        for (packed, codes) in block[4..36].chunks_exact(8).zip(codes.chunks_exact_mut(4)) {
             nibbles(packed, codes);
         }
         let mut out = flat(0, 0);
@@ -212,7 +247,8 @@ impl Format for Q4_0 {
     type Codes = U4;
     type Scales = Offset<3>;
     const FILE_BYTES: usize = 18;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         nibbles(&block[2..18], codes);
         flat(half_at(block, 0), 0)
     }
@@ -222,7 +258,8 @@ impl Format for Q4_1 {
     type Codes = U4;
     type Scales = WithMin;
     const FILE_BYTES: usize = 20;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         nibbles(&block[4..20], codes);
         flat(half_at(block, 0), half_at(block, 2))
     }
@@ -232,7 +269,8 @@ impl Format for Q5_0 {
     type Codes = U5;
     type Scales = Offset<4>;
     const FILE_BYTES: usize = 22;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         nibbles(&block[6..22], codes);
         fifth_bits(&block[2..6], codes);
         flat(half_at(block, 0), 0)
@@ -243,7 +281,8 @@ impl Format for Q5_1 {
     type Codes = U5;
     type Scales = WithMin;
     const FILE_BYTES: usize = 24;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         nibbles(&block[8..24], codes);
         fifth_bits(&block[4..8], codes);
         flat(half_at(block, 0), half_at(block, 2))
@@ -254,9 +293,10 @@ impl Format for Q8_0 {
     type Codes = U8;
     type Scales = Offset<7>;
     const FILE_BYTES: usize = 34;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
-        for (code, byte) in codes.iter_mut().zip(&block[2..34]) {
-            *code = byte ^ 128;
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
+        for (codes, x) in codes.iter_mut().zip(dwords(&block[2..34])) {
+            *codes = x ^ (128 * BIT);
         }
         flat(half_at(block, 0), 0)
     }
@@ -266,7 +306,8 @@ impl Format for Q2K {
     type Codes = U2;
     type Scales = SuperMin<2>;
     const FILE_BYTES: usize = 84;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         let mut out = flat(half_at(block, 80), half_at(block, 82));
         for (i, pair) in block[..16].iter().enumerate() {
             out.scales[i] = pair & 15;
@@ -278,11 +319,12 @@ impl Format for Q2K {
 }
 
 /// 128 codes in 32 bytes: code `32j + i` in bits `2j..2j+2` of byte `i`.
-fn two_bit(packed: &[u8], codes: &mut [u8]) {
-    for (packed, codes) in packed.chunks_exact(32).zip(codes.chunks_exact_mut(128)) {
-        for (j, codes) in codes.chunks_exact_mut(32).enumerate() {
-            for (code, byte) in codes.iter_mut().zip(packed) {
-                *code = (byte >> (2 * j)) & 3;
+#[inline(always)]
+fn two_bit(packed: &[u8], codes: &mut [u32]) {
+    for (packed, codes) in packed.chunks_exact(32).zip(codes.chunks_exact_mut(32)) {
+        for (j, codes) in codes.chunks_exact_mut(OPERANDS).enumerate() {
+            for (codes, x) in codes.iter_mut().zip(dwords(packed)) {
+                *codes = field(x, 2 * j, 3);
             }
         }
     }
@@ -292,14 +334,11 @@ impl Format for Q3K {
     type Codes = U3;
     type Scales = SuperOffset<2, 2>;
     const FILE_BYTES: usize = 110;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
-        let (high_bits, packed) = (&block[..32], &block[96..108]);
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
+        let packed = &block[96..108];
         two_bit(&block[32..96], codes);
-        for (j, codes) in codes.chunks_exact_mut(32).enumerate() {
-            for (code, byte) in codes.iter_mut().zip(high_bits) {
-                *code |= ((byte >> j) & 1) << 2;
-            }
-        }
+        bits_of_groups(&block[..32], codes, 2);
         let mut out = flat(half_at(block, 108), 0);
         for i in 0..16 {
             let low = (packed[i % 8] >> (4 * (i / 8))) & 15;
@@ -314,8 +353,9 @@ impl Format for Q4K {
     type Codes = U4;
     type Scales = SuperMin<1>;
     const FILE_BYTES: usize = 144;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
-        for (packed, codes) in block[16..144].chunks_exact(32).zip(codes.chunks_exact_mut(64)) {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
+        for (packed, codes) in block[16..144].chunks_exact(32).zip(codes.chunks_exact_mut(16)) {
             nibbles(packed, codes);
         }
         six_bit_pairs(&block[4..16], half_at(block, 0), half_at(block, 2))
@@ -326,16 +366,12 @@ impl Format for Q5K {
     type Codes = U5;
     type Scales = SuperMin<1>;
     const FILE_BYTES: usize = 176;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
-        let high_bits = &block[16..48];
-        for (packed, codes) in block[48..176].chunks_exact(32).zip(codes.chunks_exact_mut(64)) {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
+        for (packed, codes) in block[48..176].chunks_exact(32).zip(codes.chunks_exact_mut(16)) {
             nibbles(packed, codes);
         }
-        for (j, codes) in codes.chunks_exact_mut(32).enumerate() {
-            for (code, byte) in codes.iter_mut().zip(high_bits) {
-                *code |= ((byte >> j) & 1) << 4;
-            }
-        }
+        bits_of_groups(&block[16..48], codes, 4);
         six_bit_pairs(&block[4..16], half_at(block, 0), half_at(block, 2))
     }
 }
@@ -344,15 +380,16 @@ impl Format for Q6K {
     type Codes = U6;
     type Scales = SuperOffset<5, 2>;
     const FILE_BYTES: usize = 210;
-    fn split(block: &[u8], codes: &mut [u8]) -> RowScales {
+    #[inline(always)]
+    fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         let (low, high) = (&block[..128], &block[128..192]);
-        for (part, codes) in codes.chunks_exact_mut(128).enumerate() {
-            let (low, high) = (&low[64 * part..][..64], &high[32 * part..][..32]);
-            for i in 0..32 {
-                codes[i] = (low[i] & 15) | ((high[i] & 3) << 4);
-                codes[i + 32] = (low[i + 32] & 15) | (((high[i] >> 2) & 3) << 4);
-                codes[i + 64] = (low[i] >> 4) | (((high[i] >> 4) & 3) << 4);
-                codes[i + 96] = (low[i + 32] >> 4) | ((high[i] >> 6) << 4);
+        let parts = low.chunks_exact(64).zip(high.chunks_exact(32));
+        for ((low, high), codes) in parts.zip(codes.chunks_exact_mut(32)) {
+            nibbles(low, codes);
+            for (j, codes) in codes.chunks_exact_mut(OPERANDS).enumerate() {
+                for (codes, x) in codes.iter_mut().zip(dwords(high)) {
+                    *codes |= field(x, 2 * j, 3) << 4;
+                }
             }
         }
         let mut out = flat(half_at(block, 208), 0);

@@ -11,7 +11,7 @@ use tensor::Result;
 
 use crate::blocked;
 use crate::isa::{Isa, Variant};
-use crate::memory::zeroed;
+use crate::memory::Pages;
 use crate::prefill;
 use crate::simd::{Kernel, LANES, Line, Simd};
 use crate::threads::Pool;
@@ -82,7 +82,7 @@ pub fn arithmetic_rate(
 
 /// A buffer to read from, written by the threads that will read it.
 pub struct ReadBuffer {
-    lines: Vec<Line>,
+    lines: Pages<Line>,
 }
 
 impl ReadBuffer {
@@ -91,7 +91,8 @@ impl ReadBuffer {
     /// # Errors
     /// `OutOfMemory`.
     pub fn new(bytes: usize, pool: &Pool) -> Result<ReadBuffer> {
-        let mut lines = zeroed::<Line>(bytes.div_ceil(size_of::<Line>()), "measuring bandwidth")?;
+        let mut lines =
+            Pages::<Line>::zeroed(bytes.div_ceil(size_of::<Line>()), "measuring bandwidth")?;
         // Every page must be a page of its own: reading memory never written reads one page of
         // zeros from the caches.
         pool.run_parts(&mut lines, PART_LINES, |part, lines| {

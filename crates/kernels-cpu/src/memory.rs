@@ -6,8 +6,10 @@
 )]
 
 use std::alloc::{Layout, alloc_zeroed};
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+use memmap2::MmapMut;
 use tensor::{Error, Result};
 
 /// Bytes of a cache line.
@@ -43,6 +45,44 @@ impl<T> Deref for Aligned<T> {
 impl<T> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.values[self.first..][..self.len]
+    }
+}
+
+/// Zeroed values in pages of their own, in huge ones where the system has them: for what is
+/// written whole at once and read whole again and again, as weights are.
+pub(crate) struct Pages<T> {
+    map: MmapMut,
+    len: usize,
+    values: PhantomData<T>,
+}
+
+impl<T: bytemuck::Pod> Pages<T> {
+    /// `len` of them.
+    ///
+    /// # Errors
+    /// As [`zeroed`].
+    pub(crate) fn zeroed(len: usize, purpose: &str) -> Result<Pages<T>> {
+        let needed_bytes = len.saturating_mul(size_of::<T>());
+        let refused = |_| Error::OutOfMemory { needed_bytes, purpose: purpose.to_owned() };
+        let map = MmapMut::map_anon(needed_bytes).map_err(refused)?;
+        // A system without them hands out small ones.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Ok(Pages { map, len, values: PhantomData })
+    }
+}
+
+impl<T: bytemuck::Pod> Deref for Pages<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        bytemuck::cast_slice(&self.map[..self.len * size_of::<T>()])
+    }
+}
+
+impl<T: bytemuck::Pod> DerefMut for Pages<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        bytemuck::cast_slice_mut(&mut self.map[..self.len * size_of::<T>()])
     }
 }
 

@@ -11,13 +11,22 @@ use tensor::{Error, Result, Weight, WeightSource, WeightStore};
 
 use crate::codes::{Codes, GROUP, OPERANDS};
 use crate::formats::{Format, with_format};
-use crate::memory::zeroed;
+use crate::isa::Isa;
+use crate::memory::Pages;
 use crate::scales::Scales;
-use crate::simd::{LANES, Line};
+use crate::simd::{Kernel, LANES, Line, Simd};
 use crate::threads::Pool;
 
 /// Weight tiles that one thread packs at a time.
 const TILES_PER_CHUNK: usize = 4;
+
+/// So far before they are packed a row's bytes are asked for: the processor's own prefetching does
+/// not follow 16 rows in turn.
+const AHEAD_BYTES: usize = 256;
+/// Columns of floats that are packed of all rows before the next ones; whole blocks of `Q8_K`.
+const FLOATS: usize = 256;
+/// Bytes of a cache line.
+const CACHE_LINE: usize = 64;
 
 /// How float weights are kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,8 +54,8 @@ impl Floats {
 
 /// A matrix `[n, k]` in tiles of 16 rows; rows past `n` are zero.
 pub(crate) struct Packed {
-    lines: Vec<Line>,
-    scales: Vec<u8>,
+    lines: Pages<Line>,
+    scales: Pages<u8>,
     tile_lines: usize,
     tile_scales: usize,
     /// As in [`WeightSource`].
@@ -81,19 +90,19 @@ impl Packed {
     }
 
     /// Packs a matrix of a file.
-    pub(crate) fn new(pool: &Pool, source: &WeightSource<'_>) -> Result<Packed> {
+    pub(crate) fn new((isa, pool): (Isa, &Pool), source: &WeightSource<'_>) -> Result<Packed> {
         check(source)?;
         let tiles = source.n.div_ceil(LANES);
         let (tile_lines, tile_scales) = tile_size(source.format, source.k);
-        let lines = zeroed(tiles * tile_lines, source.name)?;
-        let scales = zeroed(tiles * tile_scales, source.name)?;
+        let lines = Pages::zeroed(tiles * tile_lines, source.name)?;
+        let scales = Pages::zeroed(tiles * tile_scales, source.name)?;
         let precise = source.precise;
         let mut packed = Packed { lines, scales, tile_lines, tile_scales, precise };
-        packed.fill(pool, source);
+        packed.fill((isa, pool), source);
         Ok(packed)
     }
 
-    fn fill(&mut self, pool: &Pool, source: &WeightSource<'_>) {
+    fn fill(&mut self, (isa, pool): (Isa, &Pool), source: &WeightSource<'_>) {
         let row_bytes = source.bytes.len() / source.n;
         let mut scales = self.scales.chunks_mut(self.tile_scales.max(1));
         let mut tiles: Vec<(&mut [Line], &mut [u8])> = self
@@ -106,13 +115,7 @@ impl Packed {
                 let first = (chunk * TILES_PER_CHUNK + i) * LANES;
                 let rows = LANES.min(source.n - first);
                 let bytes = &source.bytes[first * row_bytes..][..rows * row_bytes];
-                for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
-                    with_format!(
-                        source.format,
-                        F => pack_row::<F>(lines, scales, row, bytes),
-                        pack_floats(source, lines, row, bytes)
-                    );
-                }
+                isa.run(PackTile { source, bytes, row_bytes, lines, scales });
             }
         });
     }
@@ -160,20 +163,49 @@ fn check(source: &WeightSource<'_>) -> Result<()> {
     Err(Error::Shape(format!("{name}: {len} bytes are not [{n}, {k}] of {format}")))
 }
 
-fn pack_row<F: Format>(lines: &mut [Line], scales: &mut [u8], row: usize, bytes: &[u8]) {
-    let mut codes = [0; 256];
-    let codes = &mut codes[..F::Scales::SUPER * GROUP];
+/// Packs up to 16 rows into a zeroed tile.
+struct PackTile<'a> {
+    source: &'a WeightSource<'a>,
+    bytes: &'a [u8],
+    row_bytes: usize,
+    lines: &'a mut [Line],
+    scales: &'a mut [u8],
+}
+
+impl Kernel for PackTile<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackTile { source, bytes, row_bytes, lines, scales } = self;
+        with_format!(
+            source.format,
+            F => pack_codes::<S, F>(s, (lines, scales), bytes, row_bytes),
+            pack_floats(s, source, lines, (bytes, row_bytes))
+        );
+    }
+}
+
+/// Superblock by superblock, so that those of all rows meet in the first cache.
+#[inline(always)]
+fn pack_codes<S: Simd, F: Format>(
+    s: S,
+    (lines, scales): (&mut [Line], &mut [u8]),
+    bytes: &[u8],
+    row_bytes: usize,
+) {
+    let mut codes = [0; 8 * OPERANDS];
+    let codes = &mut codes[..F::Scales::SUPER * OPERANDS];
     let lines = lines.chunks_exact_mut(F::Scales::SUPER * F::Codes::LINES);
     let scales = scales.chunks_exact_mut(F::Scales::BYTES);
-    for ((block, lines), scales) in bytes.chunks_exact(F::FILE_BYTES).zip(lines).zip(scales) {
-        F::Scales::pack(scales, row, &F::split(block, codes));
-        let groups = lines.chunks_exact_mut(F::Codes::LINES);
-        for (codes, lines) in codes.chunks_exact(GROUP).zip(groups) {
-            let mut dwords = [0; OPERANDS];
-            for (dword, codes) in dwords.iter_mut().zip(codes.as_chunks::<4>().0) {
-                *dword = u32::from_le_bytes(*codes);
+    for (i, (lines, scales)) in lines.zip(scales).enumerate() {
+        for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
+            let block = &bytes[i * F::FILE_BYTES..][..F::FILE_BYTES];
+            prefetch(s, block);
+            F::Scales::pack(scales, row, &F::split(block, codes));
+            let groups = lines.chunks_exact_mut(F::Codes::LINES);
+            for (codes, lines) in codes.as_chunks().0.iter().zip(groups) {
+                F::Codes::pack(lines, row, codes);
             }
-            F::Codes::pack(lines, row, &dwords);
         }
     }
 }
@@ -194,19 +226,44 @@ fn unpack_row<F: Format>(lines: &[Line], scales: &[u8], row: usize, out: &mut [f
     }
 }
 
-fn pack_floats(source: &WeightSource<'_>, lines: &mut [Line], row: usize, bytes: &[u8]) {
-    match Floats::of(source.format) {
-        Floats::F32 => {
-            let mut values = vec![0.0; source.k];
-            source.format.dequantize_row(bytes, &mut values);
-            for (line, value) in lines.iter_mut().zip(values) {
-                line.0[row] = value.to_bits();
-            }
-        }
-        Floats::F16 | Floats::Bf16 => {
-            let halves: &mut [[u16; LANES]] = bytemuck::cast_slice_mut(lines);
-            for (column, bytes) in halves.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                column[row] = u16::from_le_bytes(*bytes);
+#[inline(always)]
+fn prefetch<S: Simd>(s: S, block: &[u8]) {
+    for line in 0..block.len().div_ceil(CACHE_LINE) {
+        s.prefetch(block.as_ptr().wrapping_add(AHEAD_BYTES + line * CACHE_LINE));
+    }
+}
+
+#[inline(always)]
+fn pack_floats<S: Simd>(
+    s: S,
+    source: &WeightSource<'_>,
+    lines: &mut [Line],
+    (bytes, row_bytes): (&[u8], usize),
+) {
+    for first in (0..source.k).step_by(FLOATS) {
+        let columns = first..(first + FLOATS).min(source.k);
+        for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
+            match Floats::of(source.format) {
+                Floats::F32 => {
+                    let mut values = [0.0; FLOATS];
+                    let values = &mut values[..columns.len()];
+                    let at = |column| source.format.row_bytes(column).unwrap_or(row_bytes);
+                    let bytes = &bytes[at(columns.start)..at(columns.end)];
+                    prefetch(s, bytes);
+                    source.format.dequantize_row(bytes, values);
+                    for (line, value) in lines[columns.clone()].iter_mut().zip(values) {
+                        line.0[row] = value.to_bits();
+                    }
+                }
+                Floats::F16 | Floats::Bf16 => {
+                    let bytes = &bytes[2 * columns.start..2 * columns.end];
+                    prefetch(s, bytes);
+                    let halves: &mut [[u16; LANES]] = bytemuck::cast_slice_mut(lines);
+                    let halves = halves[columns.clone()].iter_mut();
+                    for (column, bytes) in halves.zip(bytes.as_chunks::<2>().0) {
+                        column[row] = u16::from_le_bytes(*bytes);
+                    }
+                }
             }
         }
     }

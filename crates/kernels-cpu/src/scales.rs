@@ -70,6 +70,7 @@ fn bytes16(bytes: &[u8], at: usize) -> &[u8; LANES] {
     bytes[at..].first_chunk().expect("a superblock is whole")
 }
 
+#[inline(always)]
 fn put_f16(block: &mut [u8], at: usize, row: usize, bits: u16) {
     block[at + 2 * row..][..2].copy_from_slice(&bits.to_ne_bytes());
 }
@@ -92,6 +93,7 @@ impl<const SHIFT: u32> Scales for Offset<SHIFT> {
     fn group<S: Simd>(_: S, head: (S::F, S::F), _: &[u8], _: usize) -> (S::F, S::F) {
         head
     }
+    #[inline(always)]
     fn pack(block: &mut [u8], row: usize, scales: &RowScales) {
         put_f16(block, 0, row, scales.d);
     }
@@ -114,6 +116,7 @@ impl Scales for WithMin {
     fn group<S: Simd>(_: S, head: (S::F, S::F), _: &[u8], _: usize) -> (S::F, S::F) {
         head
     }
+    #[inline(always)]
     fn pack(block: &mut [u8], row: usize, scales: &RowScales) {
         put_f16(block, 0, row, scales.d);
         put_f16(block, F16S, row, scales.min);
@@ -139,6 +142,7 @@ impl<const HALVES: usize> Scales for SuperMin<HALVES> {
         let scale = s.mul(head.0, s.load_u8(bytes16(block, at)));
         (scale, s.mul(head.1, s.load_u8(bytes16(block, at + LANES))))
     }
+    #[inline(always)]
     fn pack(block: &mut [u8], row: usize, scales: &RowScales) {
         put_f16(block, 0, row, scales.d);
         put_f16(block, F16S, row, scales.min);
@@ -169,6 +173,7 @@ impl<const SHIFT: u32, const HALVES: usize> Scales for SuperOffset<SHIFT, HALVES
     fn group<S: Simd>(s: S, head: (S::F, S::F), block: &[u8], index: usize) -> (S::F, S::F) {
         (s.mul(head.0, s.load_i8(bytes16(block, F16S + index * LANES))), head.1)
     }
+    #[inline(always)]
     fn pack(block: &mut [u8], row: usize, scales: &RowScales) {
         put_f16(block, 0, row, scales.d);
         for index in 0..8 * HALVES {
@@ -199,6 +204,7 @@ impl<const SHIFT: u32> Scales for Exponent<SHIFT> {
     fn group<S: Simd>(_: S, head: (S::F, S::F), _: &[u8], _: usize) -> (S::F, S::F) {
         head
     }
+    #[inline(always)]
     fn pack(block: &mut [u8], row: usize, scales: &RowScales) {
         block[row] = scales.scales[0];
     }
@@ -233,6 +239,7 @@ impl<const SHIFT: u32> Scales for SmallFloat<SHIFT> {
         }
         (s.mul(head.0, s.load_f16(&bits)), head.1)
     }
+    #[inline(always)]
     fn pack(block: &mut [u8], row: usize, scales: &RowScales) {
         for (index, d) in scales.scales[..4].iter().enumerate() {
             // 127 alone stands for 0, and the first bit for nothing.
