@@ -18,6 +18,7 @@ import os
 import sys
 from pathlib import Path
 
+sys.path.append(sys.path.pop(0))  # A script beside this one has the name of a package.
 os.environ["HF_HUB_OFFLINE"] = "1"  # Nothing here may ask a hub.
 os.environ["TQDM_DISABLE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # For tiny matrices more threads only wait for each other.
