@@ -89,6 +89,12 @@ impl GgufFile {
         GgufFile { metadata, version: None, tensors, paths, size_bytes, data }
     }
 
+    /// The same tensors with other metadata.
+    #[must_use]
+    pub fn with_metadata(self, metadata: Metadata) -> GgufFile {
+        GgufFile { metadata, ..self }
+    }
+
     fn check_split(&self, path: &Path) -> Result<()> {
         let wanted = self.metadata.u64("split.tensors.count")?;
         match wanted {

@@ -23,6 +23,11 @@ impl Metadata {
         }
     }
 
+    /// Takes an entry out, where it is there.
+    pub fn remove(&mut self, key: &str) {
+        self.entries.retain(|(known, _)| known != key);
+    }
+
     /// Adds an entry whose key the caller knows to be new: no search.
     pub(crate) fn push_new(&mut self, key: String, value: Value) {
         self.entries.push((key, value));

@@ -73,6 +73,9 @@ pub enum Error {
         /// What is wrong, with the tensor or key.
         why: String,
     },
+    /// A rule for more positions that does not suit the model, see [`crate::stretch`].
+    #[error("its positions cannot be scaled so: {0}")]
+    Stretch(String),
     /// A load option out of range.
     #[error("{option} is {found}, but must be {wanted}")]
     Option {

@@ -25,7 +25,7 @@ mod windows;
 mod workspace;
 
 pub use adapters::{AdapterFile, AdapterNeed, AdapterScale, adapter_need};
-pub use arch::{ARCHITECTURES, Architecture, Role};
+pub use arch::{ARCHITECTURES, Architecture, Role, RopeRule, RopeScaling, stretch};
 pub use cost::{CostModel, StepCost};
 pub use error::{Error, Result};
 pub use forward::Model;

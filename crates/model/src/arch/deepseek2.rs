@@ -10,6 +10,9 @@ use crate::limits::{EXPERTS_MAX, HEAD_DIM_MAX, WIDTH_MAX};
 use crate::spec::{ExpertsSpec, FeedForward, LatentSpec, LayerSpec, Mixer, Norms};
 use crate::{ModelSpec, Result};
 
+/// Where this is, YaRN's growth is in the scores and not in what turns.
+const SCORES_GROW: &str = "rope.scaling.yarn_log_multiplier";
+
 pub(super) struct DeepSeek2;
 
 impl Architecture for DeepSeek2 {
@@ -32,7 +35,9 @@ impl Architecture for DeepSeek2 {
         // Turned columns come first in the cache.
         let mut rope = base.rope(RopePairing::Interleaved, latent.turned_dim)?;
         rope.head_dim = latent.turned_dim + latent.kv_rank;
-        rope.magnitude = 1.0;
+        if base.keys.number(SCORES_GROW)?.is_some() {
+            rope.magnitude = 1.0;
+        }
         base.model(vec![rope], layers)
     }
 }
@@ -45,10 +50,10 @@ fn latent(base: &Base<'_>) -> Result<LatentSpec> {
         let wanted = format!("more than rope.dimension_count, {turned_dim}");
         return Err(keys.wrong("attention.key_length_mla", &head_dim, &wanted));
     }
-    // YaRN's growth is in the scores here, once for the query and once for the key; the file has
-    // a tenth of the weight.
-    let factor = keys.positive("rope.scaling.factor")?.unwrap_or(1.0);
-    let weight = keys.number("rope.scaling.yarn_log_multiplier")?.unwrap_or(0.0) * 10.0;
+    // Once for the query and once for the key; the file has a tenth of the weight.
+    let is_yarn = keys.text("rope.scaling.type")? == Some("yarn");
+    let factor = keys.positive("rope.scaling.factor")?.filter(|_| is_yarn).unwrap_or(1.0);
+    let weight = keys.number(SCORES_GROW)?.unwrap_or(0.0) * 10.0;
     let growth = f64::from(rope::growth(factor, weight));
     Ok(LatentSpec {
         n_heads: base.n_heads,

@@ -17,10 +17,13 @@ mod qwen3next;
 mod read;
 mod rope;
 mod smollm3;
+mod stretch;
 #[cfg(test)]
 mod tests;
 
 use gguf::GgufFile;
+
+pub use stretch::{RopeRule, RopeScaling, stretch};
 
 use crate::{Error, ModelSpec, Result};
 

@@ -11,6 +11,10 @@ use crate::limits::WIDTH_MAX;
 use crate::spec::{AttentionSpec, DenseForm, DenseSpec, FeedForward};
 use crate::{ModelSpec, Result};
 
+/// LongRoPE's factors: of contexts longer than the original one, and of others.
+const LONG: &str = "rope_factors_long.weight";
+const SHORT: &str = "rope_factors_short.weight";
+
 pub(super) struct Phi3;
 
 impl Architecture for Phi3 {
@@ -25,15 +29,20 @@ impl Architecture for Phi3 {
         let activation = Activation::Silu;
         let feed_forward =
             FeedForward::Dense(DenseSpec { ffn, activation, form: DenseForm::Fused });
-        let magnitude = base.keys.positive("rope.scaling.attn_factor")?.unwrap_or(1.0);
+        let magnitude = base.keys.positive("rope.scaling.attn_factor")?;
         let max = u32::MAX as usize;
         let short_until = base.keys.count("rope.scaling.original_context_length", max)?;
         let mut model = base.uniform(RopePairing::Halves, attention, feed_forward)?;
         let Some(short_until) = short_until else { return Ok(model) };
-        model.ropes[0].magnitude = magnitude;
+        if let Some(magnitude) = magnitude {
+            model.ropes[0].magnitude = magnitude;
+        }
+        if [LONG, SHORT].into_iter().all(|name| file.tensor(name).is_none()) {
+            return Ok(model);
+        }
         let mut long = model.ropes.clone();
-        rope::turn_slower(file, "rope_factors_short.weight", &mut model.ropes[0])?;
-        rope::turn_slower(file, "rope_factors_long.weight", &mut long[0])?;
+        rope::turn_slower(file, SHORT, &mut model.ropes[0])?;
+        rope::turn_slower(file, LONG, &mut long[0])?;
         let short_until = u32::try_from(short_until).expect("not above u32::MAX, as was checked");
         model.long_ropes = Some((short_until, long));
         Ok(model)
