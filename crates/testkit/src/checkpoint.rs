@@ -32,8 +32,13 @@ impl ReferenceModel {
         let mut values = vec![f32::NAN; shape.iter().product::<u64>() as usize];
         for piece in row["from"].as_array().expect("pieces") {
             let of = self.values_of(piece[0].as_str().expect("a name"));
-            let loops: Vec<[i64; 3]> = serde_json::from_value(piece[3].clone()).expect("loops");
             let at = |i: usize| piece[i].as_i64().expect("a place");
+            if piece.get(2).is_none() {
+                let (start, len) = (at(1) as usize, values.len());
+                values.copy_from_slice(&of[start..start + len]);
+                continue;
+            }
+            let loops: Vec<[i64; 3]> = serde_json::from_value(piece[3].clone()).expect("loops");
             scatter(&of, &loops, (at(1), at(2)), &mut values);
         }
         match row.get("change").and_then(Json::as_str) {
