@@ -1,9 +1,10 @@
-"""DeepSeek V2 Lite (latent attention, shared experts) and V3 (queries through a latent too, groups
-of experts chosen by corrected sigmoids, YaRN that changes the scale of scores)."""
+"""DeepSeek V2 Lite (latent attention, shared experts), V2 (queries through a latent too, groups of
+experts, YaRN that changes the scale of scores) and V3 (experts chosen by corrected sigmoids)."""
 
 import torch
 from transformers import (DeepseekV2Config, DeepseekV2ForCausalLM, DeepseekV3Config,
                           DeepseekV3ForCausalLM)
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import yarn_get_mscale
 
 from .case import Case, filled, without_modules
 from .experts import PARTS, names_in, routed, scores_of
@@ -71,6 +72,68 @@ def grouped(model, tokens):
     return seen
 
 
+def grouped_by_best(model, tokens):
+    """Scores of groups, the best of their experts, then of the experts in the chosen ones."""
+    seen = []
+
+    def hook(gate, inputs, _output):
+        x = inputs[0].reshape(-1, gate.weight.shape[1])
+        scores = (x @ gate.weight.T).softmax(dim=-1)
+        groups = scores.view(len(scores), gate.num_group, -1)
+        strength = groups.max(dim=-1).values
+        seen.append((strength, gate.topk_group))
+        chosen = strength.topk(gate.topk_group, dim=-1).indices
+        mask = torch.zeros_like(strength).scatter(1, chosen, 1).bool()
+        seen.append(((groups * mask[..., None]).flatten(1), gate.top_k))
+
+    for name, module in model.named_modules():
+        if name.endswith("mlp.gate"):
+            module.register_forward_hook(hook)
+    model(tokens, use_cache=False)
+    return seen
+
+
+class AsPublished(DeepseekV2ForCausalLM):
+    """What `transformers` 4.57.6 leaves out of V2: YaRN makes scores grow, by the square of its
+    growth. Source: DeepSeek's own code, deepseek-ai/DeepSeek-VL2 at 8ed2d7f,
+    deepseek_vl2/models/modeling_deepseek.py, `DeepseekV2Attention.__init__` (`softmax_scale`);
+    `transformers` has it in V3."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        rope = config.rope_scaling or {}
+        growth = yarn_get_mscale(rope.get("factor", 1), rope.get("mscale_all_dim", 0))
+        for layer in self.model.layers:
+            layer.self_attn.scaling *= growth * growth
+
+
+# As its configuration must name it, for the converter.
+AsPublished.__name__ = DeepseekV2ForCausalLM.__name__
+
+
+def by_best_two(model):
+    """Groups compared as in V3: by the sum of their two best experts."""
+
+    def grouped(gate, x):
+        x = x.reshape(-1, x.shape[-1])
+        scores = (x @ gate.weight.T).softmax(dim=-1)
+        groups = scores.view(len(scores), gate.num_group, -1)
+        strength = groups.topk(2, dim=-1).values.sum(dim=-1)
+        chosen = strength.topk(gate.topk_group, dim=-1).indices
+        mask = torch.zeros_like(strength).scatter(1, chosen, 1).bool()
+        best = (groups * mask[..., None]).flatten(1).topk(gate.top_k, dim=-1)
+        return best.indices, best.values * gate.routed_scaling_factor
+
+    for name, module in model.named_modules():
+        if name.endswith("mlp.gate"):
+            module.forward = grouped.__get__(module)
+
+
+def usual_scale(model):
+    for layer in model.model.layers:
+        layer.self_attn.scaling = layer.self_attn.qk_head_dim ** -0.5
+
+
 def uncorrected(model):
     for name, buffer in model.named_buffers():
         if name.endswith("e_score_correction_bias"):
@@ -90,12 +153,22 @@ WITHOUT = {"its base": {"rope_theta": 10000.0},
            "norm of the latent": without_modules(".kv_a_layernorm")}
 
 CASES = [
-    # Without YaRN: for this one, `transformers` leaves its change of the scores' scale out.
     Case("deepseek2", DeepseekV2ForCausalLM,
          DeepseekV2Config(**SHAPE, q_lora_rank=None, n_routed_experts=8, n_shared_experts=2,
                           routed_scaling_factor=1.7, topk_method="greedy", n_group=1, topk_group=1,
                           scoring_func="softmax", norm_topk_prob=False),
          mapping, WITHOUT, routing=scores_of("mlp.gate", 3), seed="other tokens"),
+    Case("deepseek2_groups", AsPublished,
+         DeepseekV2Config(**SHAPE, q_lora_rank=32, n_routed_experts=16, n_shared_experts=1,
+                          routed_scaling_factor=1.7, topk_method="group_limited_greedy",
+                          n_group=4, topk_group=2, scoring_func="softmax", norm_topk_prob=False,
+                          rope_scaling=dict(YARN)),
+         mapping,
+         {**WITHOUT, "groups": {"topk_method": "greedy"}, "best of a group": by_best_two,
+          "rope scaling": {"rope_scaling": None}, "scale of scores": usual_scale,
+          "norm of the queries' latent": without_modules(".q_a_layernorm"),
+          "rounding": {"rope_scaling": {**YARN, "truncate": False}}},
+         routing=grouped_by_best, seed="tokens 14"),
     Case("deepseek3", DeepseekV3ForCausalLM,
          DeepseekV3Config(**SHAPE, q_lora_rank=32, n_routed_experts=16, n_shared_experts=1,
                           routed_scaling_factor=2.5, n_group=4, topk_group=2, norm_topk_prob=True,
