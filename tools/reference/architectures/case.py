@@ -34,6 +34,8 @@ class Case:
     figures: Callable | None = None
     # Scores by which experts are chosen: (model, tokens) -> (scores [rows, experts], chosen).
     routing: Callable | None = None
+    # Metadata of which the converter knows nothing.
+    unsaid: dict = field(default_factory=dict)
     # More files that the converter reads: name -> contents.
     files: dict = field(default_factory=dict)
     # (model, folder): how the model is written for the converter, if not as `transformers` does.
@@ -72,6 +74,8 @@ class Case:
         model = self.build(self.config, weights)
         with convert(self, model, converter) as path:
             metadata, tensors = read(path)
+        assert not self.unsaid.keys() & metadata.keys(), self.unsaid
+        metadata |= self.unsaid
         listed = self.same_tensors(weights, tensors)
 
         single = self.run(model)

@@ -86,6 +86,12 @@ CASES = [
     # GGUF has no key for a window of this architecture.
     Case("mistral", MistralForCausalLM, MistralConfig(**SIZES, head_dim=32, sliding_window=None),
          mapping, WITHOUT),
+    # As hob reads Mistral 7B 0.1 from its folder.
+    Case("mistral_window", MistralForCausalLM,
+         MistralConfig(**SIZES, head_dim=32, sliding_window=8), mapping,
+         {**WITHOUT, "window": {"sliding_window": None},
+          "window of 8, but 9": {"sliding_window": 9}},
+         unsaid={"llama.attention.sliding_window": 8}),
     Case("granite", GraniteForCausalLM,
          GraniteConfig(**{**SIZES, "tie_word_embeddings": True}, attention_multiplier=0.4,
                        embedding_multiplier=5.0, residual_multiplier=0.6, logits_scaling=1.5),
