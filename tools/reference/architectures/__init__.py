@@ -3,9 +3,9 @@
 import transformers
 
 if transformers.__version__.startswith("4."):
-    from . import bert, deepseek, experts, gemma, llama, olmo, phi, qwen, qwen3next
+    from . import bert, deepseek, experts, gemma, glm, llama, olmo, phi, qwen, qwen3next
 
-    FAMILIES = [bert, deepseek, experts, gemma, llama, olmo, phi, qwen, qwen3next]
+    FAMILIES = [bert, deepseek, experts, gemma, glm, llama, olmo, phi, qwen, qwen3next]
 else:
     from . import nomic, qwen35  # Those that an older version lacks.
 

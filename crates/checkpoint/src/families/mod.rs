@@ -3,6 +3,7 @@
 mod deepseek2;
 mod gemma2;
 mod gemma3;
+mod glm4;
 mod gpt_oss;
 mod granite;
 mod llama;
@@ -55,6 +56,7 @@ pub(crate) static FAMILIES: &[&Family] = &[
     &deepseek2::DEEPSEEK2,
     &gemma2::GEMMA2,
     &gemma3::GEMMA3,
+    &glm4::GLM4,
     &gpt_oss::GPT_OSS,
     &granite::GRANITE,
     &granite::GRANITE_MOE,

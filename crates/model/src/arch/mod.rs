@@ -5,6 +5,7 @@ mod bert;
 mod deepseek2;
 mod gemma2;
 mod gemma3;
+mod glm4;
 mod gpt_oss;
 mod granite;
 mod llama;
@@ -51,6 +52,7 @@ pub static ARCHITECTURES: &[&dyn Architecture] = &[
     &deepseek2::DeepSeek2,
     &gemma2::Gemma2,
     &gemma3::Gemma3,
+    &glm4::Glm4,
     &gpt_oss::GptOss,
     &granite::Granite,
     &llama::Llama,
