@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Constraint, Energy, Message, SamplingParams, Speculation, Tools, Variables};
+use crate::{
+    Constraint, Energy, Message, RopeScaling, SamplingParams, Speculation, Tools, Variables,
+};
 
 /// Settings, read once by `hob` and immutable after.
 #[derive(Clone, Debug)]
@@ -140,6 +142,8 @@ pub struct LoadOptions {
     pub speculation: Speculation,
     /// A smaller model of the same tokens that drafts too.
     pub draft: Option<ModelRef>,
+    /// A rule for more positions than the model was trained for, in place of the file's own.
+    pub rope_scaling: Option<RopeScaling>,
     /// A type such as `Q4_K_M` that weights get while they are loaded; as they are when none.
     pub quant: Option<String>,
     /// Adapters to load beside the model.

@@ -257,7 +257,8 @@ impl App {
 
     /// Perplexity of a text in chunks of the options' context, as llama.cpp defines it.
     /// With a `base`, which must have the same vocabulary, also how far the model is from it; the
-    /// base keeps its keys and values as is usual, whatever the options say.
+    /// base keeps its keys and values as is usual, whatever the options say, and its own rule for
+    /// positions as long as its context does.
     /// `progress(chunk, of, running perplexity)`.
     ///
     /// # Errors
@@ -277,8 +278,13 @@ impl App {
             loaded::load_parts(&model.name, &file, options, &mut |_, _| {})
         };
         let mut parts = load(model, &options)?;
-        let usual = LoadOptions { kv: None, quant: None, ..options.clone() };
-        let mut base_parts = base.map(|base| load(base, &usual)).transpose()?;
+        let load_base = |base: &ModelRef| {
+            // As it is wherever its own context is long enough, so that a rule's price shows.
+            let trained = model::spec(&open::open(&base.path)?)?.context_len;
+            let rope_scaling = options.rope_scaling.filter(|_| context_len > Some(trained));
+            load(base, &LoadOptions { kv: None, quant: None, rope_scaling, ..options.clone() })
+        };
+        let mut base_parts = base.map(load_base).transpose()?;
         let tokens = parts.tokenizer.encode(text, Specials::Parse);
         if let (Some(base), Some(other)) = (base, &base_parts) {
             let same_vocab = other.model.spec().vocab == parts.model.spec().vocab;

@@ -48,6 +48,7 @@ pub use generation::Generation;
 pub use grammar::Kind as GrammarKind;
 pub use loaded::{LoadedModel, kv_type};
 pub use meter;
+pub use model::{RopeRule, RopeScaling};
 pub use planner;
 pub use quantize::{QuantizeOptions, QuantizeReport};
 pub use retrieval::{EmbedRequest, Passage, RerankRequest, Retrieval, Retrieved};

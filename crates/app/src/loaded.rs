@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use engine::{Engine, EngineOptions, EngineRequest};
 use gguf::GgufFile;
 use grammar::Matcher;
-use model::Model;
+use model::{Model, ModelSpec};
 use tensor::{Backend, KvFormat};
 use tokenizer::{Specials, Tokenizer};
 
@@ -149,12 +149,19 @@ fn wanted(name: &str, file: &GgufFile, options: &LoadOptions) -> Result<Wanted> 
     let trained = spec.context_len;
     let usual =
         if spec.is_bidirectional() { retrieval::TEXT_LEN_DEFAULT } else { CONTEXT_LEN_DEFAULT };
+    // Long factors serve short texts worse: they are for those who ask for a long context.
+    let usual = spec.long_ropes.as_ref().map_or(usual, |(short_until, _)| usual.min(*short_until));
     let context_len = options.context_len.unwrap_or_else(|| trained.min(usual));
     if context_len == 0 || context_len > trained {
-        return Err(Error::parameter(
-            "context",
-            format!("a context of {context_len} is not possible: {name} was trained for {trained}"),
-        ));
+        let holds = match options.rope_scaling {
+            None => format!("{name} was trained for {trained}{}", beyond(&spec)),
+            Some(asked) => {
+                let rule = asked.rule.name();
+                format!("{name} holds {trained} with this --rope-scaling {rule}")
+            }
+        };
+        let message = format!("a context of {context_len} is not possible: {holds}");
+        return Err(Error::parameter("context", message));
     }
     let sequences_max = options.sequences_max.unwrap_or(1);
     if sequences_max == 0 || sequences_max > SEQUENCES_MAX {
@@ -179,6 +186,14 @@ fn wanted(name: &str, file: &GgufFile, options: &LoadOptions) -> Result<Wanted> 
         state_slots: sequences_max as usize,
     };
     Ok(Wanted { backend, load, context_len, sequences_max })
+}
+
+/// What there is to do about a context that is longer than the trained one.
+fn beyond(spec: &ModelSpec) -> &'static str {
+    match spec.is_bidirectional() || spec.long_ropes.is_some() {
+        true => "",
+        false => "; --rope-scaling yarn goes beyond, at a loss",
+    }
 }
 
 /// How a backend is asked to keep keys and values: as they are where it is the reference, else in

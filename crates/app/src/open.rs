@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gguf::GgufFile;
 
-use crate::{LoadOptions, Result, quantize};
+use crate::{Error, LoadOptions, Result, quantize};
 
 /// A GGUF file, or a folder of safetensors seen as one.
 pub(crate) fn open(path: &Path) -> Result<GgufFile> {
@@ -14,13 +14,27 @@ pub(crate) fn open(path: &Path) -> Result<GgufFile> {
     Ok(GgufFile::open(path)?)
 }
 
-/// The same as it will be loaded: quantised on the way where that is asked for.
+/// The same as it will be loaded: with another rule for positions and quantised on the way where
+/// that is asked for.
 pub(crate) fn to_load(path: &Path, options: &LoadOptions) -> Result<GgufFile> {
-    let file = open(path)?;
+    let file = stretched(open(path)?, options)?;
     match &options.quant {
         None => Ok(file),
         Some(name) => quantize::while_loading(file, name, options.threads),
     }
+}
+
+/// The file with the rule for positions that is asked for.
+pub(crate) fn stretched(file: GgufFile, options: &LoadOptions) -> Result<GgufFile> {
+    let Some(asked) = options.rope_scaling else { return Ok(file) };
+    model::stretch(file, asked, options.context_len).map_err(|error| match error {
+        model::Error::Stretch(why) => {
+            let rule = asked.rule.name();
+            let message = format!("--rope-scaling {rule} is not possible here: {why}");
+            Error::parameter("rope-scaling", message)
+        }
+        other => other.into(),
+    })
 }
 
 #[cfg(test)]

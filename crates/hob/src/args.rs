@@ -2,8 +2,8 @@
 //! them into the roof's types.
 
 use app::{
-    AdapterSource, Constraint, GrammarKind, LoadOptions, Mirostat, SamplingParams, Speculation,
-    TemplateWishes,
+    AdapterSource, Constraint, GrammarKind, LoadOptions, Mirostat, RopeRule, RopeScaling,
+    SamplingParams, Speculation, TemplateWishes,
 };
 
 /// How a model is loaded.
@@ -13,6 +13,14 @@ pub(crate) struct LoadArgs {
     /// Tokens of a conversation [default: the model's own, at most 8192]
     #[arg(long, short = 'c', value_name = "TOKENS")]
     pub(crate) context: Option<u32>,
+    /// Hold more than it was trained for: linear, ntk, yarn or e.g. yarn:4
+    ///
+    /// RULE[:FACTOR]; yarn is to be preferred. FACTOR is the longest context over the original
+    /// one; --context says it when none is given. The rule takes the place of the file's own. A
+    /// model that was not trained with it answers worse, on short texts too. Files with LongRoPE's
+    /// factors need none of this.
+    #[arg(long, value_name = "RULE", value_parser = rope_scaling)]
+    pub(crate) rope_scaling: Option<RopeScaling>,
     /// Compute threads [default: all cores]
     #[arg(long, short = 't', value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
@@ -42,6 +50,7 @@ impl LoadArgs {
             backend: self.backend.clone(),
             kv: self.kv.clone(),
             quant: self.quant.clone(),
+            rope_scaling: self.rope_scaling,
             ..LoadOptions::default()
         }
     }
@@ -294,6 +303,23 @@ fn adapter(text: &str) -> Result<AdapterSource, String> {
         return Err("give a file, e.g. `law.gguf`, `law=adapter.gguf` or `law.gguf:0.5`".to_owned());
     };
     Ok(AdapterSource { name, path, scale, is_applied: true })
+}
+
+/// `RULE[:FACTOR]`.
+pub(crate) fn rope_scaling(text: &str) -> Result<RopeScaling, String> {
+    let (name, factor) = match text.split_once(':') {
+        None => (text, Ok(None)),
+        Some((name, factor)) => (name, factor.parse::<f64>().map(Some)),
+    };
+    let rule = RopeRule::ALL.into_iter().find(|rule| rule.name() == name);
+    let is_above = |factor: &Option<f64>| factor.is_none_or(|it| it.is_finite() && it >= 1.0);
+    match (rule, factor.ok().filter(is_above)) {
+        (Some(rule), Some(factor)) => Ok(RopeScaling { rule, factor }),
+        _ => {
+            let names = RopeRule::ALL.map(RopeRule::name).join(", ");
+            Err(format!("give one of {names}, and a factor from 1 on: `yarn` or `yarn:4`"))
+        }
+    }
 }
 
 fn on_off(text: &str) -> Result<bool, String> {

@@ -69,6 +69,9 @@ fn mistakes_are_refused_before_anything_is_loaded() {
     check_refused("run m hi --mirostat 3", "0..=2");
     check_refused("run m hi -n 0", "0 is not in 1..");
     check_refused("run m hi -t 0", "from 1 to 1024");
+    check_refused("run m hi --rope-scaling yarn:0.5", "a factor from 1 on");
+    check_refused("serve --rope-scaling longrope", "one of linear, ntk, yarn");
+    check_refused("fit m --rope-scaling yarn:", "a factor from 1 on");
     check_refused("quantize m Q8_0 -t 9223372036854775808", "from 1 to 1024");
     check_refused("run m hi --logit-bias 5", "42=-inf");
     check_refused("serve --listen here", "invalid socket address");
@@ -176,6 +179,7 @@ fn help_of_a_command() {
 
     Loading:
       -c, --context <TOKENS>     Tokens of a conversation [default: the model's own, at most 8192]
+          --rope-scaling <RULE>  Hold more than it was trained for: linear, ntk, yarn or e.g. yarn:4
       -t, --threads <N>          Compute threads [default: all cores]
           --backend <NAME>       What computes: `cpu`, or `reference` (slow, exact) [default: cpu]
           --kv <TYPE>            Type of keys and values: f32, f16, bf16 or q8_0 [default: f16]

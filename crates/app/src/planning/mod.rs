@@ -8,6 +8,7 @@ mod header;
 mod here;
 mod kernels;
 mod loads;
+mod stretch;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -26,8 +27,8 @@ pub use here::{CalibrationFile, CalibrationRow};
 pub use loads::{LoadRow, Loaded};
 
 use crate::{
-    App, BenchCase, Error, ErrorKind, LoadOptions, ModelRef, Result, backends, bench, clock,
-    loaded, memory,
+    App, BenchCase, Error, ErrorKind, LoadOptions, ModelRef, Result, RopeScaling, backends, bench,
+    clock, loaded, memory, open,
 };
 
 /// What the program takes besides a model, as `hob fit --verify` measured it.
@@ -81,13 +82,15 @@ pub struct PlannedModel {
     pub here: Option<ModelRef>,
     /// A checkpoint with its matrices quantised while they are loaded: any mix can be asked for.
     pub quantised: Option<Subject>,
+    /// A rule for more positions than it was trained for.
+    pub rope_scaling: Option<RopeScaling>,
     /// What to know of where figures come from, in one line.
     pub note: Option<String>,
 }
 
 impl PlannedModel {
     fn of(subject: Subject) -> PlannedModel {
-        PlannedModel { subject, here: None, quantised: None, note: None }
+        PlannedModel { subject, here: None, quantised: None, rope_scaling: None, note: None }
     }
 }
 
@@ -188,9 +191,10 @@ impl App {
                 context_len: Some(u32::try_from(wish.context.max(1)).unwrap_or(u32::MAX)),
                 sequences_max: Some(u32::try_from(wish.users).unwrap_or(u32::MAX)),
                 kv: Some(wish.kv.name().to_owned()),
+                rope_scaling: model.rope_scaling,
                 ..LoadOptions::default()
             };
-            let file = GgufFile::open(&file.path)?;
+            let file = open::stretched(GgufFile::open(&file.path)?, &options)?;
             verdict.set_memory(loader_memory(&file, &model.subject, &options)?);
         }
         if verdict.verdict > Fit::No {
@@ -253,7 +257,7 @@ impl App {
             let message = format!("{} is not here: pull it, then verify", model.subject.facts.name);
             return Err(Error::new(ErrorKind::NotFound, message));
         };
-        let file = GgufFile::open(&here.path)?;
+        let file = open::stretched(GgufFile::open(&here.path)?, options)?;
         let mut parts = loaded::load_parts(&here.name, &file, options, &mut |_, _| {})?;
         let (context, users) = (parts.context_len, parts.sequences_max);
         // An engine holds them as long as it lives.
@@ -291,7 +295,7 @@ impl App {
         options: &LoadOptions,
         took: (Loaded, u64),
     ) -> Result<()> {
-        let file = GgufFile::open(&model.path)?;
+        let file = open::stretched(GgufFile::open(&model.path)?, options)?;
         let subject = subject_of(&Headers::of_file(&file), &model.name)?;
         let memory = loader_memory(&file, &subject, options)?;
         let promised_bytes = match took.0 {

@@ -4,17 +4,18 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use app::LoadOptions;
 use app::planner::{
     Engine, Guest, KV_TYPES, Knowledge, KvType, Machine, PIPELINES, Pipeline, Quantisation,
     Subject, Together, Tuning, Verdict, Wish, models_for, pipelines, plan, recommended, size_table,
     together, tuning_memory,
 };
 use app::planning::{Place, PlannedModel};
+use app::{LoadOptions, RopeScaling};
 use clap::{ArgMatches, Args as _, FromArgMatches};
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Row};
+use crate::args::rope_scaling;
 use crate::failure::usage;
 use crate::screens::units::parse_positions;
 use crate::screens::{self, explain, fit};
@@ -51,6 +52,9 @@ struct Args {
     /// Tokens of each conversation, e.g. 4096, 32k
     #[arg(long, short, value_name = "N", value_parser = parse_positions)]
     context: Option<u64>,
+    /// Hold more than it was trained for: linear, ntk, yarn or e.g. yarn:4
+    #[arg(long, value_name = "RULE", value_parser = rope_scaling)]
+    rope_scaling: Option<RopeScaling>,
     /// Conversations at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=USERS_MAX))]
@@ -123,6 +127,9 @@ fn planned(name: &str, args: &Args, context: &Context) -> anyhow::Result<Planned
     let mut model = context.app.plan_model(name)?;
     if args.quant.is_some() {
         model.quantise();
+    }
+    if let Some(asked) = args.rope_scaling {
+        model.stretch(asked, args.context)?;
     }
     model.add_adapters(&args.lora)?;
     if let Some(asked) = &args.mmproj {
@@ -310,6 +317,7 @@ fn verify(
         context_len: Some(tokens),
         sequences_max: Some(users),
         kv: Some(verdict.kv.to_owned()),
+        rope_scaling: model.rope_scaling,
         ..LoadOptions::default()
     };
     let reality = context.app.verify(model, &options)?;
@@ -351,8 +359,10 @@ fn wish(
     let context = args.context.unwrap_or(CONTEXT_USUAL.min(most.max(1)));
     if context > most && most > 0 {
         let message = format!(
-            "{} was trained for {most} tokens: give --context {most} or less",
-            subject.facts.name
+            "{} {} {most} tokens: give --context {most} or less{}",
+            subject.facts.name,
+            if args.rope_scaling.is_some() { "is scaled to" } else { "was trained for" },
+            if args.rope_scaling.is_some() { "" } else { ", or --rope-scaling yarn" },
         );
         return Err(usage(message));
     }
