@@ -260,7 +260,8 @@ fn formats(file: &GgufFile, file_type: FileType) -> Result<Vec<FormatId>> {
             return Ok(tensor.format);
         }
         let (_, wanted) = types.next().expect("one for each that is changed");
-        FormatId::from_name(wanted.name()).ok_or_else(|| {
+        let found = FormatId::from_name(wanted.name()).filter(|format| format.can_quantize());
+        found.ok_or_else(|| {
             let (name, wanted) = (&tensor.name, wanted.name());
             let message = format!(
                 "{} wants {wanted} for {name}, which cannot be made here",

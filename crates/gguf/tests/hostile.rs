@@ -173,8 +173,8 @@ fn bad_tensors() {
         ("type", with(tensor("v", &[8], 1234, 64)), "tensor v has type 1234, which hob cannot run"),
         (
             "type known",
-            with(tensor("v", &[256], 21, 64)),
-            "type IQ3_S, which hob cannot run yet; a Q3_K",
+            with(tensor("v", &[256], 41, 64)),
+            "type Q1_0, which hob cannot run yet; a Q2_K",
         ),
         ("misaligned", with(tensor("v", &[8], F32, 65)), "begins at 65, not a multiple of 32"),
         ("duplicate", with(tensor("t", &[8], F32, 64)), "two tensors named t"),

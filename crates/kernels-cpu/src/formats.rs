@@ -84,7 +84,16 @@ macro_rules! with_format {
             quant::FormatId::F32
             | quant::FormatId::F16
             | quant::FormatId::BF16
-            | quant::FormatId::Q8K => $dense,
+            | quant::FormatId::IQ1M
+            | quant::FormatId::IQ1S
+            | quant::FormatId::IQ2S
+            | quant::FormatId::IQ2XS
+            | quant::FormatId::IQ2XXS
+            | quant::FormatId::IQ3S
+            | quant::FormatId::IQ3XXS
+            | quant::FormatId::Q8K
+            | quant::FormatId::TQ1_0
+            | quant::FormatId::TQ2_0 => $dense,
         }
     };
 }
@@ -92,7 +101,10 @@ pub(crate) use with_format;
 
 /// Whether weights of `format` are multiplied as integers.
 pub(crate) fn is_quantised(format: FormatId) -> bool {
-    !matches!(format, FormatId::F32 | FormatId::F16 | FormatId::BF16 | FormatId::Q8K)
+    fn yes<F: Format>() -> bool {
+        true
+    }
+    with_format!(format, F => yes::<F>(), false)
 }
 
 /// Binary logarithm of the offset of the codes, where there is one.

@@ -8,6 +8,8 @@ pub trait BlockFormat {
     const GGML_ID: u32;
     /// Weights in a block.
     const LEN: usize;
+    /// Whether blocks are made here; of other formats `quantize` is left out.
+    const CAN_QUANTIZE: bool = true;
     /// The bytes of a block.
     type Block: bytemuck::Pod;
 
@@ -15,7 +17,12 @@ pub trait BlockFormat {
     fn dequantize(block: &Self::Block, out: &mut [f32]);
 
     /// The block nearest to `src`, which has [`BlockFormat::LEN`] values.
-    fn quantize(src: &[f32]) -> Self::Block;
+    ///
+    /// # Panics
+    /// Where [`BlockFormat::CAN_QUANTIZE`] says no.
+    fn quantize(src: &[f32]) -> Self::Block {
+        panic!("{} values as {}, which is only read", src.len(), Self::NAME)
+    }
 
     /// Dot product with [`BlockFormat::LEN`] values, summed in f64.
     fn dot(block: &Self::Block, x: &[f32]) -> f32 {

@@ -36,6 +36,8 @@ const NAMES: &[(u32, &str)] = &[
     (35, "TQ2_0"),
     (39, "MXFP4"),
     (40, "NVFP4"),
+    (41, "Q1_0"),
+    (42, "Q2_0"),
 ];
 
 /// GGML's name of a type id, also of those that hob cannot run.
@@ -44,17 +46,14 @@ pub fn ggml_type_name(id: u32) -> Option<&'static str> {
     NAMES.iter().find(|(known, _)| *known == id).map(|(_, name)| *name)
 }
 
-/// The format nearest in size that hob runs, to suggest instead of one that it cannot.
+/// The usual format nearest in size that hob runs, to suggest instead of one that it cannot.
 #[must_use]
 pub fn nearest_runnable(id: u32) -> Option<FormatId> {
     if let Some(format) = FormatId::from_ggml_id(id) {
         return Some(format);
     }
     match ggml_type_name(id)? {
-        "IQ1_S" | "IQ1_M" | "IQ2_XXS" | "IQ2_XS" | "IQ2_S" | "TQ1_0" | "TQ2_0" => {
-            Some(FormatId::Q2K)
-        }
-        "IQ3_XXS" | "IQ3_S" => Some(FormatId::Q3K),
+        "Q1_0" | "Q2_0" => Some(FormatId::Q2K),
         "Q8_1" => Some(FormatId::Q8_0),
         "F64" => Some(FormatId::F32),
         _ => None,

@@ -14,6 +14,8 @@ pub struct Format {
     pub block_len: usize,
     /// Bytes of a block.
     pub block_bytes: usize,
+    /// As in [`FormatId::can_quantize`].
+    pub can_quantize: bool,
     dequantize: fn(&[u8], &mut [f32]),
     quantize: fn(&[f32], &mut [u8]),
     dot: fn(&[u8], &[f32]) -> f32,
@@ -38,6 +40,13 @@ formats! {
     BF16 => bf16::BF16,
     F16 => f16::F16,
     F32 => f32::F32,
+    IQ1M => iq1_m::IQ1M,
+    IQ1S => iq1_s::IQ1S,
+    IQ2S => iq2_s::IQ2S,
+    IQ2XS => iq2_xs::IQ2XS,
+    IQ2XXS => iq2_xxs::IQ2XXS,
+    IQ3S => iq3_s::IQ3S,
+    IQ3XXS => iq3_xxs::IQ3XXS,
     IQ4NL => iq4_nl::IQ4NL,
     IQ4XS => iq4_xs::IQ4XS,
     MXFP4 => mxfp4::MXFP4,
@@ -53,6 +62,8 @@ formats! {
     Q6K => q6_k::Q6K,
     Q8K => q8_k::Q8K,
     Q8_0 => q8_0::Q8_0,
+    TQ1_0 => tq1_0::TQ1_0,
+    TQ2_0 => tq2_0::TQ2_0,
 }
 
 const fn row<F: BlockFormat>(id: FormatId) -> Format {
@@ -62,6 +73,7 @@ const fn row<F: BlockFormat>(id: FormatId) -> Format {
         ggml_id: F::GGML_ID,
         block_len: F::LEN,
         block_bytes: size_of::<F::Block>(),
+        can_quantize: F::CAN_QUANTIZE,
         dequantize: dequantize::<F>,
         quantize: quantize::<F>,
         dot: dot::<F>,
@@ -154,10 +166,16 @@ impl FormatId {
         (self.row().dequantize)(bytes, out);
     }
 
+    /// Whether hob makes blocks of it; those of other formats it only reads.
+    #[must_use]
+    pub fn can_quantize(self) -> bool {
+        self.row().can_quantize
+    }
+
     /// Blocks nearest to `src`, whose length is a multiple of the block's.
     ///
     /// # Panics
-    /// When the lengths do not fit.
+    /// When the lengths do not fit, or where [`FormatId::can_quantize`] says no.
     pub fn quantize_row(self, src: &[f32], out: &mut [u8]) {
         self.check(out.len(), src.len());
         (self.row().quantize)(src, out);

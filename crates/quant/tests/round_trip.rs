@@ -2,6 +2,10 @@
 
 use quant::FormatId;
 
+fn made() -> impl Iterator<Item = FormatId> {
+    FormatId::all().filter(|format| format.can_quantize())
+}
+
 /// Normal-like values from a fixed seed: the sum of twelve uniforms.
 fn values(count: usize) -> Vec<f32> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -33,7 +37,7 @@ fn error(format: FormatId) -> f64 {
 #[test]
 fn errors_fall_with_the_bits() {
     // Each bit more halves the step; these bounds are about a tenth above what was measured.
-    for (format, bound) in [
+    let bounds = [
         (FormatId::IQ4NL, 0.081),
         (FormatId::IQ4XS, 0.082),
         (FormatId::MXFP4, 0.126),
@@ -52,7 +56,12 @@ fn errors_fall_with_the_bits() {
         (FormatId::BF16, 0.002),
         (FormatId::F16, 0.0003),
         (FormatId::F32, 0.0),
-    ] {
+        // Made for weights that are -1, 0 or 1 times a scale, which these are not.
+        (FormatId::TQ1_0, 0.86),
+        (FormatId::TQ2_0, 0.86),
+    ];
+    assert_eq!(bounds.len(), made().count());
+    for (format, bound) in bounds {
         let error = error(format);
         println!("{}: {error:.5}", format.name());
         assert!(error <= bound, "{}: {error} > {bound}", format.name());
@@ -61,7 +70,7 @@ fn errors_fall_with_the_bits() {
 
 #[test]
 fn zeros_and_constants_survive() {
-    for format in FormatId::all() {
+    for format in made() {
         let len = format.block_len();
         assert_eq!(round_trip(format, &vec![0.0; len]), vec![0.0; len], "{}", format.name());
         // Scales that are powers of two leave the steps of the codes: 12 of 16 at worst.
@@ -98,7 +107,7 @@ fn scales_of_a_byte_are_floats() {
 
 #[test]
 fn the_default_dot_is_the_sum_over_dequantised_weights() {
-    for format in FormatId::all() {
+    for format in made() {
         let k = format.block_len() * 3;
         let (src, x) = (values(k), values(2 * k)[k..].to_vec());
         let mut bytes = vec![0; format.row_bytes(k).expect("whole blocks")];
@@ -119,8 +128,35 @@ fn ids_and_names_lead_back() {
         assert_eq!(quant::ggml_type_name(format.ggml_id()), Some(format.name()));
     }
     assert_eq!(FormatId::from_ggml_id(4), None);
-    assert_eq!(quant::nearest_runnable(21), Some(FormatId::Q3K));
+    assert_eq!(quant::nearest_runnable(21), Some(FormatId::IQ3S));
+    assert_eq!(quant::nearest_runnable(42), Some(FormatId::Q2K));
     assert_eq!(quant::nearest_runnable(23), Some(FormatId::IQ4XS));
     assert_eq!(FormatId::Q4K.row_bytes(128), None);
     assert_eq!(FormatId::F32.row_bytes(usize::MAX), None);
+}
+
+#[test]
+fn any_bytes_are_blocks() {
+    for format in FormatId::all() {
+        let mut values = vec![0.0; format.block_len()];
+        for byte in 0..=u8::MAX {
+            format.dequantize_row(&vec![byte; format.block_bytes()], &mut values);
+        }
+    }
+}
+
+#[test]
+fn bytes_of_zero_are_weights_of_zero() {
+    // Backends pad matrices so.
+    for format in FormatId::all() {
+        let mut values = vec![1.0; format.block_len()];
+        format.dequantize_row(&vec![0; format.block_bytes()], &mut values);
+        assert!(values.iter().all(|value| *value == 0.0), "{}", format.name());
+    }
+}
+
+#[test]
+#[should_panic(expected = "256 values as IQ2_XS, which is only read")]
+fn what_is_only_read_is_not_made() {
+    FormatId::IQ2XS.quantize_row(&[1.0; 256], &mut [0; 74]);
 }

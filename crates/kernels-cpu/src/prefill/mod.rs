@@ -13,6 +13,7 @@ use quant::FormatId;
 
 use crate::activation::Rows;
 use crate::blocked::has_tiles;
+use crate::formats::is_quantised;
 use crate::isa::Isa;
 use crate::matmul::Matrix;
 use crate::simd::LANES;
@@ -29,9 +30,9 @@ pub(crate) struct Prepared {
 }
 
 /// Whether prefill rows go a way of their own by weights of `format`. Those that a file has in f32
-/// are few, and left as they are on purpose.
+/// are few, and left as they are on purpose; those unpacked to f32 have no kernel of their own.
 pub(crate) fn takes(isa: Isa, format: FormatId) -> bool {
-    has_tiles(isa) && !matches!(format, FormatId::F32 | FormatId::Q8K)
+    has_tiles(isa) && (is_quantised(format) || matches!(format, FormatId::F16 | FormatId::BF16))
 }
 
 /// Operations of a turn of [`spend`], where prefill rows go a way of their own.

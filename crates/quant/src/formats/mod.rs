@@ -5,6 +5,15 @@ pub mod bf16;
 mod codebook;
 pub mod f16;
 pub mod f32;
+mod grid;
+mod grid_codes;
+pub mod iq1_m;
+pub mod iq1_s;
+pub mod iq2_s;
+pub mod iq2_xs;
+pub mod iq2_xxs;
+pub mod iq3_s;
+pub mod iq3_xxs;
 pub mod iq4_nl;
 pub mod iq4_xs;
 pub mod mxfp4;
@@ -20,6 +29,8 @@ pub mod q5_k;
 pub mod q6_k;
 pub mod q8_0;
 pub mod q8_k;
+pub mod tq1_0;
+pub mod tq2_0;
 
 /// The value of largest magnitude, with its sign.
 fn extreme(src: &[f32]) -> f32 {

@@ -62,8 +62,12 @@ pub(super) struct Matrix {
 impl Matrix {
     pub(super) fn new(format: FormatId, (n, k): (usize, usize), rng: &mut Rng) -> Matrix {
         let mut bytes = vec![0; n * format.row_bytes(k).expect("cases have whole blocks")];
-        let weights: Vec<f32> = (0..n * k).map(|_| rng.even() * 0.5).collect();
-        format.quantize_row(&weights, &mut bytes);
+        if format.can_quantize() {
+            let weights: Vec<f32> = (0..n * k).map(|_| rng.even() * 0.5).collect();
+            format.quantize_row(&weights, &mut bytes);
+        } else {
+            bytes.chunks_exact_mut(format.block_bytes()).for_each(|block| fill(format, block, rng));
+        }
         Matrix { format, n, k, bytes }
     }
 
@@ -77,6 +81,18 @@ impl Matrix {
         let mut weights = vec![0.0; self.n * self.k];
         self.format.dequantize_row(&self.bytes, &mut weights);
         weights
+    }
+}
+
+/// Any bytes whose weights are in -1 to 1, and not all of them small.
+fn fill(format: FormatId, block: &mut [u8], rng: &mut Rng) {
+    let mut weights = vec![0.0_f32; format.block_len()];
+    let mut highest = 0.0;
+    while !(0.01..=1.0).contains(&highest) {
+        block.fill_with(|| rng.next_u64() as u8);
+        format.dequantize_row(block, &mut weights);
+        // Of blocks whose scale is not a number this is 0.
+        highest = weights.iter().fold(0.0, |highest: f32, weight| highest.max(weight.abs()));
     }
 }
 
