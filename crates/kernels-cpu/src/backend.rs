@@ -12,7 +12,7 @@ use tensor::{
 
 use crate::activation::{Activation, Rows};
 use crate::attention::{Heads, attention};
-use crate::formats::{is_quantised, offset_shift};
+use crate::formats::{is_blockwise, is_quantised, offset_shift};
 use crate::isa::{Isa, Variant, variants};
 use crate::kv::{self, Geometry, Kv};
 use crate::matmul::{self, Matrix, Place, Product, Unit};
@@ -179,10 +179,11 @@ pub(crate) fn matrix(weight: &Weight, cols: usize) -> Result<Matrix<'_>> {
     Ok(Matrix { packed: Packed::of(weight)?, format, n, k })
 }
 
-/// Whether both multiply the same preparation of an activation.
+/// Whether both multiply the same preparation of an activation in the same way.
 pub(crate) fn alike(a: FormatId, b: FormatId) -> bool {
     let shifts = offset_shift(a).zip(offset_shift(b));
-    is_quantised(a) == is_quantised(b) && shifts.is_none_or(|(a, b)| a == b)
+    let kind = |format: FormatId| (is_quantised(format), is_blockwise(format));
+    kind(a) == kind(b) && shifts.is_none_or(|(a, b)| a == b)
 }
 
 /// A shape error that is only worded when it happens.

@@ -40,6 +40,7 @@ impl<const R: usize> Kernel for Rows<'_, R> {
             Floats::F32 => self.add_lines::<S, f32>(s, &mut sums),
             Floats::F16 => self.add_lines::<S, half::f16>(s, &mut sums),
             Floats::Bf16 => self.add_lines::<S, half::bf16>(s, &mut sums),
+            Floats::Blocks(_) => unreachable!("blocks are multiplied by `blocked`"),
         }
         for (out, (even, odd)) in self.out.iter_mut().zip(sums[0].into_iter().zip(sums[1])) {
             s.store(out, s.add(even, odd));
@@ -113,6 +114,7 @@ impl Kernel for Abreast<'_> {
             Floats::F32 => self.multiply::<S, f32>(s),
             Floats::F16 => self.multiply::<S, half::f16>(s),
             Floats::Bf16 => self.multiply::<S, half::bf16>(s),
+            Floats::Blocks(_) => unreachable!("blocks are multiplied by `blocked`"),
         }
     }
 }

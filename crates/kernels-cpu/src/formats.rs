@@ -107,6 +107,11 @@ pub(crate) fn is_quantised(format: FormatId) -> bool {
     with_format!(format, F => yes::<F>(), false)
 }
 
+/// Whether weights of `format` are kept as blocks of their file and unpacked to be multiplied.
+pub(crate) fn is_blockwise(format: FormatId) -> bool {
+    format.block_len() > 1 && !is_quantised(format)
+}
+
 /// Binary logarithm of the offset of the codes, where there is one.
 pub(crate) fn offset_shift(format: FormatId) -> Option<u32> {
     fn shift<S: Scales>() -> Option<u32> {

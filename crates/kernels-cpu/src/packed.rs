@@ -1,7 +1,8 @@
 //! Weights in this crate's layout: made once at load, read by `matmul` and `embed`.
 //!
-//! Both kinds keep 16 rows together (a tile). Integer weights are `codes` and `scales`; float
-//! weights are 16 values of one column side by side.
+//! All kinds keep 16 rows together (a tile). Integer weights are `codes` and `scales`; float
+//! weights are 16 values of one column side by side; weights that no kernel knows stay the blocks of
+//! the file, row by row, and are unpacked when they are multiplied.
 
 use std::any::Any;
 
@@ -23,33 +24,45 @@ const TILES_PER_CHUNK: usize = 4;
 /// So far before they are packed a row's bytes are asked for: the processor's own prefetching does
 /// not follow 16 rows in turn.
 const AHEAD_BYTES: usize = 256;
-/// Columns of floats that are packed of all rows before the next ones; whole blocks of `Q8_K`.
+/// Columns of floats that are packed of all rows before the next ones.
 const FLOATS: usize = 256;
 /// Bytes of a cache line.
 const CACHE_LINE: usize = 64;
 
-/// How float weights are kept.
+/// How weights are kept that are multiplied as floats.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Floats {
     F32,
     F16,
     Bf16,
+    /// As blocks of the file.
+    Blocks(FormatId),
 }
 
 impl Floats {
-    /// For the formats that are not quantised; anything unusual becomes f32.
+    /// For the formats that are not multiplied as integers.
     pub(crate) fn of(format: FormatId) -> Floats {
         match format {
+            FormatId::F32 => Floats::F32,
             FormatId::F16 => Floats::F16,
             FormatId::BF16 => Floats::Bf16,
-            _ => Floats::F32,
+            _ => Floats::Blocks(format),
         }
     }
 
     /// 64-byte lines of a tile of `k` columns.
     pub(crate) fn lines(self, k: usize) -> usize {
-        if self == Floats::F32 { k.next_multiple_of(2) } else { k.div_ceil(2) }
+        match self {
+            Floats::F32 => k.next_multiple_of(2),
+            Floats::F16 | Floats::Bf16 => k.div_ceil(2),
+            Floats::Blocks(format) => (LANES * blocks_bytes(format, k)).div_ceil(size_of::<Line>()),
+        }
     }
+}
+
+/// Bytes of `k` weights of a row; `k` is whole blocks.
+fn blocks_bytes(format: FormatId, k: usize) -> usize {
+    k / format.block_len() * format.block_bytes()
 }
 
 /// A matrix `[n, k]` in tiles of 16 rows; rows past `n` are zero.
@@ -180,7 +193,7 @@ impl Kernel for PackTile<'_> {
         with_format!(
             source.format,
             F => pack_codes::<S, F>(s, (lines, scales), bytes, row_bytes),
-            pack_floats(s, source, lines, (bytes, row_bytes))
+            pack_floats(s, Floats::of(source.format), lines, (bytes, row_bytes))
         );
     }
 }
@@ -236,46 +249,66 @@ fn prefetch<S: Simd>(s: S, block: &[u8]) {
 #[inline(always)]
 fn pack_floats<S: Simd>(
     s: S,
-    source: &WeightSource<'_>,
+    floats: Floats,
     lines: &mut [Line],
     (bytes, row_bytes): (&[u8], usize),
 ) {
-    for first in (0..source.k).step_by(FLOATS) {
-        let columns = first..(first + FLOATS).min(source.k);
-        for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
-            match Floats::of(source.format) {
-                Floats::F32 => {
-                    let mut values = [0.0; FLOATS];
-                    let values = &mut values[..columns.len()];
-                    let at = |column| source.format.row_bytes(column).unwrap_or(row_bytes);
-                    let bytes = &bytes[at(columns.start)..at(columns.end)];
-                    prefetch(s, bytes);
-                    source.format.dequantize_row(bytes, values);
-                    for (line, value) in lines[columns.clone()].iter_mut().zip(values) {
-                        line.0[row] = value.to_bits();
+    let rows = bytes.chunks_exact(row_bytes).enumerate();
+    match floats {
+        Floats::F32 => {
+            for (i, lines) in lines.chunks_mut(FLOATS).enumerate() {
+                for (row, bytes) in rows.clone() {
+                    let bytes = bytes.get(4 * i * FLOATS..).unwrap_or_default();
+                    prefetch(s, &bytes[..bytes.len().min(4 * FLOATS)]);
+                    for (line, bytes) in lines.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                        line.0[row] = u32::from_le_bytes(*bytes);
                     }
                 }
-                Floats::F16 | Floats::Bf16 => {
-                    let bytes = &bytes[2 * columns.start..2 * columns.end];
-                    prefetch(s, bytes);
-                    let halves: &mut [[u16; LANES]] = bytemuck::cast_slice_mut(lines);
-                    let halves = halves[columns.clone()].iter_mut();
-                    for (column, bytes) in halves.zip(bytes.as_chunks::<2>().0) {
+            }
+        }
+        Floats::F16 | Floats::Bf16 => {
+            let columns: &mut [[u16; LANES]] = bytemuck::cast_slice_mut(lines);
+            for (i, columns) in columns.chunks_mut(FLOATS).enumerate() {
+                for (row, bytes) in rows.clone() {
+                    let bytes = bytes.get(2 * i * FLOATS..).unwrap_or_default();
+                    prefetch(s, &bytes[..bytes.len().min(2 * FLOATS)]);
+                    for (column, bytes) in columns.iter_mut().zip(bytes.as_chunks::<2>().0) {
                         column[row] = u16::from_le_bytes(*bytes);
                     }
                 }
+            }
+        }
+        Floats::Blocks(_) => {
+            let all: &mut [u8] = bytemuck::cast_slice_mut(lines);
+            for (out, (_, bytes)) in all.chunks_exact_mut(row_bytes).zip(rows) {
+                out.copy_from_slice(bytes);
             }
         }
     }
 }
 
 fn unpack_floats(floats: Floats, lines: &[Line], row: usize, out: &mut [f32]) {
+    if let Floats::Blocks(format) = floats {
+        return unpack_blocks(format, lines, (row, out.len(), 0), out);
+    }
     let halves: &[[u16; LANES]] = bytemuck::cast_slice(lines);
     for (i, out) in out.iter_mut().enumerate() {
         *out = match floats {
-            Floats::F32 => f32::from_bits(lines[i].0[row]),
+            Floats::F32 | Floats::Blocks(_) => f32::from_bits(lines[i].0[row]),
             Floats::F16 => f16::from_bits(halves[i][row]).to_f32(),
             Floats::Bf16 => bf16::from_bits(halves[i][row]).to_f32(),
         };
     }
+}
+
+/// Values of row `row` of a tile of `k` columns, from column `first` on, which begins a block.
+pub(crate) fn unpack_blocks(
+    format: FormatId,
+    lines: &[Line],
+    (row, k, first): (usize, usize, usize),
+    out: &mut [f32],
+) {
+    let bytes: &[u8] = bytemuck::cast_slice(lines);
+    let start = row * blocks_bytes(format, k) + blocks_bytes(format, first);
+    format.dequantize_row(&bytes[start..][..blocks_bytes(format, out.len())], out);
 }

@@ -13,6 +13,7 @@ use tensor::{
 };
 
 use self::attention::{Case, check};
+use crate::formats::{is_blockwise, is_quantised};
 use crate::{CpuBackend, Pool, Variant, variants};
 
 const QUANTISED: [FormatId; 14] = [
@@ -32,6 +33,19 @@ const QUANTISED: [FormatId; 14] = [
     FormatId::Q6K,
 ];
 const FLOATS: [FormatId; 3] = [FormatId::F32, FormatId::F16, FormatId::BF16];
+/// Kept as blocks of their file.
+const BLOCKWISE: [FormatId; 10] = [
+    FormatId::IQ1M,
+    FormatId::IQ1S,
+    FormatId::IQ2S,
+    FormatId::IQ2XS,
+    FormatId::IQ2XXS,
+    FormatId::IQ3S,
+    FormatId::IQ3XXS,
+    FormatId::Q8K,
+    FormatId::TQ1_0,
+    FormatId::TQ2_0,
+];
 const SEED: u64 = 0x5eed;
 
 struct Random(u64);
@@ -84,6 +98,19 @@ fn random_bytes(format: FormatId, n: usize, k: usize) -> Vec<u8> {
         return values.iter().flat_map(bytes).collect();
     }
     let mut bytes: Vec<u8> = (0..n * row_bytes).map(|_| random.next() as u8).collect();
+    if BLOCKWISE.contains(&format) {
+        // Other bytes until the scale is sane, wherever it lies.
+        let mut values = vec![0.0_f32; format.block_len()];
+        for block in bytes.chunks_exact_mut(format.block_bytes()) {
+            let mut highest = 0.0;
+            while !(0.01..=1.0).contains(&highest) {
+                block.fill_with(|| random.next() as u8);
+                format.dequantize_row(block, &mut values);
+                highest = values.iter().fold(0.0, |highest: f32, value| highest.max(value.abs()));
+            }
+        }
+        return bytes;
+    }
     for block in bytes.chunks_exact_mut(format.row_bytes(format.block_len()).unwrap()) {
         for at in f16_offsets(format) {
             put(&mut block[*at..*at + 2], half(&mut random));
@@ -135,7 +162,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn embed_gives_the_values_of_the_file() {
     let (n, k) = (37, 512);
     for cpu in backends() {
-        for format in QUANTISED.into_iter().chain(FLOATS) {
+        for format in QUANTISED.into_iter().chain(FLOATS).chain(BLOCKWISE) {
             let mut want = vec![0.0; n * k];
             let bytes = random_bytes(format, n, k);
             let row_bytes = format.row_bytes(k).unwrap();
@@ -148,9 +175,22 @@ fn embed_gives_the_values_of_the_file() {
 }
 
 #[test]
-fn quantised_formats_are_all_tried() {
-    let all = FormatId::all().filter(|format| crate::formats::is_quantised(*format));
-    assert_eq!(all.count(), QUANTISED.len());
+fn formats_are_all_tried() {
+    let all = || FormatId::all();
+    assert_eq!(all().filter(|format| is_quantised(*format)).count(), QUANTISED.len());
+    assert_eq!(all().filter(|format| is_blockwise(*format)).count(), BLOCKWISE.len());
+    assert_eq!(all().count(), QUANTISED.len() + BLOCKWISE.len() + FLOATS.len());
+}
+
+#[test]
+fn blocks_take_the_bytes_of_the_file() {
+    for cpu in backends() {
+        for format in BLOCKWISE {
+            let (n, k) = (64, 512);
+            let file_bytes = n * format.row_bytes(k).unwrap();
+            assert_eq!(prepared(&cpu, format, n, k).held_bytes, file_bytes, "{format:?}");
+        }
+    }
 }
 
 #[test]
@@ -160,7 +200,7 @@ fn products_agree_with_f64_sums() {
     // With errors of half a step of the largest value of 32, at random.
     let (float, coarse, fine) = (1e-5, 0.008, 0.008 / 200.0);
     for cpu in backends() {
-        let floats = FLOATS.into_iter().map(|format| (format, false, float));
+        let floats = FLOATS.into_iter().chain(BLOCKWISE).map(|format| (format, false, float));
         let integers = QUANTISED.into_iter().map(|format| (format, false, coarse));
         let precise = QUANTISED.into_iter().map(|format| (format, true, fine));
         for (format, precise, tolerance) in floats.chain(integers).chain(precise) {
@@ -211,7 +251,7 @@ fn a_row_never_sees_its_neighbours_or_the_threads() {
     }
     for variant in variants() {
         let (one, many) = (with(variant, 1), with(variant, 4));
-        for format in QUANTISED.into_iter().chain(FLOATS) {
+        for format in QUANTISED.into_iter().chain(FLOATS).chain(BLOCKWISE) {
             let weight = prepared(&many, format, n, k);
             let all = product(&many, &weight, &x);
             assert_eq!(bits(&all), bits(&product(&one, &weight, &x)), "{variant:?} {format:?}");
@@ -235,7 +275,14 @@ fn with(variant: Variant, threads: usize) -> CpuBackend {
 fn weights_of_several_kinds_go_in_one_call() {
     let (n, k, rows) = (20, 256, 34);
     let x = Random(SEED + 7).values(rows * k);
-    let formats = [FormatId::Q8_0, FormatId::Q6K, FormatId::F32, FormatId::Q4_1, FormatId::Q8_0];
+    let formats = [
+        FormatId::Q8_0,
+        FormatId::Q6K,
+        FormatId::F32,
+        FormatId::IQ2XS,
+        FormatId::Q4_1,
+        FormatId::Q8_0,
+    ];
     for cpu in backends() {
         let weights = formats.map(|format| prepared(&cpu, format, n, k));
         let mut outs = formats.map(|_| Tensor::host_zeros(rows, n));
@@ -255,7 +302,7 @@ fn one_row_by_several_tiles_is_as_by_one() {
     x[40] *= 50.0;
     for variant in variants() {
         let cpu = with(variant, 1);
-        for format in QUANTISED.into_iter().chain(FLOATS) {
+        for format in QUANTISED.into_iter().chain(FLOATS).chain(BLOCKWISE) {
             let weight = prepared(&cpu, format, n, k);
             let both = product(&cpu, &weight, &x);
             for (row, x) in x.chunks_exact(k).enumerate() {
@@ -310,11 +357,18 @@ fn not_a_number_is_not_hidden() {
 fn gates_are_the_formula() {
     let (n, k, rows) = (40, 256, 21);
     let x = Random(SEED + 3).values(rows * k);
-    let kinds = [FormatId::F32, FormatId::Q4_1, FormatId::Q6K];
+    let kinds = [
+        (FormatId::Q8_0, FormatId::F32),
+        (FormatId::Q8_0, FormatId::Q4_1),
+        (FormatId::Q8_0, FormatId::Q6K),
+        (FormatId::F16, FormatId::IQ2XS),
+        (FormatId::IQ2XS, FormatId::F32),
+        (FormatId::IQ2XS, FormatId::IQ3S),
+    ];
     let oss = Activation::ClampedSilu { alpha: 1.702, limit: 7.0 };
-    for (cpu, kind) in backends().iter().flat_map(|cpu| kinds.map(|kind| (cpu, kind))) {
-        let gate = prepared(cpu, FormatId::Q8_0, n, k);
-        let up = prepared(cpu, kind, n, k);
+    for (cpu, kinds) in backends().iter().flat_map(|cpu| kinds.map(|kinds| (cpu, kinds))) {
+        let gate = prepared(cpu, kinds.0, n, k);
+        let up = prepared(cpu, kinds.1, n, k);
         let (gates, ups) = (product(cpu, &gate, &x), product(cpu, &up, &x));
         for activation in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, oss] {
             let mut out = Tensor::host_zeros(rows, n);

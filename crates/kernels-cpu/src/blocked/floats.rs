@@ -1,16 +1,17 @@
 //! Float weights times many rows: columns are converted once for all rows, even and odd ones apart,
-//! because each output is the sum of two chains.
+//! because each output is the sum of two chains. Blocks of a file are unpacked here, some columns at
+//! a time, also for few rows.
 
 use std::ops::Range;
 
 use bytemuck::Zeroable;
 
 use super::{Scratch, TILES};
-use crate::activation::Activation;
+use crate::activation::{Activation, tiles as row_tiles};
 use crate::floats::Column;
 use crate::isa::Isa;
 use crate::matmul::Matrix;
-use crate::packed::Floats;
+use crate::packed::{Floats, unpack_blocks};
 use crate::simd::{Kernel, LANES, Line, Simd};
 
 /// Pairs of columns that are multiplied before the next row tile: a weight tile's even or odd ones
@@ -40,16 +41,22 @@ pub(super) fn multiply(
         let pairs = first..(first + BLOCK_PAIRS).min(all);
         for ((weight, tile), out) in tiles.iter().zip(scratch.codes.chunks_exact_mut(block)) {
             let (lines, kind) = (weight.packed.tile(*tile).0, Floats::of(weight.format));
+            if kind == Floats::Blocks(weight.format) {
+                unpack(weight, lines, &pairs, out);
+                continue;
+            }
             let per_pair = kind.lines(2);
             let lines = &lines[pairs.start * per_pair..pairs.end * per_pair];
             isa.run(Convert { kind, lines, out });
         }
-        for row in rows.clone().step_by(tile_rows) {
-            let x = x.floats(k, (row, tile_rows));
-            let x = &x[pairs.start * 2 * tile_rows..pairs.end * 2 * tile_rows];
+        for (row, len) in row_tiles(rows.clone(), tile_rows) {
+            let x = x.floats(k, (row, len));
+            let x = &x[pairs.start * 2 * len..pairs.end * 2 * len];
             let (at, tiles, sums) = (row - rows.start, tiles.len(), &mut scratch.sums[..sums]);
             let task = Task { columns: &scratch.codes, x, tiles, sums, at, rows: rows.len() };
-            match tile_rows {
+            match len {
+                1 => isa.run(Products::<1>(task)),
+                2 => isa.run(Products::<2>(task)),
                 4 => isa.run(Products::<4>(task)),
                 _ => isa.run(Products::<8>(task)),
             }
@@ -57,6 +64,19 @@ pub(super) fn multiply(
     }
     let (even, odd) = scratch.sums[..sums].split_at_mut(count);
     isa.run(AddChains { even, odd });
+}
+
+/// Some columns of a tile of blocks, as [`Convert`] leaves them.
+fn unpack(weight: &Matrix<'_>, lines: &[Line], pairs: &Range<usize>, out: &mut [Line]) {
+    let mut values = [0.0; 2 * BLOCK_PAIRS];
+    let values = &mut values[..2 * pairs.len()];
+    let (even, odd) = out.split_at_mut(BLOCK_PAIRS);
+    for row in 0..LANES {
+        unpack_blocks(weight.format, lines, (row, weight.k, 2 * pairs.start), values);
+        for ((pair, even), odd) in values.as_chunks::<2>().0.iter().zip(&mut *even).zip(&mut *odd) {
+            (even.0[row], odd.0[row]) = (pair[0].to_bits(), pair[1].to_bits());
+        }
+    }
 }
 
 /// Columns as f32, the even ones of a block and then the odd ones.
@@ -76,6 +96,7 @@ impl Kernel for Convert<'_> {
             Floats::F32 => self.convert::<S, f32>(s),
             Floats::F16 => self.convert::<S, half::f16>(s),
             Floats::Bf16 => self.convert::<S, half::bf16>(s),
+            Floats::Blocks(_) => unreachable!("blocks are unpacked by `quant`"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Matrix products of many rows: weights are unpacked to bytes once for all rows, and multiplied
-//! in blocks whose codes stay in the caches. Bit for bit the results of few rows.
+//! in blocks whose codes stay in the caches. Bit for bit the results of few rows. Few rows come here
+//! too where weights are kept as the blocks of their file.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -14,7 +15,7 @@ use quant::FormatId;
 
 use crate::activation::{self, Activation};
 use crate::codes::{Codes, GROUP, OPERANDS, U8};
-use crate::formats::{Format, is_quantised, with_format};
+use crate::formats::{Format, is_blockwise, is_quantised, with_format};
 use crate::integers::Integers;
 use crate::isa::Isa;
 use crate::matmul::Matrix;
@@ -46,6 +47,9 @@ thread_local! {
 /// Of `rows` activation rows, how many [`multiply`] takes.
 pub(crate) fn rows(isa: Isa, format: FormatId, rows: usize) -> usize {
     let quantised = is_quantised(format);
+    if is_blockwise(format) {
+        return rows;
+    }
     let tile_rows = if quantised { isa.integer_tile_rows() } else { isa.float_tile_rows() };
     let least = if quantised && has_tiles(isa) { 1 } else { ROW_TILES_MIN };
     if rows >= least * tile_rows { rows / tile_rows * tile_rows } else { 0 }

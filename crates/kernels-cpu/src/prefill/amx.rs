@@ -244,7 +244,7 @@ fn unpack(
         match Floats::of(weight.format) {
             Floats::F16 => unpack_floats::<f16>(s, (lines, weight.k), groups, (out, half)),
             Floats::Bf16 => unpack_floats::<bf16>(s, (lines, weight.k), groups, (out, half)),
-            Floats::F32 => unreachable!("f32 weights are not rounded"),
+            Floats::F32 | Floats::Blocks(_) => unreachable!("f32 weights are not rounded"),
         }
     );
 }

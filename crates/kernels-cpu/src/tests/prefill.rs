@@ -3,7 +3,7 @@
 use quant::FormatId;
 use tensor::{Backend, Tensor};
 
-use super::{FLOATS, QUANTISED, Random, SEED, bits, embedded, prepared, with};
+use super::{BLOCKWISE, FLOATS, QUANTISED, Random, SEED, bits, embedded, prepared, with};
 use crate::{CpuBackend, Variant, variants};
 
 /// Rounded to bf16, ties to even.
@@ -44,10 +44,10 @@ fn prefill_rows_are_chains_of_bf16() {
     let x = Random(SEED + 12).values(rows * k);
     for variant in variants() {
         let cpu = with(variant, 3);
-        for format in QUANTISED.into_iter().chain(FLOATS) {
+        for format in QUANTISED.into_iter().chain(FLOATS).chain(BLOCKWISE) {
             let weight = prepared(&cpu, format, n, k);
             let found = prefill(&cpu, &weight, &x);
-            if variant != Variant::Amx || format == FormatId::F32 {
+            if !crate::prefill::takes(cpu.on().0, format) {
                 let alike = super::product(&cpu, &weight, &x);
                 assert_eq!(bits(&found), bits(&alike), "{variant:?} {format:?}");
                 continue;

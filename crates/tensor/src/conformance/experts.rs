@@ -69,6 +69,11 @@ fn cases() -> Vec<Case> {
         // Formats that want their input prepared in different ways.
         case([FormatId::Q8_0, FormatId::F32, FormatId::Q4_0], 4, 2),
         Case { biases: true, d: 256, ..case([FormatId::Q8_0, FormatId::Q6K, FormatId::F16], 4, 2) },
+        Case {
+            d: 256,
+            ffn: 256,
+            ..case([FormatId::IQ2XXS, FormatId::IQ2XXS, FormatId::IQ3S], 4, 2)
+        },
         Case { activation: Activation::GeluTanh, ..case(all(FormatId::Q5_1), 4, 3) },
     ]
 }

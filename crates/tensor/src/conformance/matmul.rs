@@ -14,6 +14,7 @@ pub(super) fn run(check: &mut Checker<'_>) {
     for formats in [
         [FormatId::Q4_0, FormatId::F32, FormatId::Q8_0],
         [FormatId::Q4K, FormatId::Q6K, FormatId::F16],
+        [FormatId::IQ2XS, FormatId::F16, FormatId::IQ3S],
     ] {
         let case = format!("{formats:?} together");
         let result = together(check, &case, formats);
