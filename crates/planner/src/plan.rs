@@ -237,15 +237,15 @@ pub fn plan(
     let prefill = predictor.prefill(&demand, wish.context, 0);
     let fit = fit(machine, &memory, &decode);
     let slower = if fit == Fit::Partly { offload_factor(&memory, &weights, &decode) } else { 1.0 };
-    let speed = speed(&decode, prefill.as_ref(), slower);
+    let speed = speed(decode.slowed(slower), prefill.map(|rate| rate.slowed(slower)));
     let wait = |prompt: u64| {
-        let wait = predictor.time_to_first_token(&demand, 0, prompt)?;
+        let wait = predictor.time_to_first_token(&demand, 0, prompt)?.slowed(slower);
         let (seconds, low_s, high_s) = (wait.seconds, wait.low_s, wait.high_s);
         Some(FirstToken { prompt, seconds, low_s, high_s })
     };
     let within = |depth: &u64| *depth <= facts.context_max;
     let depth = |context: u64| {
-        let decode_tps = predictor.decode(&demand, context, 1).tps / slower;
+        let decode_tps = predictor.decode(&demand, context, 1).slowed(slower).tps;
         Depth { context, decode_tps }
     };
     Verdict {
@@ -403,16 +403,16 @@ fn offload_factor(memory: &Memory, weights: &Weights, decode: &Estimate) -> f64 
     (inside / decode.tps + outside) * decode.tps
 }
 
-fn speed(decode: &Estimate, prefill: Option<&Estimate>, slower: f64) -> Speed {
+fn speed(decode: Estimate, prefill: Option<Estimate>) -> Speed {
     Speed {
         bound_tps: decode.bound_tps,
-        prefill_tps: prefill.map(|rate| rate.tps / slower),
-        prefill_low: prefill.map(|rate| rate.low_tps / slower),
+        prefill_tps: prefill.map(|rate| rate.tps),
+        prefill_low: prefill.map(|rate| rate.low_tps),
         prefill_high: prefill.map(|rate| rate.high_tps),
-        decode_tps: decode.tps / slower,
-        decode_low: decode.low_tps / slower,
-        decode_high: decode.high_tps / slower,
-        total_tps: decode.total_tps / slower,
+        decode_tps: decode.tps,
+        decode_low: decode.low_tps,
+        decode_high: decode.high_tps,
+        total_tps: decode.total_tps,
     }
 }
 

@@ -239,8 +239,27 @@ impl<'a> Predictor<'a> {
 }
 
 impl Estimate {
+    /// What it is where everything takes so many times longer; the bound stays one.
+    pub(crate) fn slowed(self, by: f64) -> Estimate {
+        Estimate {
+            tps: self.tps / by,
+            total_tps: self.total_tps / by,
+            low_tps: self.low_tps / by,
+            high_tps: self.high_tps / by,
+            ..self
+        }
+    }
+
     fn of_users(self, users: u32) -> Estimate {
         Estimate { total_tps: self.tps * f64::from(users), ..self }
+    }
+}
+
+impl Wait {
+    /// What it is where everything takes so many times longer.
+    pub(crate) fn slowed(self, by: f64) -> Wait {
+        let (seconds, low_s, high_s) = (self.seconds * by, self.low_s * by, self.high_s * by);
+        Wait { seconds, low_s, high_s, ..self }
     }
 }
 

@@ -118,6 +118,25 @@ fn what_is_recommended_runs_well_where_anything_does() {
     assert_eq!(name("Llama-3.1-405B", "rtx-4090"), "Q2_K");
 }
 
+/// The part of a model in the PC's memory slows prompts and answers, and what is said of either.
+#[test]
+fn rates_ranges_and_waits_of_a_part_on_the_cpu_agree() {
+    let verdict = verdict("Llama-3.3-70B", "rtx-4090", "Q4_K_M", 8192);
+    assert_eq!(verdict.verdict, Fit::Partly);
+    assert!(verdict.token.offload > 2.0, "{}", verdict.token.offload);
+    let speed = verdict.speed;
+    let [low, tps, high] = [speed.prefill_low, speed.prefill_tps, speed.prefill_high]
+        .map(|rate| rate.expect("the card's arithmetic is known"));
+    assert!(low < tps && tps < high && high < 2.5 * tps, "{low} {tps} {high}");
+    let wait = verdict.first_token.iter().find(|wait| wait.prompt == 8192).expect("a prompt");
+    // The rate is at the end of the context, the wait from its beginning: half as deep.
+    for (seconds, tps) in [(wait.seconds, tps), (wait.low_s, high), (wait.high_s, low)] {
+        let ratio = seconds * tps / 8192.0;
+        assert!((0.8..1.2).contains(&ratio), "{seconds} s at {tps} tokens/s");
+    }
+    assert!(wait.low_s < wait.seconds && wait.seconds < wait.high_s);
+}
+
 /// What is beside a model takes its bytes, and an adapter slows every token down.
 #[test]
 fn adapters_and_projectors_are_paid_for() {
