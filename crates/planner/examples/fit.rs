@@ -79,6 +79,18 @@ fn print_report(study: &Study) {
     print_table(&study.prefill_holdout);
     print_bands(study);
     print_batch(study);
+    println!("\n### Refused: faster than bandwidth allows\n");
+    for row in &study.refused {
+        println!(
+            "* data/measurements.csv, line {}: {} {} on {}: {:.1} tokens/s, and {:.1} are the bound",
+            row.line,
+            row.model,
+            row.quantisation,
+            row.machine.name,
+            row.decode_tps.unwrap_or_default(),
+            row.bound_tps()
+        );
+    }
     println!("\n### Promises\n\n| promise | found | |\n|---|---|---|");
     for target in &study.targets {
         let verdict = if target.is_met { "met" } else { "MISSED" };

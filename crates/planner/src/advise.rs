@@ -257,19 +257,7 @@ impl<'a> Knowledge<'a> {
     /// Of a machine on which nothing was measured here.
     #[must_use]
     pub fn of(coefficients: &'a Coefficients, machine: &Machine) -> Knowledge<'a> {
-        let measurements = measurements_of(machine);
+        let measurements = coefficients.measurements(machine);
         Knowledge { coefficients, calibration: Calibration::default(), measurements }
     }
-}
-
-/// Published measurements of a machine, and of machines of its class.
-fn measurements_of(machine: &Machine) -> (usize, usize) {
-    use crate::catalogue::measurements;
-    let class = |name: &str| {
-        let rows = machines();
-        rows.binary_search_by(|row| row.name.as_str().cmp(name)).ok().map(|at| rows[at].class)
-    };
-    let of_machine = measurements().iter().filter(|row| row.machine == machine.name).count();
-    let of_class = measurements().iter().filter(|row| class(&row.machine) == Some(machine.class));
-    (of_machine, of_class.count())
 }

@@ -53,6 +53,8 @@ pub struct Study {
     pub few: Vec<Few>,
     /// Several conversations on one GB10.
     pub batch: Vec<BatchLine>,
+    /// Measurements that nothing is fitted to, as they are above the bandwidth bound.
+    pub refused: Vec<Sample>,
     /// What was promised, and whether it holds.
     pub targets: Vec<Target>,
 }
@@ -113,6 +115,7 @@ pub fn study(samples: &[Sample]) -> Study {
     let mut targets = targets(&coefficients, &decode_table);
     targets.extend(holdout_targets(&decode_holdout, &prefill_holdout));
     Study {
+        refused: refused(samples),
         targets,
         decode_holdout,
         prefill_holdout,
@@ -122,6 +125,11 @@ pub fn study(samples: &[Sample]) -> Study {
         batch: batch_lines,
         coefficients,
     }
+}
+
+/// Measurements above the bandwidth bound.
+fn refused(samples: &[Sample]) -> Vec<Sample> {
+    samples.iter().filter(|sample| sample.is_above_bound()).cloned().collect()
 }
 
 /// Errors of everything that was left out.

@@ -196,10 +196,10 @@ pub struct Power {
 /// What the rates rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Evidence {
-    /// Published measurements of this machine.
-    pub of_machine: usize,
-    /// Published measurements of machines of its class.
-    pub of_class: usize,
+    /// Published measurements of writing that the fit used: of this machine or its twin.
+    pub of_machine: u64,
+    /// The same of machines of its class.
+    pub of_class: u64,
     /// Measurements made here.
     pub yours: usize,
     /// Which of them decide.
@@ -214,7 +214,7 @@ pub struct Knowledge<'a> {
     /// Measured on this very machine.
     pub calibration: Calibration,
     /// Counts for [`Evidence`].
-    pub measurements: (usize, usize),
+    pub measurements: (u64, u64),
 }
 
 /// Everything that is said of a model on a machine.

@@ -2,7 +2,7 @@
 
 use planner::{
     Adapter, Coefficients, Engine, Fit, Knowledge, KvType, Projector, Quantisation, Subject, Tower,
-    Verdict, Wish, find_machine, find_model, machines, models, plan, recommended,
+    Verdict, Wish, find_machine, find_model, machines, measurements, models, plan, recommended,
 };
 
 fn wish(quant: &str, context: u64, users: u64) -> Wish {
@@ -135,6 +135,26 @@ fn rates_ranges_and_waits_of_a_part_on_the_cpu_agree() {
         assert!((0.8..1.2).contains(&ratio), "{seconds} s at {tps} tokens/s");
     }
     assert!(wait.low_s < wait.seconds && wait.seconds < wait.high_s);
+}
+
+#[test]
+fn evidence_counts_only_what_the_fit_used() {
+    let of = |machine: &str| verdict("Llama-3.1-8B", machine, "Q4_K_M", 4096).evidence;
+    let published =
+        |machine: &str| measurements().iter().filter(|row| row.machine == machine).count() as u64;
+    // Two boxes that share every matrix, cards that hold a part only, several tokens a step.
+    for (machine, used) in [
+        ("2x DGX Spark (linked)", 0),
+        ("GeForce RTX 4060 Ti 16 GB", 1),
+        ("MacBook Pro M5 Pro 64 GB", 0),
+    ] {
+        assert!(published(machine) > used, "{machine}");
+        assert_eq!(of(machine).of_machine, used, "{machine}");
+    }
+    // A sibling is predicted by the measurements of the box that it is the twin of.
+    let (spark, twin) = (of("dgx-spark"), of("ASUS Ascent GX10 (GB10)"));
+    assert_eq!((spark.of_machine, spark.of_class), (twin.of_machine, twin.of_class));
+    assert!(spark.of_machine <= published("NVIDIA DGX Spark (GB10)"));
 }
 
 /// What is beside a model takes its bytes, and an adapter slows every token down.

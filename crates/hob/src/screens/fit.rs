@@ -498,7 +498,7 @@ mod tests {
           power        139 W (measured), 2.5 J a token, 0.7 kWh a million tokens
           context      36 KiB a token as f16, up to 131,072 tokens
           licence      apache-2.0
-          measured     104 of this machine, 109 of its class, 0 of yours; this machine's decide
+          measured     104 of this machine, 104 of its class, 0 of yours; this machine's decide
           (ranges hold nine of ten measurements)
 
         hob does not run models of this kind yet: figures are for llama.cpp and its like

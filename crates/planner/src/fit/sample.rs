@@ -7,11 +7,14 @@ use crate::memory::KvType;
 use crate::names::{find_machine, find_model};
 use crate::recipe::Quantisation;
 use crate::row::ModelRow;
-use crate::speed::{Demand, Engine, Load, Site};
+use crate::speed::{Batch, Demand, Engine, Load, Site, bound_s};
 use crate::subject::Subject;
 
 /// Measurements with flash attention off: these readings of May 2024.
 const NO_FLASH_SOURCE: &str = "XiongjieDai";
+
+/// One conversation: the fit of several comes later.
+pub(super) const ALONE: Batch = Batch { touched_power: 1.0, compute: 1.0, grouping: 1.0 };
 
 /// What a row of another kind than one conversation in the graphics' memory would be fitted to.
 const NOT_DECODE: &[Flag] = &[
@@ -54,6 +57,8 @@ pub struct Sample {
     pub file_bytes: f64,
     /// When it was made, where that is known.
     pub date: Option<String>,
+    /// Its line in the table's file.
+    pub line: usize,
     source: String,
     flags: Vec<Flag>,
 }
@@ -61,7 +66,8 @@ pub struct Sample {
 /// Every measurement of the table whose machine, model and file type are known.
 #[must_use]
 pub fn samples() -> Vec<Sample> {
-    measurements().iter().filter_map(Sample::of).collect()
+    // The first line has the names of columns, and no cell has a break.
+    (2..).zip(measurements()).filter_map(|(line, row)| Sample::of(row, line)).collect()
 }
 
 /// What a model of the table asks for with weights of a type, and the bytes of its file; none where
@@ -74,7 +80,7 @@ pub(super) fn demand_of(row: &ModelRow, quantisation: &str) -> Option<(Demand, f
 }
 
 impl Sample {
-    fn of(row: &Measurement) -> Option<Sample> {
+    fn of(row: &Measurement, line: usize) -> Option<Sample> {
         let machine = find_machine(&row.machine).ok()?;
         let (demand, file_bytes) = demand_of(find_model(&row.model).ok()?, &row.quant)?;
         Some(Sample {
@@ -88,6 +94,7 @@ impl Sample {
             demand,
             file_bytes,
             date: row.date.clone(),
+            line,
             source: row.source.clone(),
             flags: row.flags.clone(),
         })
@@ -125,7 +132,21 @@ impl Sample {
     }
 
     fn is_any_decode(&self) -> bool {
-        self.decode_tps.is_some() && !self.has_any(NOT_DECODE)
+        self.decode_tps.is_some() && !self.has_any(NOT_DECODE) && !self.is_above_bound()
+    }
+
+    /// Tokens per second that bandwidth allows; boxes that share every matrix read at once.
+    pub fn bound_tps(&self) -> f64 {
+        let bandwidth_gbs = match self.has_any(&[Flag::Multi]) {
+            true => self.machine.bandwidth_gbs,
+            false => self.site().bandwidth_gbs,
+        };
+        1.0 / bound_s(&self.demand, self.load(), ALONE, bandwidth_gbs)
+    }
+
+    /// Whether it claims more than bandwidth allows: whatever was measured, it was not this.
+    pub(super) fn is_above_bound(&self) -> bool {
+        self.decode_tps.is_some_and(|tps| tps > self.bound_tps())
     }
 
     fn is_any_prefill(&self) -> bool {

@@ -3,19 +3,16 @@
 use super::cross::{Held, leave_out};
 use super::parameters::{Parameter, Parameters};
 use super::regression::{Equation, Problem};
-use super::sample::Sample;
+use super::sample::{ALONE, Sample};
 use crate::machine::Class;
 use crate::speed::{
-    Bands, Batch, DECODE_NOISE, DECODE_SPREAD, DecodeCoefficients, Engine, Engines, Errors,
-    LayerTimes, MachineFactors, PREFILL_NOISE, PREFILL_SPREAD, PrefillAttention,
-    PrefillCoefficients, PrefillCompute, ReadTimes, Site, bound_s, compute_bound_s,
+    Bands, DECODE_NOISE, DECODE_SPREAD, DecodeCoefficients, Engine, Engines, Errors, LayerTimes,
+    MachineFactors, PREFILL_NOISE, PREFILL_SPREAD, PrefillAttention, PrefillCoefficients,
+    PrefillCompute, ReadTimes, Site, bound_s, compute_bound_s,
 };
 
 /// Steps from the priors; from a solution to that without a group fewer do.
 const STEPS_MAX: usize = 25;
-
-/// One conversation: the fit of several comes later.
-const ALONE: Batch = Batch { touched_power: 1.0, compute: 1.0, grouping: 1.0 };
 
 /// A problem and its solution.
 pub(super) struct Stage<'a> {

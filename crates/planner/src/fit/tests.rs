@@ -6,7 +6,8 @@ use super::cross::{Held, folds};
 use super::regression::{Equation, Prior, Problem, Term};
 use super::sample::hash;
 use super::stages::{Stage, machine_factors};
-use super::{Sample, differences, samples, to_toml};
+use super::{Sample, differences, refused, samples, to_toml};
+use crate::catalogue::{Flag, measurements};
 use crate::machine::Machine;
 use crate::speed::{Coefficients, DecodeCoefficients, Predictor, median};
 
@@ -60,14 +61,36 @@ fn a_prior_holds_what_nothing_measures() {
 #[test]
 fn samples_are_those_of_the_table() {
     let all = samples();
-    assert_eq!(all.len(), crate::catalogue::measurements().len());
-    assert!(all.iter().filter(|sample| sample.is_decode()).count() >= 675);
+    assert_eq!(all.len(), measurements().len());
+    assert!(all.iter().filter(|sample| sample.is_decode()).count() >= 673);
     assert!(all.iter().filter(|sample| sample.is_prefill()).count() >= 205);
     for sample in &all {
         let demand = &sample.demand;
         assert!(demand.dense_bytes + demand.expert_bytes <= sample.file_bytes * 1.001);
         assert!(demand.head_weights < demand.dense_weights, "{}", sample.model);
     }
+}
+
+#[test]
+fn what_is_above_the_bound_is_refused_with_its_line() {
+    let all = samples();
+    let text = include_str!("../../data/measurements.csv");
+    let lines: Vec<&str> = text.lines().collect();
+    for sample in &all {
+        let line = lines[sample.line - 1];
+        assert!(line.contains(&sample.model) && line.contains(&sample.quantisation), "{line}");
+        let flags = &measurements()[sample.line - 2].flags;
+        assert!(!flags.contains(&Flag::AboveRoofline) || sample.is_above_bound(), "{line}");
+        // Whoever reads the table without this reckoning passes it over too.
+        assert!(!flags.is_empty() || !sample.is_above_bound(), "flag line {}: {line}", sample.line);
+    }
+    // What nobody flagged is refused all the same.
+    let mut sample = all.iter().find(|sample| sample.is_decode()).unwrap().clone();
+    assert!(refused(std::slice::from_ref(&sample)).is_empty());
+    sample.decode_tps = Some(1.01 * sample.bound_tps());
+    assert!(!sample.is_decode() && !sample.is_decode_held_out());
+    assert_eq!(refused(std::slice::from_ref(&sample))[0].line, sample.line);
+    assert!(refused(&all).len() >= 12);
 }
 
 #[test]

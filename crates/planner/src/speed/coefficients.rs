@@ -279,6 +279,20 @@ impl Coefficients {
         self.known(machine, |row| row.prefill.map(|time| (time, row.prefill_rows)))
     }
 
+    /// Measurements of writing that estimates rest on: of the machine or, where it has none, of the
+    /// one of its kind whose factor it is given; and of its class. Linked boxes have none of their
+    /// own.
+    pub(crate) fn measurements(&self, machine: &Machine) -> (u64, u64) {
+        let is_of_class =
+            |row: &&MachineFactors| read_class(row.class) == read_class(machine.class);
+        let of_class = self.machine.iter().filter(is_of_class);
+        let of_machine = match machine.count {
+            0 | 1 => self.nearest(machine, |row| row.decode.map(|time| (time, row.decode_rows))),
+            _ => None,
+        };
+        (of_machine.map_or(0, |(_, rows)| rows), of_class.map(|row| row.decode_rows).sum())
+    }
+
     /// The machine's own factor, else that of one of its kind with most measurements. Where a class
     /// has one measured machine, its factor belongs to the class: the two cannot be told apart.
     fn known(
@@ -286,20 +300,30 @@ impl Coefficients {
         machine: &Machine,
         factor: impl Fn(&MachineFactors) -> Option<(f64, u64)>,
     ) -> Known {
-        let measured = || self.machine.iter().filter_map(|row| Some((row, factor(row)?)));
-        let named = measured().find(|(row, _)| row.name == machine.name);
-        let alike = measured().filter(|(row, _)| row.is_like(machine));
-        let nearest = named.or_else(|| alike.max_by_key(|(_, (_, rows))| *rows));
-        if let Some((_, (time, _))) = nearest {
+        if let Some((time, _)) = self.nearest(machine, &factor) {
             return Known { time, tier: Tier::Machine };
         }
+        let measured = self.machine.iter().filter_map(|row| Some((row, factor(row)?)));
         let mut classmates =
-            measured().filter(|(row, _)| read_class(row.class) == read_class(machine.class));
+            measured.filter(|(row, _)| read_class(row.class) == read_class(machine.class));
         let time = match (classmates.next(), classmates.next()) {
             (Some((_, (time, _))), None) => time,
             _ => 1.0,
         };
         Known { time, tier: Tier::Class }
+    }
+
+    /// Factor and rows of the machine, or of one of its kind.
+    fn nearest(
+        &self,
+        machine: &Machine,
+        factor: impl Fn(&MachineFactors) -> Option<(f64, u64)>,
+    ) -> Option<(f64, u64)> {
+        let measured = || self.machine.iter().filter_map(|row| Some((row, factor(row)?)));
+        let named = measured().find(|(row, _)| row.name == machine.name);
+        let alike = measured().filter(|(row, _)| row.is_like(machine));
+        let nearest = named.or_else(|| alike.max_by_key(|(_, (_, rows))| *rows));
+        nearest.map(|(_, found)| found)
     }
 }
 
