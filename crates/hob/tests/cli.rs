@@ -278,6 +278,15 @@ fn top_says_in_a_line_that_nobody_serves_or_nobody_looks() {
     check_failed(&home.hob(&["top"]), 2, "a live picture needs a terminal");
 }
 
+/// A plan is of the model that `hob run` would fetch by that name, and what cannot be planned is
+/// refused in one line.
+#[test]
+fn plans_are_of_what_would_run() {
+    let home = Home::new();
+    let plan = check_done(&home.hob(&["fit", "smollm2", "--on", "rtx-4090"]));
+    assert!(plan.starts_with("SmolLM2-135M Q4_1 on "), "{plan}");
+}
+
 #[test]
 fn environment_mistakes_are_named() {
     let home = Home::new();

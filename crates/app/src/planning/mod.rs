@@ -15,11 +15,11 @@ use std::sync::atomic::AtomicBool;
 
 use gguf::{GgufFile, TensorInfo};
 use planner::{
-    Checkpoint, Coefficients, Fit, Knowledge, Machine, Memory, ModelConfig, StoredTensor, Subject,
-    Verdict, Wish,
+    Checkpoint, Coefficients, Fit, Knowledge, Machine, Memory, ModelConfig, Quantisation,
+    StoredTensor, Subject, Verdict, Wish,
 };
 use quant::FormatId;
-use store::{HubSpec, Peeked};
+use store::{HubSpec, ModelSource, Peeked};
 
 use header::Headers;
 
@@ -84,13 +84,22 @@ pub struct PlannedModel {
     pub quantised: Option<Subject>,
     /// A rule for more positions than it was trained for.
     pub rope_scaling: Option<RopeScaling>,
+    /// The mix that hob would fetch by this name.
+    pub fetched: Option<Quantisation>,
     /// What to know of where figures come from, in one line.
     pub note: Option<String>,
 }
 
 impl PlannedModel {
     fn of(subject: Subject) -> PlannedModel {
-        PlannedModel { subject, here: None, quantised: None, rope_scaling: None, note: None }
+        PlannedModel {
+            subject,
+            here: None,
+            quantised: None,
+            rope_scaling: None,
+            fetched: None,
+            note: None,
+        }
     }
 }
 
@@ -107,7 +116,7 @@ pub struct Place {
 
 impl App {
     /// What is known of a model of this name: a file or model that is here, or a hub's repository,
-    /// by its headers; else the table's row.
+    /// by its headers; else the table's row, of what hob would fetch where it knows the name.
     ///
     /// # Errors
     /// `NotFound` with names that are like it.
@@ -118,6 +127,10 @@ impl App {
         if let Some(model) = self.find_planned(name)? {
             let subject = file_subject(&model)?;
             return Ok(PlannedModel { here: Some(model), ..PlannedModel::of(subject) });
+        }
+        if let Ok(ModelSource::Catalog(row)) = self.store().resolve(name) {
+            let fetched = Quantisation::from_name(row.file);
+            return Ok(PlannedModel { fetched, ..PlannedModel::of(row_subject(row.file)?) });
         }
         if let Some(spec) = HubSpec::parse(name) {
             return self.plan_repository(&spec);

@@ -25,6 +25,25 @@ fn wish(context: u64, users: u64) -> Wish {
     Wish { context, users, kv: KvType::F16, quantisation, engine: Engine::Plain }
 }
 
+/// A name is the same model planned as fetched: its bytes and mix, and the row that articles and
+/// claims are read with.
+#[test]
+fn names_of_the_catalogue_are_planned_as_what_is_fetched() {
+    let home = tempfile::tempdir().unwrap();
+    let app = app(home.path());
+    for row in store::CATALOG {
+        for name in row.names {
+            let model = app.plan_model(name).unwrap();
+            let fetched = model.fetched.expect("the file's name says its mix");
+            let bytes = model.subject.file_bytes(&model.subject.weights(fetched));
+            let off = bytes as f64 / row.bytes as f64 - 1.0;
+            assert!(off.abs() < 0.03, "{name}: {} is off by {off}", model.subject.facts.name);
+            let table = planner::find_model(name).unwrap();
+            assert_eq!(table.name, model.subject.facts.name, "{name}");
+        }
+    }
+}
+
 #[test]
 fn a_step_is_planned_as_long_as_it_can_be() {
     let home = tempfile::tempdir().unwrap();

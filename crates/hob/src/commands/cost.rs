@@ -14,8 +14,7 @@ use app::planner::cost::{
     Batch, Cloud, Demand, Purchase, Question, Rates, TokenPrice, Watts, cost,
 };
 use app::planner::{
-    Engine, Fit, KvType, Machine, Quantisation, Subject, Task, Verdict, Wish, models_for,
-    recommended,
+    Engine, Fit, KvType, Machine, Quantisation, Task, Verdict, Wish, models_for, recommended,
 };
 use app::planning::{Place, PlannedModel};
 use clap::{ArgMatches, Args as _, FromArgMatches};
@@ -289,7 +288,7 @@ impl Work {
                 format!("{name} was trained for {most} tokens: give --context {most} or less");
             return Err(usage(message));
         }
-        let wish = wish(args, &model.subject, place)?;
+        let wish = wish(args, &model, place)?;
         let alone = context.app.plan(&model, place, &wish)?;
         if alone.verdict == Fit::No {
             return Err(too_large(&alone));
@@ -341,7 +340,7 @@ fn usual_model(
     place: &Place,
 ) -> anyhow::Result<(PlannedModel, Choice)> {
     let usual = context.app.plan_model(MODEL_USUAL)?;
-    let verdict = context.app.plan(&usual, place, &wish(args, &usual.subject, place)?)?;
+    let verdict = context.app.plan(&usual, place, &wish(args, &usual, place)?)?;
     if verdict.verdict > Fit::Partly {
         return Ok((usual, Choice::Usual));
     }
@@ -355,12 +354,15 @@ fn usual_model(
     Ok((context.app.plan_model(&pick.verdict.model)?, Choice::Largest))
 }
 
-fn wish(args: &Args, subject: &Subject, place: &Place) -> anyhow::Result<Wish> {
+fn wish(args: &Args, model: &PlannedModel, place: &Place) -> anyhow::Result<Wish> {
+    let subject = &model.subject;
     let any = Quantisation::from_name("Q4_K_M").expect("a name of the table");
     let (context, kv) = (args.context, KvType::F16);
     let wish = Wish { context, users: 1, kv, quantisation: any, engine: Engine::Plain };
     let quantisation = match &args.quant {
-        None => recommended(subject, &place.machine, &wish, &place.knowledge),
+        None => model
+            .fetched
+            .unwrap_or_else(|| recommended(subject, &place.machine, &wish, &place.knowledge)),
         Some(_) if subject.file_quant().is_some() => {
             return Err(usage(format!("{} is a file: leave --quant out", subject.facts.name)));
         }

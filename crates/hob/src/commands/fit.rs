@@ -154,7 +154,7 @@ fn one(
     if args.finetune {
         return print(out, &tuning(args, subject, machine));
     }
-    let wish = wish((name, args), subject, machine, knowledge)?;
+    let wish = wish((name, args), &model, machine, knowledge)?;
     let verdict = context.app.plan(&model, place, &wish)?;
     if let Some(path) = &args.lock {
         return lock(path, &verdict);
@@ -213,7 +213,7 @@ fn several(
     let models: Vec<PlannedModel> =
         names.iter().map(|name| planned(name, args, context)).collect::<anyhow::Result<_>>()?;
     let guest = |(model, name): (&'_ PlannedModel, &String)| -> anyhow::Result<(Wish, Verdict)> {
-        let wish = wish((name, args), &model.subject, machine, knowledge)?;
+        let wish = wish((name, args), model, machine, knowledge)?;
         let verdict = context.app.plan(model, place, &wish)?;
         Ok((wish, verdict))
     };
@@ -351,10 +351,11 @@ fn print(out: &mut impl Write, lines: &[String]) -> anyhow::Result<()> {
 
 fn wish(
     (name, args): (&str, &Args),
-    subject: &Subject,
+    model: &PlannedModel,
     machine: &Machine,
     knowledge: &Knowledge<'_>,
 ) -> anyhow::Result<Wish> {
+    let subject = &model.subject;
     let most = subject.facts.context_max;
     let context = args.context.unwrap_or(CONTEXT_USUAL.min(most.max(1)));
     if context > most && most > 0 {
@@ -371,7 +372,7 @@ fn wish(
     let wish = Wish { context, users, kv, quantisation: any, engine: Engine::Plain };
     // A mix inside the model's name, as in `Qwen3-8B-Q4_K_M.gguf`.
     let named = Quantisation::from_name(name).filter(|_| subject.file_quant().is_none());
-    let quantisation = match (&args.quant, named) {
+    let quantisation = match (&args.quant, named.or(model.fetched)) {
         (Some(name), _) => quantisation(name, subject)?,
         (None, Some(named)) => named,
         (None, None) => recommended(subject, machine, &wish, knowledge),
