@@ -78,6 +78,7 @@ fn mistakes_are_refused_before_anything_is_loaded() {
     check_refused("serve --parallel 0", "1..=256");
     check_refused("bench -p 1,x", "invalid digit");
     check_refused("bench -r 0", "1..=1000");
+    check_refused("machines --users 5", "--for");
     check_refused("perplexity", "<TEXTFILE>");
     check_refused("rm", "<MODEL>");
     check_refused("fly", "unrecognized subcommand");

@@ -8,8 +8,13 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use crate::live;
 use crate::screens::top::canvas::Paint;
 use crate::text;
+
+/// Columns that screens are laid out for; where nobody looks, the most.
+const COLUMNS_MIN: usize = 80;
+const COLUMNS_MAX: usize = 120;
 
 /// How much the person wants to see on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +58,12 @@ impl Terminal {
     /// `text` as an error's name on stderr.
     pub(crate) fn alarming(self, text: &str) -> String {
         self.styled(AnsiColor::Red.on_default().bold(), text)
+    }
+
+    /// Columns of a result: the terminal's, as far as tables and lines are good to read.
+    pub(crate) fn columns(self) -> usize {
+        let columns = if self.stdout { live::size().0 } else { COLUMNS_MAX };
+        columns.clamp(COLUMNS_MIN, COLUMNS_MAX)
     }
 
     /// Whether a picture can be drawn over another.

@@ -88,6 +88,100 @@ pub(crate) fn table(sides: &[Side], rows: &[Vec<String>]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
+/// Columns of words that are narrower than this are hard to read.
+const WORDS_MIN: usize = 20;
+
+/// [`table`] in at most so many columns where words allow it: the widest cells of words go on in
+/// further lines, and where that does not do, columns of `spare` are left out, first the first,
+/// which a line then says.
+pub(crate) fn table_within(
+    width: usize,
+    sides: &[Side],
+    rows: &[Vec<String>],
+    spare: &[(usize, &str)],
+) -> Vec<String> {
+    let (mut sides, mut rows, mut left_out) = (sides.to_vec(), rows.to_vec(), Vec::new());
+    let mut spare = spare.to_vec();
+    let limits = loop {
+        let found = limits(width, &sides, &rows);
+        if found.is_some() || spare.is_empty() {
+            break found;
+        }
+        let (column, name) = spare.remove(0);
+        left_out.push(name);
+        sides.remove(column);
+        rows.iter_mut().for_each(|row| drop(row.remove(column)));
+        for (later, _) in &mut spare {
+            *later -= usize::from(*later > column);
+        }
+    };
+    let rows = limits.map_or(rows.clone(), |limits| unrolled(&rows, &limits));
+    let mut lines = table(&sides, &rows);
+    if !left_out.is_empty() {
+        lines.push(format!("  (no room in {width} columns for {})", left_out.join(", ")));
+    }
+    lines
+}
+
+/// How wide each column may be so that the table is not too wide; none where that cannot be.
+fn limits(width: usize, sides: &[Side], rows: &[Vec<String>]) -> Option<Vec<usize>> {
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let length = |text: &str| text.chars().count();
+    let longest = |column: usize| cells(column).map(|cell| length(cell)).max().unwrap_or_default();
+    let word = |column: usize| {
+        let words = cells(column).flat_map(|cell| cell.split(' ').map(move |word| (cell, word)));
+        words.map(|(cell, word)| length(&hanging(cell)) + length(word)).max().unwrap_or_default()
+    };
+    let least: Vec<usize> = (0..sides.len()).map(|column| word(column).max(WORDS_MIN)).collect();
+    let mut limits: Vec<usize> = (0..sides.len()).map(longest).collect();
+    let gaps = 2 * sides.len().saturating_sub(1);
+    while limits.iter().sum::<usize>() + gaps > width {
+        let can_shrink =
+            |column: &usize| sides[*column] == Side::Left && limits[*column] > least[*column];
+        let widest = (0..sides.len()).filter(can_shrink).max_by_key(|column| limits[*column])?;
+        limits[widest] -= 1;
+    }
+    Some(limits)
+}
+
+/// What lines of a cell begin with after its first.
+fn hanging(cell: &str) -> String {
+    let first = cell.len() - cell.trim_start().len();
+    if first > 0 { " ".repeat(first + 2) } else { String::new() }
+}
+
+/// Rows whose cells are no wider than their columns: what is longer goes on in rows below.
+fn unrolled(rows: &[Vec<String>], limits: &[usize]) -> Vec<Vec<String>> {
+    let row = |row: &Vec<String>| {
+        let cells = row.iter().zip(limits);
+        let parts: Vec<Vec<String>> =
+            cells.map(|(cell, limit)| wrapped(cell, &hanging(cell), *limit)).collect();
+        let height = parts.iter().map(Vec::len).max().unwrap_or_default();
+        let line = |at: usize| parts.iter().map(move |parts| parts.get(at).cloned());
+        (0..height).map(|at| line(at).map(Option::unwrap_or_default).collect()).collect::<Vec<_>>()
+    };
+    rows.iter().flat_map(row).collect()
+}
+
+/// A paragraph in lines of at most `width` characters where words allow it, all but the first
+/// indented.
+pub(crate) fn wrapped(text: &str, indent: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut is_begun = false;
+    for (place, word) in text.split(' ').enumerate() {
+        let line = lines.last_mut().expect("there is always one");
+        if is_begun && line.chars().count() + 1 + word.chars().count() > width {
+            line.truncate(line.trim_end().len());
+            lines.push(format!("{indent}{word}"));
+        } else {
+            line.push_str(if place > 0 { " " } else { "" });
+            line.push_str(word);
+        }
+        is_begun |= !word.is_empty();
+    }
+    lines
+}
+
 /// `cell` with spaces up to `width` characters.
 pub(crate) fn pad(cell: &str, side: Side, width: usize) -> String {
     match side {
@@ -125,7 +219,7 @@ pub(crate) fn mean_and_deviation(samples: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::{Side, age, bytes, grouped, mean_and_deviation, mebibytes, parameters};
-    use super::{shell_word, table};
+    use super::{shell_word, table, table_within, wrapped};
 
     #[test]
     fn sizes() {
@@ -163,6 +257,38 @@ mod tests {
         smollm2  98.4 MB
         ü            1 B
         ");
+    }
+
+    #[test]
+    fn tables_that_are_too_wide_wrap_their_words_or_lose_what_matters_least() {
+        let rows = [
+            ["model", "quant", "size", "licence"],
+            ["gpt-oss-120b", "MXFP4", "59 GiB", "apache-2.0 with a policy of use beside it"],
+        ];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        let (left, right) = (Side::Left, Side::Right);
+        let sides = [left, left, right, left];
+        let at = |width, spare| table_within(width, &sides, &rows, spare).join("\n");
+        assert_eq!(at(80, &[]), table(&sides, &rows).join("\n"));
+        insta::assert_snapshot!(at(60, &[]), @"
+        model         quant    size  licence
+        gpt-oss-120b  MXFP4  59 GiB  apache-2.0 with a policy of use
+                                     beside it
+        ");
+        insta::assert_snapshot!(at(50, &[(1, "quant"), (2, "size")]), @"
+        model         quant    size  licence
+        gpt-oss-120b  MXFP4  59 GiB  apache-2.0 with a
+                                     policy of use beside
+                                     it
+        ");
+    }
+
+    #[test]
+    fn paragraphs_keep_their_words_and_first_spaces() {
+        let text = "  one two three four";
+        assert_eq!(wrapped(text, "    ", 12), ["  one two", "    three", "    four"]);
+        assert_eq!(wrapped(text, "", 80), [text]);
+        assert_eq!(wrapped("a_word_longer_than_that b", "", 5), ["a_word_longer_than_that", "b"]);
     }
 
     #[test]

@@ -285,6 +285,8 @@ fn plans_are_of_what_would_run() {
     let home = Home::new();
     let plan = check_done(&home.hob(&["fit", "smollm2", "--on", "rtx-4090"]));
     assert!(plan.starts_with("SmolLM2-135M Q4_1 on "), "{plan}");
+    let long = ["--for", "Llama-2-7B", "--context", "128k"];
+    check_failed(&home.hob(&[&["machines"][..], &long].concat()), 2, "trained for 4096 tokens");
 }
 
 #[test]

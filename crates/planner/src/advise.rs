@@ -39,6 +39,8 @@ pub enum Miss {
     PriceUnknown,
     /// It draws more.
     Watts,
+    /// Nobody published what it draws, and there is a limit.
+    WattsUnknown,
 }
 
 /// A machine and what it is to the model.
@@ -50,21 +52,23 @@ pub struct Offer {
     pub verdict: Verdict,
     /// What it misses; nothing in an answer.
     pub misses: Vec<Miss>,
+    /// How many times more of what it lacks most would do; 1 where it lacks nothing, infinite where
+    /// nobody published what it has.
+    pub shortfall: f64,
 }
 
 /// Mixes that are tried, from most to least bits.
 const TRIED: &[FileType] = &[FileType::Q8_0, FileType::Q6K, FileType::Q4KM];
 
 /// Every machine of the table for a model: those that do what is needed first, the cheapest first;
-/// then the others, the fewest misses first.
+/// then the others, those that lack least first.
 #[must_use]
 pub fn machines_for(subject: &Subject, need: &Need, coefficients: &Coefficients) -> Vec<Offer> {
     let mut offers: Vec<Offer> =
         machines().iter().map(|machine| offer(subject, machine, need, coefficients)).collect();
     offers.sort_by(|a, b| {
         let price = |offer: &Offer| offer.machine.price_usd.map_or(f64::INFINITY, |price| price[0]);
-        let key = |offer: &Offer| (offer.misses.len(), offer.misses.contains(&Miss::Memory));
-        key(a).cmp(&key(b)).then(price(a).total_cmp(&price(b)))
+        a.shortfall.total_cmp(&b.shortfall).then(price(a).total_cmp(&price(b)))
     });
     offers
 }
@@ -79,9 +83,11 @@ fn offer(
     for quantisation in tried(subject) {
         let verdict =
             plan_of(subject, machine, (need.context, need.users), (quantisation, coefficients));
-        let misses = misses(machine, need, &verdict);
-        let done = misses.is_empty();
-        best = Some(Offer { machine, verdict, misses });
+        let lacks = lacks(machine, need, &verdict);
+        let done = lacks.is_empty();
+        let shortfall = lacks.iter().fold(1.0, |most: f64, (_, times)| most.max(*times));
+        let misses = lacks.into_iter().map(|(miss, _)| miss).collect();
+        best = Some(Offer { machine, verdict, misses, shortfall });
         if done {
             break;
         }
@@ -100,29 +106,31 @@ fn plan_of(
     (context, users): (u64, u64),
     (quantisation, coefficients): (Quantisation, &Coefficients),
 ) -> Verdict {
-    let context = context.min(subject.facts.context_max);
     let wish = Wish { context, users, kv: KvType::F16, quantisation, engine: Engine::Plain };
     plan(subject, machine, &wish, &Knowledge::of(coefficients, machine))
 }
 
-fn misses(machine: &Machine, need: &Need, verdict: &Verdict) -> Vec<Miss> {
-    let mut misses = Vec::new();
+/// What a machine lacks, and how many times more of it would do.
+fn lacks(machine: &Machine, need: &Need, verdict: &Verdict) -> Vec<(Miss, f64)> {
+    let mut lacks = Vec::new();
+    let memory = &verdict.memory;
     if verdict.verdict <= Fit::Partly {
-        misses.push(Miss::Memory);
+        lacks.push((Miss::Memory, memory.total_bytes as f64 / memory.available_bytes as f64));
     }
     if verdict.speed.decode_tps < need.rate_tps {
-        misses.push(Miss::Rate);
+        lacks.push((Miss::Rate, need.rate_tps / verdict.speed.decode_tps));
     }
     match (need.budget_usd, machine.price_usd) {
-        (Some(_), None) => misses.push(Miss::PriceUnknown),
-        (Some(budget), Some([low, _])) if low > budget => misses.push(Miss::Price),
+        (Some(_), None) => lacks.push((Miss::PriceUnknown, f64::INFINITY)),
+        (Some(budget), Some([low, _])) if low > budget => lacks.push((Miss::Price, low / budget)),
         _ => {}
     }
-    let watts = verdict.power.map(|power| power.watts);
-    if need.watts.zip(watts).is_some_and(|(most, watts)| watts > most) {
-        misses.push(Miss::Watts);
+    match (need.watts, verdict.power.map(|power| power.watts)) {
+        (Some(_), None) => lacks.push((Miss::WattsUnknown, f64::INFINITY)),
+        (Some(most), Some(watts)) if watts > most => lacks.push((Miss::Watts, watts / most)),
+        _ => {}
     }
-    misses
+    lacks
 }
 
 /// What a model is good for on a machine.
@@ -229,7 +237,8 @@ const SIZES: &[&str] =
 pub fn size_table(coefficients: &Coefficients) -> Vec<SizeRow> {
     let mut rows: Vec<_> = models().iter().collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.parameters));
-    let subjects: Vec<Subject> = rows.into_iter().map(Subject::of_row).collect();
+    let is_long = |row: &&crate::ModelRow| row.context_max >= CHAT_CONTEXT;
+    let subjects: Vec<Subject> = rows.into_iter().filter(is_long).map(Subject::of_row).collect();
     let machines = SIZES.iter().filter_map(|name| crate::find_machine(name).ok());
     let row = |machine: &'static Machine| {
         let largest = |has_experts: bool| {

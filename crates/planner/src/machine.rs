@@ -16,6 +16,9 @@ pub struct Machine {
     /// Boxes linked together, or cards in one machine; 1 for most.
     #[serde(default = "one")]
     pub count: u32,
+    /// Whether it stands in a rack: a server, or a card without a fan of its own.
+    #[serde(default)]
+    pub rack: bool,
     /// Memory for models as sold, of all boxes: a card's own, or the whole of unified memory.
     pub memory_gib: f64,
     /// What can be used of it, where that was measured or is set by a rule of the device; a share

@@ -1,8 +1,9 @@
 //! Verdicts: the checks of the articles that people quote, and what must always hold.
 
 use planner::{
-    Adapter, Coefficients, Engine, Fit, Knowledge, KvType, Projector, Quantisation, Subject, Tower,
-    Verdict, Wish, find_machine, find_model, machines, measurements, models, plan, recommended,
+    Adapter, Coefficients, Engine, Fit, Knowledge, KvType, Miss, Need, Offer, Projector,
+    Quantisation, Subject, Tower, Verdict, Wish, find_machine, find_model, machines, machines_for,
+    measurements, models, plan, recommended,
 };
 
 fn wish(quant: &str, context: u64, users: u64) -> Wish {
@@ -135,6 +136,40 @@ fn rates_ranges_and_waits_of_a_part_on_the_cpu_agree() {
         assert!((0.8..1.2).contains(&ratio), "{seconds} s at {tps} tokens/s");
     }
     assert!(wait.low_s < wait.seconds && wait.seconds < wait.high_s);
+}
+
+fn offers(model: &str, need: &Need) -> Vec<Offer> {
+    let subject = Subject::of_row(find_model(model).expect("a row"));
+    machines_for(&subject, need, Coefficients::embedded())
+}
+
+/// What is not known is no pass: neither a price where there is a budget nor watts where there is a
+/// limit, however high.
+#[test]
+fn machines_with_unknown_figures_meet_no_limit() {
+    let limit = Some(1e9);
+    let need = Need { context: 4096, users: 1, rate_tps: 0.0, budget_usd: limit, watts: limit };
+    for offer in offers("Qwen3-8B", &need) {
+        let misses = |miss| offer.misses.contains(&miss);
+        assert_eq!(misses(Miss::WattsUnknown), offer.verdict.power.is_none());
+        assert_eq!(misses(Miss::PriceUnknown), offer.machine.price_usd.is_none());
+        assert!(!misses(Miss::Watts) && !misses(Miss::Price));
+        assert_eq!(offer.misses.is_empty(), offer.shortfall == 1.0);
+    }
+}
+
+/// A card that writes fast and holds a thirtieth of the model is not near.
+#[test]
+fn the_nearest_machines_lack_the_least() {
+    let budget_usd = Some(2500.0);
+    let need = Need { context: 8192, users: 1, rate_tps: 10.0, budget_usd, watts: None };
+    let offers = offers("DeepSeek-R1", &need);
+    assert!(offers.is_sorted_by(|a, b| a.shortfall <= b.shortfall));
+    for offer in &offers[..5] {
+        assert!(!offer.misses.is_empty());
+        let gib = offer.verdict.memory.available_bytes >> 30;
+        assert!(gib >= 90, "{}: {gib} GiB", offer.machine.name);
+    }
 }
 
 #[test]

@@ -118,6 +118,7 @@ pub(super) fn machine(measured: Option<&CalibrationFile>) -> Machine {
         also: Vec::new(),
         class: Class::Cpu,
         count: 1,
+        rack: false,
         memory_gib: total.map_or(0.0, gib),
         usable_gib: available.map(gib),
         bandwidth_gbs: measured.map_or(BANDWIDTH_GUESS_GBS, |file| file.bandwidth_gbs),

@@ -19,7 +19,7 @@ use app::planner::{
 use app::planning::{Place, PlannedModel};
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
-use super::{Context, Row};
+use super::{Context, Row, check_context};
 use crate::failure::usage;
 use crate::screens::check::Marks;
 use crate::screens::cost::{self as screen, Choice, Other, Report, Said};
@@ -281,13 +281,7 @@ impl Work {
         if args.quant.is_some() {
             model.quantise();
         }
-        let most = model.subject.facts.context_max;
-        if args.context > most && most > 0 {
-            let name = &model.subject.facts.name;
-            let message =
-                format!("{name} was trained for {most} tokens: give --context {most} or less");
-            return Err(usage(message));
-        }
+        check_context(&model.subject.facts, args.context)?;
         let wish = wish(args, &model, place)?;
         let alone = context.app.plan(&model, place, &wish)?;
         if alone.verdict == Fit::No {

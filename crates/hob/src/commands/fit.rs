@@ -14,7 +14,7 @@ use app::{LoadOptions, RopeScaling};
 use clap::{ArgMatches, Args as _, FromArgMatches};
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Row};
+use super::{Context, Reach, Row, check_context};
 use crate::args::rope_scaling;
 use crate::failure::usage;
 use crate::screens::units::parse_positions;
@@ -358,15 +358,8 @@ fn wish(
     let subject = &model.subject;
     let most = subject.facts.context_max;
     let context = args.context.unwrap_or(CONTEXT_USUAL.min(most.max(1)));
-    if context > most && most > 0 {
-        let message = format!(
-            "{} {} {most} tokens: give --context {most} or less{}",
-            subject.facts.name,
-            if args.rope_scaling.is_some() { "is scaled to" } else { "was trained for" },
-            if args.rope_scaling.is_some() { "" } else { ", or --rope-scaling yarn" },
-        );
-        return Err(usage(message));
-    }
+    let reach = if args.rope_scaling.is_some() { Reach::Scaled } else { Reach::Scalable };
+    check_context(&subject.facts, context, reach)?;
     let any = Quantisation::from_name("Q4_K_M").expect("a name of the table");
     let (users, kv) = (args.users, args.kv);
     let wish = Wish { context, users, kv, quantisation: any, engine: Engine::Plain };

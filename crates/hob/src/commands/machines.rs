@@ -2,18 +2,17 @@
 
 use std::io::{self, Write};
 
-use app::planner::{Coefficients, Miss, Need, Offer, machines, machines_for};
+use app::planner::{Coefficients, Need, machines, machines_for};
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
-use super::{Context, Row};
-use crate::screens::units::{dollars, gib, parse_positions, rate};
-use crate::text::{self, Side};
+use super::{Context, Reach, Row, check_context};
+use crate::screens::machines as screen;
+use crate::screens::units::parse_positions;
 
 pub(super) const ROW: Row = Row { name: "machines", place: 4, arguments: Args::augment_args, run };
 
-/// Machines that are shown when they do what is needed, and when they do not.
-const DO_MAX: usize = 12;
-const MISS_MAX: usize = 5;
+/// Context where none is asked for.
+const CONTEXT_USUAL: u64 = 8 << 10;
 
 /// Models of an office: what it is for, the model, conversations at once, context.
 const TIERS: [(&str, &str, u64, u64); 3] = [
@@ -31,12 +30,12 @@ struct Args {
     #[arg(long = "for", value_name = "MODEL")]
     model: Option<String>,
     /// Conversations at once
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", requires = "model")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    users: u64,
+    users: Option<u64>,
     /// Tokens of each conversation, e.g. 4096, 32k
-    #[arg(long, short, value_name = "N", default_value = "8k", value_parser = parse_positions)]
-    context: u64,
+    #[arg(long, short, value_name = "N", requires = "model", value_parser = parse_positions)]
+    context: Option<u64>,
     /// Tokens per second that each conversation must get
     #[arg(long, value_name = "N", default_value_t = 10.0, value_parser = parse_amount)]
     rate: f64,
@@ -56,25 +55,16 @@ struct Args {
 
 fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let args = Args::from_arg_matches(matches)?;
+    let width = context.terminal.columns();
     let mut lines = Vec::new();
     if args.list {
-        lines = list(args.prices);
+        lines = screen::list(machines(), args.prices, width);
     } else if let Some(name) = &args.model {
-        lines = offers(context, &args, name)?;
+        lines = offers(context, &args, (name, args.users.unwrap_or(1), args.context))?;
     } else {
         for (who, model, users, positions) in TIERS {
-            let wanted = Args {
-                model: None,
-                users,
-                context: positions,
-                rate: args.rate,
-                budget: args.budget,
-                watts: args.watts,
-                list: false,
-                prices: args.prices,
-            };
             lines.push(format!("{who}: {model}, {users} at once"));
-            lines.extend(offers(context, &wanted, model)?);
+            lines.extend(offers(context, &args, (model, users, Some(positions)))?);
             lines.push(String::new());
         }
         lines.push(
@@ -88,76 +78,31 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn offers(context: &Context, args: &Args, name: &str) -> anyhow::Result<Vec<String>> {
+fn offers(
+    context: &Context,
+    args: &Args,
+    (name, users, asked): (&str, u64, Option<u64>),
+) -> anyhow::Result<Vec<String>> {
     let subject = context.app.plan_model(name)?.subject;
+    let most = subject.facts.context_max;
+    let positions = asked.unwrap_or(CONTEXT_USUAL.min(most.max(1)));
+    check_context(&subject.facts, positions, Reach::Trained)?;
     let need = Need {
-        context: args.context,
-        users: args.users,
+        context: positions,
+        users,
         rate_tps: args.rate,
         budget_usd: args.budget,
         watts: args.watts,
     };
-    let offers = machines_for(&subject, &need, Coefficients::embedded());
-    let (able, unable): (Vec<_>, Vec<_>) = offers.iter().partition(|offer| offer.misses.is_empty());
-    let mut lines = Vec::new();
-    if able.is_empty() {
-        lines.push(format!("  no machine of the table does it for {name}; nearest:"));
-    } else {
-        let rows: Vec<_> = able.iter().take(DO_MAX).map(|offer| row(offer, args.prices)).collect();
-        lines.extend(text::table(&SIDES, &rows));
-        if able.len() > DO_MAX {
-            lines.push(format!("  and {} more", able.len() - DO_MAX));
-        }
-        lines.push("  not these:".to_owned());
-    }
-    let rows: Vec<_> = unable.iter().take(MISS_MAX).map(|offer| row(offer, false)).collect();
-    lines.extend(text::table(&SIDES, &rows));
-    Ok(lines)
-}
-
-const SIDES: [Side; 6] =
-    [Side::Left, Side::Right, Side::Left, Side::Right, Side::Right, Side::Left];
-
-fn row(offer: &Offer, prices: bool) -> Vec<String> {
-    let verdict = &offer.verdict;
-    let each = if verdict.users > 1 { " each" } else { "" };
-    let speed = format!("{} tokens/s{each}", rate(verdict.speed.decode_tps));
-    let price = offer.machine.price_usd.map_or_else(|| "price unknown".to_owned(), dollars);
-    let misses: Vec<&str> = offer.misses.iter().map(|miss| word(*miss)).collect();
-    let last = match (&offer.machine.price_source, prices) {
-        (Some(source), true) => source.clone(),
-        _ => misses.join(", "),
+    let found = machines_for(&subject, &need, Coefficients::embedded());
+    let asked = screen::Asked {
+        model: &subject.facts.name,
+        context: positions,
+        users,
+        rate_tps: args.rate,
+        prices: args.prices,
     };
-    let total = gib(verdict.memory.total_bytes);
-    vec![format!("  {}", offer.machine.name), price, verdict.quant.clone(), total, speed, last]
-}
-
-fn word(miss: Miss) -> &'static str {
-    match miss {
-        Miss::Memory => "too little memory",
-        Miss::Rate => "too slow",
-        Miss::Price => "too dear",
-        Miss::PriceUnknown => "price unknown",
-        Miss::Watts => "draws more",
-    }
-}
-
-fn list(prices: bool) -> Vec<String> {
-    let row = |machine: &app::planner::Machine| {
-        let short = machine.also.first().cloned().unwrap_or_default();
-        let price = machine.price_usd.map_or_else(String::new, dollars);
-        let source = machine.price_source.clone().filter(|_| prices).unwrap_or_default();
-        vec![
-            short,
-            machine.name.clone(),
-            format!("{:.0} GiB", machine.memory_gib),
-            format!("{:.0} GB/s", machine.bandwidth_gbs),
-            price,
-            source,
-        ]
-    };
-    let sides = [Side::Left, Side::Left, Side::Right, Side::Right, Side::Right, Side::Left];
-    text::table(&sides, &machines().iter().map(row).collect::<Vec<_>>())
+    Ok(screen::offers(&asked, &found, context.terminal.columns()))
 }
 
 fn parse_amount(text: &str) -> Result<f64, String> {

@@ -20,9 +20,11 @@ mod tokenize;
 mod top;
 
 use app::App;
+use app::planner::ModelFacts;
 use clap::{ArgMatches, Command};
 
 use crate::config::Settings;
+use crate::failure::usage;
 use crate::terminal::Terminal;
 
 /// The model when none is named.
@@ -70,4 +72,30 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// What can be shown.
     pub(crate) terminal: Terminal,
+}
+
+/// What bounds a context.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// What a model was trained for.
+    Trained,
+    /// The same, where `--rope-scaling` could be given.
+    Scalable,
+    /// `--rope-scaling`.
+    Scaled,
+}
+
+/// Refuses a context longer than a model's facts allow.
+fn check_context(facts: &ModelFacts, context: u64, reach: Reach) -> anyhow::Result<()> {
+    let most = facts.context_max;
+    if context <= most || most == 0 {
+        return Ok(());
+    }
+    let (is, or) = match reach {
+        Reach::Trained => ("was trained for", ""),
+        Reach::Scalable => ("was trained for", ", or --rope-scaling yarn"),
+        Reach::Scaled => ("is scaled to", ""),
+    };
+    let name = &facts.name;
+    Err(usage(format!("{name} {is} {most} tokens: give --context {most} or less{or}")))
 }
