@@ -46,6 +46,9 @@ fn lines_from_the_issue() {
         "perplexity -m MODEL -c 512 TEXTFILE",
         "quantize MODEL Q4_K_M -o FILE",
         "tokenize -m MODEL --ids some text",
+        "fit m --finetune qlora --seq 4096 --rank 8 --json",
+        "fit m --finetune --explain",
+        "fit m --kv bf16 --explain",
         "show m --tensors --template --metadata --json",
         "import m.gguf --name x",
         "rm a b",
@@ -78,6 +81,9 @@ fn mistakes_are_refused_before_anything_is_loaded() {
     check_refused("serve --parallel 0", "1..=256");
     check_refused("bench -p 1,x", "invalid digit");
     check_refused("bench -r 0", "1..=1000");
+    check_refused("fit m --finetune dora", "full, lora, qlora");
+    check_refused("fit m --kv f64", "f32, f16, bf16, q8_0, q4_0");
+    check_refused("fit m --verify plan --on dgx-spark", "--on");
     check_refused("machines --users 5", "--for");
     check_refused("perplexity", "<TEXTFILE>");
     check_refused("rm", "<MODEL>");

@@ -287,6 +287,33 @@ fn plans_are_of_what_would_run() {
     assert!(plan.starts_with("SmolLM2-135M Q4_1 on "), "{plan}");
     let long = ["--for", "Llama-2-7B", "--context", "128k"];
     check_failed(&home.hob(&[&["machines"][..], &long].concat()), 2, "trained for 4096 tokens");
+    let tuning = ["fit", "Llama-3.1-8B", "--on", "rtx-4090", "--finetune", "qlora", "--json"];
+    let told: serde_json::Value =
+        serde_json::from_str(&check_done(&home.hob(&tuning))).expect("it is JSON");
+    assert_eq!(told["methods"].as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(
+        (&told["methods"][0]["method"], &told["methods"][0]["fits"]),
+        (&"qlora".into(), &true.into())
+    );
+    check_failed(&home.hob(&["fit", "--finetune", "qlora"]), 2, "name one");
+}
+
+/// What is held against a plan is what it was made for.
+#[test]
+fn a_plan_of_something_else_is_not_verified() {
+    let home = Home::new();
+    let (model, plan) = (home.model(), home.path("plan.json"));
+    let of = ["fit", text_of(&model), "--context", "64"];
+    check_done(&home.hob(&[&of[..], &["--lock", text_of(&plan)]].concat()));
+    let verify = |more: &[&str]| home.hob(&[&of[..], more, &["--verify", text_of(&plan)]].concat());
+    check_failed(&verify(&["--kv", "q8_0"]), 2, "is for --kv f16: ask for the same");
+    check_failed(&verify(&["--users", "2"]), 2, "is for --users 1: ask for the same");
+    let text = std::fs::read_to_string(&plan).expect("it was written");
+    let mut other: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    other["machine"] = "another box".into();
+    other["quant"] = "Q8_0".into();
+    std::fs::write(&plan, other.to_string()).expect("it can be written");
+    check_failed(&verify(&[]), 2, "is for the machine another box, --quant Q8_0: ask for the same");
 }
 
 #[test]

@@ -10,8 +10,12 @@ use crate::facts::{Mixer, ModelFacts};
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KvType {
+    /// 32-bit floats.
+    F32,
     /// 16-bit floats.
     F16,
+    /// 16-bit floats of the range of 32-bit ones.
+    Bf16,
     /// 8-bit blocks of 32 with a scale.
     Q8_0,
     /// 4-bit blocks of 32 with a scale.
@@ -19,18 +23,22 @@ pub enum KvType {
 }
 
 /// Every way to keep keys and values: `(type, name, bytes of 32 values)`.
-pub const KV_TYPES: &[(KvType, &str, u64)] =
-    &[(KvType::F16, "f16", 64), (KvType::Q8_0, "q8_0", 34), (KvType::Q4_0, "q4_0", 18)];
+pub const KV_TYPES: &[(KvType, &str, u64)] = &[
+    (KvType::F32, "f32", 128),
+    (KvType::F16, "f16", 64),
+    (KvType::Bf16, "bf16", 64),
+    (KvType::Q8_0, "q8_0", 34),
+    (KvType::Q4_0, "q4_0", 18),
+];
 
 /// Values in a block of a quantised cache.
 const KV_BLOCK: u64 = 32;
 
 impl KvType {
-    /// By its name in any case; `bf16` takes the same bytes as `f16`.
+    /// By its name in any case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<KvType> {
         let name = name.to_ascii_lowercase();
-        let name = if name == "bf16" { "f16" } else { name.as_str() };
         KV_TYPES.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 

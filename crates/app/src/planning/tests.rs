@@ -68,6 +68,8 @@ fn windows_are_promised_as_they_are_reserved() {
     for (name, kv) in [
         ("gemma2", KvType::F16),
         ("gemma3", KvType::F16),
+        ("gemma3", KvType::F32),
+        ("gemma3", KvType::Bf16),
         ("gemma3", KvType::Q8_0),
         ("gpt_oss", KvType::F16),
     ] {
@@ -92,6 +94,14 @@ fn windows_are_promised_as_they_are_reserved() {
             let promised = model.subject.facts.kv_reserved_bytes(kv, context, users);
             assert_eq!(promised, reserved, "{name} {context} for {users}");
         }
+    }
+}
+
+#[test]
+fn keys_and_values_are_planned_in_every_type_that_is_loaded() {
+    for format in tensor::KvFormat::ALL {
+        let name = format.name();
+        assert_eq!(KvType::from_name(name).map(KvType::name), Some(name));
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use app::planner::{
     Engine, Guest, KV_TYPES, Knowledge, KvType, Machine, PIPELINES, Pipeline, Quantisation,
-    Subject, Together, Tuning, Verdict, Wish, models_for, pipelines, plan, recommended, size_table,
-    together, tuning_memory,
+    Subject, Together, Tuning, TuningMemory, Verdict, Wish, models_for, pipelines, plan,
+    recommended, size_table, together, tuning_memory,
 };
 use app::planning::{Place, PlannedModel};
 use app::{LoadOptions, RopeScaling};
@@ -59,7 +59,7 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=USERS_MAX))]
     users: u64,
-    /// How keys and values are kept: f16, q8_0 or q4_0
+    /// How keys and values are kept: f32, f16, bf16 or q8_0; q4_0 is for other engines
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = parse_kv)]
     kv: KvType,
     /// An adapter beside the model: its file (GGUF, safetensors), or a rank such as 16 or
@@ -72,9 +72,10 @@ struct Args {
     /// What a pipeline for images takes, e.g. flux, sdxl
     #[arg(long, value_name = "NAME", conflicts_with_all = ["models", "quant", "json", "verify"])]
     image: Option<String>,
-    /// What fine-tuning takes: every weight, LoRA and QLoRA
-    #[arg(long, conflicts_with_all = ["quant", "json", "lock", "verify", "explain"])]
-    finetune: bool,
+    /// What fine-tuning takes: every weight, LoRA and QLoRA, or one of them
+    #[arg(long, value_name = "METHOD", num_args = 0..=1)]
+    #[arg(conflicts_with_all = ["quant", "lock", "verify"])]
+    finetune: Option<Option<Method>>,
     /// Tokens of an example to learn from
     #[arg(long, value_name = "N", default_value = "2k", value_parser = parse_positions)]
     #[arg(requires = "finetune")]
@@ -87,7 +88,7 @@ struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "verify")]
     lock: Option<PathBuf>,
     /// Load the model here and compare with the plan, or with one that was written
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "on")]
     verify: Option<Option<PathBuf>>,
     /// How each figure came about
     #[arg(long)]
@@ -95,6 +96,14 @@ struct Args {
     /// Print JSON for programs
     #[arg(long)]
     json: bool,
+}
+
+/// A way to learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Method {
+    Full,
+    Lora,
+    Qlora,
 }
 
 fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
@@ -106,8 +115,8 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         return print(&mut out, &fit::images(machine, &pipeline(name)?));
     }
     let lines = match args.models.as_slice() {
-        [] if args.quant.is_some() || args.json => {
-            return Err(usage("--quant and --json are for one model: name it"));
+        [] if args.is_for_a_model() => {
+            return Err(usage("only --on and --explain go without a model: name one"));
         }
         [] => {
             let picks = models_for(machine, knowledge.coefficients, EACH_TASK);
@@ -120,6 +129,16 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         names => return several(names, &args, context, (&place, &mut out)),
     };
     print(&mut out, &lines)
+}
+
+impl Args {
+    /// Whether anything is asked for that only a model has.
+    fn is_for_a_model(&self) -> bool {
+        let beside = !self.lora.is_empty() || self.mmproj.is_some();
+        let kept = self.lock.is_some() || self.verify.is_some();
+        let load = self.context.is_some() || self.users > 1 || self.kv != KvType::F16;
+        beside || kept || load || self.quant.is_some() || self.finetune.is_some() || self.json
+    }
 }
 
 /// A model as it was asked for, with what is beside it.
@@ -151,8 +170,8 @@ fn one(
     let (machine, knowledge) = (&place.machine, &place.knowledge);
     let model = planned(name, args, context)?;
     let subject = &model.subject;
-    if args.finetune {
-        return print(out, &tuning(args, subject, machine));
+    if let Some(method) = args.finetune {
+        return tuning((method, args), subject, machine, out);
     }
     let wish = wish((name, args), &model, machine, knowledge)?;
     let verdict = context.app.plan(&model, place, &wish)?;
@@ -202,7 +221,12 @@ fn several(
     (place, out): (&Place, &mut impl Write),
 ) -> anyhow::Result<()> {
     let beside = !args.lora.is_empty() || args.mmproj.is_some();
-    if beside || args.finetune || args.explain || args.lock.is_some() || args.verify.is_some() {
+    if beside
+        || args.finetune.is_some()
+        || args.explain
+        || args.lock.is_some()
+        || args.verify.is_some()
+    {
         let options = "--lora, --mmproj, --finetune, --explain, --lock and --verify";
         return Err(usage(format!("{options} are for one model: name only that")));
     }
@@ -244,23 +268,76 @@ fn pipeline(name: &str) -> anyhow::Result<Vec<&'static Pipeline>> {
     Err(usage(format!("no pipeline for images is called {name}: known are {}", names.join(", "))))
 }
 
-fn tuning(args: &Args, subject: &Subject, machine: &Machine) -> Vec<String> {
+/// What `--json` prints of fine-tuning.
+#[derive(Serialize)]
+struct Learning<'a> {
+    model: &'a str,
+    machine: &'a str,
+    sequence: u64,
+    rank: u64,
+    available_bytes: u64,
+    methods: Vec<Learnt>,
+}
+
+#[derive(Serialize)]
+struct Learnt {
+    method: &'static str,
+    memory: TuningMemory,
+    fits: bool,
+}
+
+fn tuning(
+    (method, args): (Option<Method>, &Args),
+    subject: &Subject,
+    machine: &Machine,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let rank = args.rank;
     let ways = [
-        ("every weight", Tuning::Full),
-        ("LoRA", Tuning::Lora { rank }),
-        ("QLoRA", Tuning::Qlora { rank }),
+        (Method::Full, "full", Tuning::Full),
+        (Method::Lora, "lora", Tuning::Lora { rank }),
+        (Method::Qlora, "qlora", Tuning::Qlora { rank }),
     ];
-    let ways = ways.map(|(name, way)| (name, tuning_memory(&subject.facts, way, args.seq)));
-    fit::tuning(&subject.facts.name, machine, &ways, args.seq)
+    let asked = ways.into_iter().filter(|(way, ..)| method.is_none_or(|method| method == *way));
+    let ways: Vec<(&'static str, Tuning, TuningMemory)> = asked
+        .map(|(_, name, way)| (name, way, tuning_memory(&subject.facts, way, args.seq)))
+        .collect();
+    let available_bytes = machine.usable_bytes();
+    if args.json {
+        let learnt = |(method, _, memory): &(&'static str, Tuning, TuningMemory)| Learnt {
+            method,
+            memory: *memory,
+            fits: memory.total_bytes <= available_bytes,
+        };
+        let learning = Learning {
+            model: &subject.facts.name,
+            machine: &machine.name,
+            sequence: args.seq,
+            rank,
+            available_bytes,
+            methods: ways.iter().map(learnt).collect(),
+        };
+        serde_json::to_writer_pretty(&mut *out, &learning)?;
+        return Ok(writeln!(out)?);
+    }
+    let shown: Vec<_> = ways.iter().map(|(_, way, memory)| (*way, *memory)).collect();
+    let mut lines = fit::tuning(&subject.facts.name, machine, &shown, args.seq);
+    if args.explain {
+        lines.push(String::new());
+        lines.extend(explain::tuning(&shown, args.seq));
+    }
+    print(out, &lines)
 }
 
 /// What a plan promises; the part of its JSON that can be held against a machine.
 #[derive(Deserialize)]
 struct Promise {
     model: String,
+    machine: String,
+    quant: String,
     context: u64,
     users: u64,
+    kv: String,
     memory: PromisedMemory,
     speed: PromisedSpeed,
 }
@@ -292,18 +369,28 @@ fn promise(path: Option<&Path>, verdict: &Verdict) -> anyhow::Result<Promise> {
     let at = || format!("{}: not a plan that `hob fit --lock` wrote", path.display());
     let promise: Promise =
         serde_json::from_str(&std::fs::read_to_string(path).with_context(at)?).with_context(at)?;
-    if (&promise.model, promise.context, promise.users)
-        != (&verdict.model, verdict.context, verdict.users)
-    {
-        return Err(usage(format!(
-            "the plan in {} is for {} with {} tokens for {}: ask for the same",
-            path.display(),
-            promise.model,
-            promise.context,
-            promise.users
-        )));
+    match promise.other_than(verdict) {
+        Some(other) => {
+            Err(usage(format!("the plan in {} is for {other}: ask for the same", path.display())))
+        }
+        None => Ok(promise),
     }
-    Ok(promise)
+}
+
+impl Promise {
+    /// What it is for where that is not what is asked for.
+    fn other_than(&self, verdict: &Verdict) -> Option<String> {
+        let other = [
+            (self.model != verdict.model).then(|| format!("the model {}", self.model)),
+            (self.machine != verdict.machine).then(|| format!("the machine {}", self.machine)),
+            (self.quant != verdict.quant).then(|| format!("--quant {}", self.quant)),
+            (self.context != verdict.context).then(|| format!("--context {}", self.context)),
+            (self.users != verdict.users).then(|| format!("--users {}", self.users)),
+            (self.kv != verdict.kv).then(|| format!("--kv {}", self.kv)),
+        ];
+        let other: Vec<String> = other.into_iter().flatten().collect();
+        (!other.is_empty()).then(|| other.join(", "))
+    }
 }
 
 fn verify(

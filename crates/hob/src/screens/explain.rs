@@ -1,9 +1,13 @@
 //! `--explain`: how each number came about, with the numbers themselves.
 
-use app::planner::{Tier, Verdict, step_rows};
+use app::planner::{Tier, Tuning, TuningMemory, Verdict, step_rows};
 
+use super::fit::way_words;
 use super::units::{gib, positions, rate, wrapped};
 use crate::text;
+
+/// Of a weight that learns.
+const LEARNT_BYTES: u64 = 16;
 
 /// A paragraph for each number of a verdict.
 pub(crate) fn verdict(verdict: &Verdict) -> Vec<String> {
@@ -24,6 +28,42 @@ pub(crate) fn verdict(verdict: &Verdict) -> Vec<String> {
             continue;
         }
         lines.extend(wrapped(&format!("  {name}: {how}"), "    "));
+    }
+    lines
+}
+
+/// A paragraph for each way to learn, and one for what all take.
+pub(crate) fn tuning(ways: &[(Tuning, TuningMemory)], sequence: u64) -> Vec<String> {
+    let mut lines = vec!["How these figures came about (formulas: docs/planner.md)".to_owned()];
+    let mut paragraph =
+        |name: &str, how: String| lines.extend(wrapped(&format!("  {name}: {how}"), "    "));
+    let learnt = "16 bytes each: itself and its gradient in 16 bits, a copy and two moments of \
+                  AdamW in 32";
+    for (way, memory) in ways {
+        let learning = text::parameters(memory.learnt_bytes / LEARNT_BYTES);
+        let how = match way {
+            Tuning::Full => format!("{learning} weights learn, {learnt}"),
+            Tuning::Lora { rank } => format!(
+                "the model in 16 bits takes {}; {learning} weights of adapters of rank {rank} \
+                 learn, {learnt}",
+                gib(memory.model_bytes)
+            ),
+            Tuning::Qlora { rank } => format!(
+                "matrices in NF4 at 0.516 bytes a weight, embedding and head in 16 bits, take {}; \
+                 {learning} weights of adapters of rank {rank} learn, {learnt}",
+                gib(memory.model_bytes)
+            ),
+        };
+        paragraph(way_words(*way), how);
+    }
+    if let Some((_, memory)) = ways.first() {
+        let how = format!(
+            "one example of {} tokens at a time takes {}: what each layer keeps for the way back, \
+             one layer's values computed anew, and logits with their gradients",
+            text::grouped(sequence),
+            gib(memory.activation_bytes)
+        );
+        paragraph("activations", how);
     }
     lines
 }
