@@ -123,11 +123,29 @@ impl TinyModel {
 
     fn put_matrix(&self, writer: &mut Writer, rng: &mut Rng, name: &str, (k, n): (u32, u32)) {
         let scale = 1.0 / (k as f32).sqrt();
-        let values: Vec<f32> = (0..k as usize * n as usize).map(|_| rng.normal() * scale).collect();
         let row = self.format.row_bytes(k as usize).expect("widths are whole blocks");
         let mut bytes = vec![0; row * n as usize];
-        self.format.quantize_row(&values, &mut bytes);
+        if self.format.can_quantize() {
+            let count = k as usize * n as usize;
+            let values: Vec<f32> = (0..count).map(|_| rng.normal() * scale).collect();
+            self.format.quantize_row(&values, &mut bytes);
+        } else {
+            let blocks = bytes.chunks_exact_mut(self.format.block_bytes());
+            blocks.for_each(|block| fill(self.format, block, rng, scale));
+        }
         writer.tensor(name, &[u64::from(k), u64::from(n)], self.format, bytes);
+    }
+}
+
+/// Any bytes whose largest weight is a few times `scale`, of a format that is only read.
+fn fill(format: FormatId, block: &mut [u8], rng: &mut Rng, scale: f32) {
+    let mut weights = vec![0.0_f32; format.block_len()];
+    let mut highest = 0.0;
+    while !(scale..=4.0 * scale).contains(&highest) {
+        block.fill_with(|| rng.next_u64() as u8);
+        format.dequantize_row(block, &mut weights);
+        // Of blocks whose scale is not a number this is 0.
+        highest = weights.iter().fold(0.0, |highest: f32, weight| highest.max(weight.abs()));
     }
 }
 
