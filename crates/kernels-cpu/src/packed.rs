@@ -1,8 +1,8 @@
 //! Weights in this crate's layout: made once at load, read by `matmul` and `embed`.
 //!
 //! All kinds keep 16 rows together (a tile). Integer weights are `codes` and `scales`; float
-//! weights are 16 values of one column side by side; weights that no kernel knows stay the blocks of
-//! the file, row by row, and are unpacked when they are multiplied.
+//! weights are 16 values of one column side by side; weights that no kernel knows stay the blocks
+//! of the file, row by row, and are unpacked when they are multiplied.
 
 use std::any::Any;
 

@@ -19,7 +19,7 @@ use app::planner::{
 use app::planning::{Place, PlannedModel};
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
-use super::{Context, Row, check_context};
+use super::{Context, Reach, Row, check_context};
 use crate::failure::usage;
 use crate::screens::check::Marks;
 use crate::screens::cost::{self as screen, Choice, Other, Report, Said};
@@ -281,7 +281,7 @@ impl Work {
         if args.quant.is_some() {
             model.quantise();
         }
-        check_context(&model.subject.facts, args.context)?;
+        check_context(&model.subject.facts, args.context, Reach::Trained)?;
         let wish = wish(args, &model, place)?;
         let alone = context.app.plan(&model, place, &wish)?;
         if alone.verdict == Fit::No {

@@ -1,6 +1,6 @@
 //! Float weights times many rows: columns are converted once for all rows, even and odd ones apart,
-//! because each output is the sum of two chains. Blocks of a file are unpacked here, some columns at
-//! a time, also for few rows.
+//! because each output is the sum of two chains. Blocks of a file are unpacked here, some columns
+//! at a time, also for few rows.
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! Matrix products of many rows: weights are unpacked to bytes once for all rows, and multiplied
-//! in blocks whose codes stay in the caches. Bit for bit the results of few rows. Few rows come here
-//! too where weights are kept as the blocks of their file.
+//! in blocks whose codes stay in the caches. Bit for bit the results of few rows. Few rows come
+//! here too where weights are kept as the blocks of their file.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

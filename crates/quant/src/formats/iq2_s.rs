@@ -1,5 +1,5 @@
-//! IQ2_S: 256 weights, eight of them a point of a grid of 1024 with signs; groups of 16 with a scale
-//! of 4 bits each.
+//! IQ2_S: 256 weights, eight of them a point of a grid of 1024 with signs; groups of 16 with a
+//! scale of 4 bits each.
 
 use half::f16;
 

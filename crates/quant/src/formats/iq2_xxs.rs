@@ -1,5 +1,5 @@
-//! IQ2_XXS: 256 weights, eight of them a point of a grid of 256 with signs; groups of 32 with a scale
-//! of 4 bits each.
+//! IQ2_XXS: 256 weights, eight of them a point of a grid of 256 with signs; groups of 32 with a
+//! scale of 4 bits each.
 
 use half::f16;
 

@@ -1,5 +1,5 @@
-//! IQ3_S: 256 weights, four of them a point of a grid of 512 with signs; groups of 32 with a scale of
-//! 4 bits each.
+//! IQ3_S: 256 weights, four of them a point of a grid of 512 with signs; groups of 32 with a
+//! scale of 4 bits each.
 
 use half::f16;
 

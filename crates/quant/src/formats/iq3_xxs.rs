@@ -1,5 +1,5 @@
-//! IQ3_XXS: 256 weights, four of them a point of a grid of 256 with signs; groups of 32 with a scale
-//! of 4 bits each.
+//! IQ3_XXS: 256 weights, four of them a point of a grid of 256 with signs; groups of 32 with a
+//! scale of 4 bits each.
 
 use half::f16;
 
