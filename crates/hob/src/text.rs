@@ -163,6 +163,16 @@ fn unrolled(rows: &[Vec<String>], limits: &[usize]) -> Vec<Vec<String>> {
     rows.iter().flat_map(row).collect()
 }
 
+/// Lines of at most so many characters where words allow it: what is longer goes on below, further
+/// in than it began.
+pub(crate) fn within(lines: Vec<String>, width: usize) -> Vec<String> {
+    let line = |line: String| {
+        let first = line.len() - line.trim_start().len();
+        wrapped(&line, &" ".repeat(first + 4), width)
+    };
+    lines.into_iter().flat_map(line).collect()
+}
+
 /// A paragraph in lines of at most `width` characters where words allow it, all but the first
 /// indented.
 pub(crate) fn wrapped(text: &str, indent: &str, width: usize) -> Vec<String> {

@@ -296,6 +296,9 @@ fn plans_are_of_what_would_run() {
         (&"qlora".into(), &true.into())
     );
     check_failed(&home.hob(&["fit", "--finetune", "qlora"]), 2, "name one");
+    check_failed(&home.hob(&["fit", "--image", "flux", "--users", "3"]), 2, "only --on");
+    let how = check_done(&home.hob(&["fit", "--image", "flux", "--explain"]));
+    assert!(how.contains("text encoders"), "{how}");
 }
 
 /// What is held against a plan is what it was made for.

@@ -90,7 +90,8 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         serde_json::to_writer_pretty(&mut out, &object(&checked))?;
         return Ok(writeln!(out)?);
     }
-    for line in check::lines(&checked, Marks::of(context.settings.looks)) {
+    let width = context.terminal.columns();
+    for line in check::lines(&checked, Marks::of(context.settings.looks), width) {
         writeln!(out, "{line}")?;
     }
     Ok(())

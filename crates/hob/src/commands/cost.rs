@@ -112,7 +112,8 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         serde_json::to_writer_pretty(&mut out, &object::object(&report))?;
         return Ok(writeln!(out)?);
     }
-    for line in screen::lines(&report, Marks::of(context.settings.looks)) {
+    let width = context.terminal.columns();
+    for line in screen::lines(&report, Marks::of(context.settings.looks), width) {
         writeln!(out, "{line}")?;
     }
     Ok(())

@@ -19,6 +19,7 @@ use crate::args::rope_scaling;
 use crate::failure::usage;
 use crate::screens::units::parse_positions;
 use crate::screens::{self, explain, fit};
+use crate::text;
 
 pub(super) const ROW: Row = Row { name: "fit", place: 3, arguments: Args::augment_args, run };
 
@@ -91,7 +92,7 @@ struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "on")]
     verify: Option<Option<PathBuf>>,
     /// How each figure came about
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["json", "lock", "verify"])]
     explain: bool,
     /// Print JSON for programs
     #[arg(long)]
@@ -110,25 +111,37 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     let args = Args::from_arg_matches(matches)?;
     let place = context.app.plan_place(args.on.as_deref())?;
     let (machine, knowledge) = (&place.machine, &place.knowledge);
+    let width = context.terminal.columns();
     let mut out = io::stdout().lock();
-    if let Some(name) = &args.image {
-        return print(&mut out, &fit::images(machine, &pipeline(name)?));
-    }
-    let lines = match args.models.as_slice() {
-        [] if args.is_for_a_model() => {
-            return Err(usage("only --on and --explain go without a model: name one"));
+    let lines = match (args.models.as_slice(), &args.image) {
+        ([], _) if args.is_for_a_model() => {
+            return Err(usage("without a model only --on and --explain go: name one"));
         }
-        [] => {
+        (_, Some(name)) => {
+            let rows = pipeline(name)?;
+            let how = args.explain.then(|| explain::images(&rows, width));
+            explained(fit::images(machine, &rows, width), how)
+        }
+        ([], None) => {
             let picks = models_for(machine, knowledge.coefficients, EACH_TASK);
-            let mut lines = fit::picks(machine, &picks);
+            let mut lines = fit::picks(machine, &picks, width);
             lines.push(String::new());
-            lines.extend(fit::sizes(&size_table(knowledge.coefficients)));
-            lines
+            lines.extend(fit::sizes(&size_table(knowledge.coefficients), width));
+            explained(lines, args.explain.then(|| explain::picks(width)))
         }
-        [name] => return one(name, &args, context, (&place, &mut out)),
-        names => return several(names, &args, context, (&place, &mut out)),
+        ([name], None) => return one(name, &args, context, (&place, &mut out)),
+        (names, None) => return several(names, &args, context, (&place, &mut out)),
     };
-    print(&mut out, &lines)
+    print(&mut out, lines, width)
+}
+
+/// With paragraphs below that say how the figures came about, where those are asked for.
+fn explained(mut lines: Vec<String>, how: Option<Vec<String>>) -> Vec<String> {
+    if let Some(how) = how {
+        lines.push(String::new());
+        lines.extend(how);
+    }
+    lines
 }
 
 impl Args {
@@ -171,7 +184,8 @@ fn one(
     let model = planned(name, args, context)?;
     let subject = &model.subject;
     if let Some(method) = args.finetune {
-        return tuning((method, args), subject, machine, out);
+        let width = context.terminal.columns();
+        return tuning((method, args), subject, machine, (out, width));
     }
     let wish = wish((name, args), &model, machine, knowledge)?;
     let verdict = context.app.plan(&model, place, &wish)?;
@@ -186,7 +200,8 @@ fn one(
         serde_json::to_writer_pretty(&mut *out, &verdict)?;
         return Ok(writeln!(out)?);
     }
-    let mut lines = fit::verdict(&verdict);
+    let width = context.terminal.columns();
+    let mut lines = fit::verdict(&verdict, width);
     if place.is_here
         && let Some(load) = context.app.load_of(&model, &wish)?
     {
@@ -194,17 +209,16 @@ fn one(
     }
     lines.extend(fit::hints(&verdict, machine, context.app.runs_kind_of(subject)));
     if args.explain {
-        lines.push(String::new());
-        lines.extend(explain::verdict(&verdict));
+        lines = explained(lines, Some(explain::verdict(&verdict, machine, width)));
     } else if let Some(quantised) = &model.quantised {
         lines.push(String::new());
         lines.push("Quantised while loading:".to_owned());
-        lines.extend(fit::grid(&grid(quantised, machine, &wish, knowledge)));
+        lines.extend(fit::grid(&grid(quantised, machine, &wish, knowledge), width));
     } else if args.quant.is_none() && subject.file_quant().is_none() {
         lines.push(String::new());
-        lines.extend(fit::grid(&grid(subject, machine, &wish, knowledge)));
+        lines.extend(fit::grid(&grid(subject, machine, &wish, knowledge), width));
     }
-    print(out, &lines)
+    print(out, lines, width)
 }
 
 /// What `--json` prints of several models.
@@ -255,7 +269,8 @@ fn several(
         serde_json::to_writer_pretty(&mut *out, &several)?;
         return Ok(writeln!(out)?);
     }
-    print(out, &screens::several::lines(machine, &verdicts, &found))
+    let width = context.terminal.columns();
+    print(out, screens::several::lines(machine, &verdicts, &found, width), width)
 }
 
 fn pipeline(name: &str) -> anyhow::Result<Vec<&'static Pipeline>> {
@@ -290,7 +305,7 @@ fn tuning(
     (method, args): (Option<Method>, &Args),
     subject: &Subject,
     machine: &Machine,
-    out: &mut impl Write,
+    (out, width): (&mut impl Write, usize),
 ) -> anyhow::Result<()> {
     let rank = args.rank;
     let ways = [
@@ -321,12 +336,9 @@ fn tuning(
         return Ok(writeln!(out)?);
     }
     let shown: Vec<_> = ways.iter().map(|(_, way, memory)| (*way, *memory)).collect();
-    let mut lines = fit::tuning(&subject.facts.name, machine, &shown, args.seq);
-    if args.explain {
-        lines.push(String::new());
-        lines.extend(explain::tuning(&shown, args.seq));
-    }
-    print(out, &lines)
+    let lines = fit::tuning((&subject.facts.name, args.seq), machine, &shown, width);
+    let how = args.explain.then(|| explain::tuning(&shown, args.seq, width));
+    print(out, explained(lines, how), width)
 }
 
 /// What a plan promises; the part of its JSON that can be held against a machine.
@@ -422,15 +434,15 @@ fn verify(
             reality.prefill_tps,
         ),
     ];
-    print(out, &fit::checks(&checks))?;
+    print(out, fit::checks(&checks), context.terminal.columns())?;
     if checks.iter().any(|check| check.is_broken) {
         anyhow::bail!("the plan for {} does not hold on this machine", verdict.model);
     }
     Ok(())
 }
 
-fn print(out: &mut impl Write, lines: &[String]) -> anyhow::Result<()> {
-    for line in lines {
+fn print(out: &mut impl Write, lines: Vec<String>, width: usize) -> anyhow::Result<()> {
+    for line in text::within(lines, width) {
         writeln!(out, "{line}")?;
     }
     Ok(())

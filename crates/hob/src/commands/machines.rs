@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args as _, FromArgMatches};
 use super::{Context, Reach, Row, check_context};
 use crate::screens::machines as screen;
 use crate::screens::units::parse_positions;
+use crate::text;
 
 pub(super) const ROW: Row = Row { name: "machines", place: 4, arguments: Args::augment_args, run };
 
@@ -72,7 +73,7 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         );
     }
     let mut out = io::stdout().lock();
-    for line in lines {
+    for line in text::within(lines, width) {
         writeln!(out, "{line}")?;
     }
     Ok(())

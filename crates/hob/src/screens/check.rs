@@ -130,8 +130,9 @@ impl Marks {
 }
 
 /// The whole screen.
-pub(crate) fn lines(checked: &Checked<'_>, marks: Marks) -> Vec<String> {
-    let mut lines = text::table(&[Side::Left, Side::Left], &understood(checked));
+pub(crate) fn lines(checked: &Checked<'_>, marks: Marks, width: usize) -> Vec<String> {
+    let sides = [Side::Left, Side::Left];
+    let mut lines = text::table_within(width, &sides, &understood(checked), &[]);
     lines.push(String::new());
     let memory = memory(checked);
     let too_little = memory.filter(|memory| !memory.fits());
@@ -150,8 +151,8 @@ pub(crate) fn lines(checked: &Checked<'_>, marks: Marks) -> Vec<String> {
     let enough = memory.filter(|memory| memory.fits());
     lines.extend(enough.map(|memory| memory_line(memory, marks)));
     lines.push(String::new());
-    lines.extend(measured::tables(checked));
-    lines
+    lines.extend(measured::tables(checked, width));
+    text::within(lines, width)
 }
 
 /// Weights and memory, where both are known.

@@ -122,25 +122,26 @@ impl Said {
 }
 
 /// The whole screen.
-pub(crate) fn lines(report: &Report, marks: Marks) -> Vec<String> {
+pub(crate) fn lines(report: &Report, marks: Marks, width: usize) -> Vec<String> {
     let mut lines = title(report);
     lines.extend(can_serve(report, marks));
     lines.extend(notes(report).into_iter().map(|note| format!("  {note}")));
     lines.push(String::new());
-    lines.extend(text::table(&[Side::Left, Side::Left], &rows(report, marks)));
+    let sides = [Side::Left, Side::Left];
+    lines.extend(text::table_within(width, &sides, &rows(report, marks), &[]));
     lines.push(String::new());
     if !is_unable(report) {
-        lines.extend(sensitivities(report));
+        lines.extend(sensitivities(report, width));
         lines.push(String::new());
-        lines.extend(others(&report.others));
+        lines.extend(others(&report.others, width));
         lines.push(String::new());
     }
-    lines.extend(sources(report));
+    lines.extend(sources(report, width));
     if !is_unable(report) {
         lines.push(String::new());
         lines.extend(reasons(report));
     }
-    lines
+    text::within(lines, width)
 }
 
 /// Whether there is nothing to compare.
@@ -384,7 +385,7 @@ fn total(report: &Report) -> String {
     )
 }
 
-fn sensitivities(report: &Report) -> Vec<String> {
+fn sensitivities(report: &Report, width: usize) -> Vec<String> {
     // Less than a hundredth is nothing.
     let found = report.answer.sensitivities.iter().filter(|found| found.effect > 0.01);
     let end = |end: &End| {
@@ -405,7 +406,7 @@ fn sensitivities(report: &Report) -> Vec<String> {
         return vec![format!("half and double of each figure change nothing: it stays {stays}")];
     }
     let mut lines = vec!["what changes break-even most:".to_owned()];
-    lines.extend(text::table(&[Side::Left, Side::Left, Side::Left], &rows));
+    lines.extend(text::table_within(width, &[Side::Left; 3], &rows, &[]));
     lines
 }
 
@@ -420,7 +421,7 @@ pub(crate) fn input(input: Input) -> &'static str {
     }
 }
 
-fn others(others: &[Other]) -> Vec<String> {
+fn others(others: &[Other], width: usize) -> Vec<String> {
     let row = |other: &Other| {
         let date = other.said.date.as_deref().unwrap_or_default();
         vec![
@@ -433,12 +434,13 @@ fn others(others: &[Other]) -> Vec<String> {
     };
     let mut lines = vec!["break-even against other prices:".to_owned()];
     let sides = [Side::Left, Side::Left, Side::Right, Side::Right, Side::Left];
-    lines.extend(text::table(&sides, &others.iter().map(row).collect::<Vec<_>>()));
+    let rows: Vec<_> = others.iter().map(row).collect();
+    lines.extend(text::table_within(width, &sides, &rows, &[(1, "prices")]));
     lines
 }
 
 /// Who said which figure, and when.
-fn sources(report: &Report) -> Vec<String> {
+fn sources(report: &Report, width: usize) -> Vec<String> {
     let question = &report.question;
     let row =
         |name: &str, value: String, said: &Said| vec![format!("  {name}"), value, said.words()];
@@ -454,7 +456,7 @@ fn sources(report: &Report) -> Vec<String> {
         row("cloud", prices(&question.cloud.price), &report.cloud),
     ];
     let mut lines = vec!["figures by:".to_owned()];
-    lines.extend(text::table(&[Side::Left, Side::Left, Side::Left], &rows));
+    lines.extend(text::table_within(width, &[Side::Left; 3], &rows, &[]));
     lines
 }
 

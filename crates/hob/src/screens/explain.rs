@@ -1,42 +1,92 @@
 //! `--explain`: how each number came about, with the numbers themselves.
 
-use app::planner::{Tier, Tuning, TuningMemory, Verdict, step_rows};
+use app::planner::users::{FIRST_TOKEN_S, REQUEST_GAP_S};
+use app::planner::{
+    INTERACTIVE_TPS, Machine, Pipeline, Tier, Tuning, TuningMemory, Verdict, step_rows,
+};
 
-use super::fit::way_words;
-use super::units::{gib, positions, rate, wrapped};
+use super::fit::{HERE, way_words};
+use super::units::{gib, positions, rate, seconds};
 use crate::text;
 
 /// Of a weight that learns.
 const LEARNT_BYTES: u64 = 16;
 
+/// What stands above the paragraphs.
+const HEADING: &str = "How these figures came about (formulas: docs/planner.md)";
+
 /// A paragraph for each number of a verdict.
-pub(crate) fn verdict(verdict: &Verdict) -> Vec<String> {
-    let mut lines = vec!["How these figures came about (formulas: docs/planner.md)".to_owned()];
-    for (name, how) in [
+pub(crate) fn verdict(verdict: &Verdict, machine: &Machine, width: usize) -> Vec<String> {
+    let is_beside = verdict.memory.adapter_bytes + verdict.memory.projector_bytes > 0;
+    let mut parts = vec![
         ("weights", weights(verdict)),
         ("keys and values", context(verdict)),
         ("working memory", working(verdict)),
-        ("beside the model", beside(verdict)),
+    ];
+    parts.extend(is_beside.then(|| ("beside the model", beside(verdict))));
+    parts.extend([
+        ("available", available(verdict, machine)),
         ("bound", bound(verdict)),
         ("writes", writes(verdict)),
+        ("at depth", depth(verdict)),
         ("reads", reads(verdict)),
+        ("first token", first_token(verdict)),
+        ("at once", at_once(verdict)),
+    ]);
+    parts.extend(verdict.people.is_some().then(|| ("people", people())));
+    parts.extend([
+        ("loads in", loads(verdict)),
         ("power", power(verdict)),
-    ] {
-        if name == "beside the model"
-            && verdict.memory.adapter_bytes + verdict.memory.projector_bytes == 0
-        {
-            continue;
-        }
-        lines.extend(wrapped(&format!("  {name}: {how}"), "    "));
+        ("measured", measured(verdict)),
+    ]);
+    paragraphs(&parts, width)
+}
+
+fn paragraphs(parts: &[(&str, String)], width: usize) -> Vec<String> {
+    let mut lines = vec![HEADING.to_owned()];
+    for (name, how) in parts {
+        lines.extend(text::wrapped(&format!("  {name}: {how}"), "    ", width));
     }
     lines
 }
 
+/// What is behind the lists of `hob fit` without a model.
+pub(crate) fn picks(width: usize) -> Vec<String> {
+    let chosen = "every model of the table as Q8_0, Q6_K and Q4_K_M, or as its makers publish it; \
+                  the most bits that do the task in the machine's own memory; the most weights \
+                  first, and of sisters with the same shape one";
+    let rates = "what is expected with the whole context of the task, as `hob fit MODEL --explain` \
+                 explains it for each";
+    let sizes = "the largest model of the table that is whole in the memory of a machine of that \
+                 size, in the four bits that its makers publish, else Q4_K_M";
+    let parts = [("models", chosen), ("rates", rates), ("sizes", sizes)];
+    paragraphs(&parts.map(|(name, how)| (name, how.to_owned())), width)
+}
+
+/// A paragraph for each precision of a pipeline.
+pub(crate) fn images(rows: &[&Pipeline], width: usize) -> Vec<String> {
+    let part = |row: &&Pipeline| {
+        let how = if row.text_gb > 0.0 {
+            format!(
+                "text encoders {} GB, denoiser {} GB, decoder {} GB as published, and {} GB that \
+                 the denoiser was measured to work in; in turn the largest of encoders, denoiser \
+                 at work and decoder",
+                row.text_gb, row.denoiser_gb, row.decoder_gb, row.working_gb
+            )
+        } else {
+            format!("{} GB, of which only the whole peak is published", row.denoiser_gb)
+        };
+        (format!("{} {}, {}", row.name, row.precision, row.makes), how)
+    };
+    let parts: Vec<(String, String)> = rows.iter().map(part).collect();
+    let parts: Vec<(&str, String)> =
+        parts.iter().map(|(name, how)| (name.as_str(), how.clone())).collect();
+    paragraphs(&parts, width)
+}
+
 /// A paragraph for each way to learn, and one for what all take.
-pub(crate) fn tuning(ways: &[(Tuning, TuningMemory)], sequence: u64) -> Vec<String> {
-    let mut lines = vec!["How these figures came about (formulas: docs/planner.md)".to_owned()];
-    let mut paragraph =
-        |name: &str, how: String| lines.extend(wrapped(&format!("  {name}: {how}"), "    "));
+pub(crate) fn tuning(ways: &[(Tuning, TuningMemory)], sequence: u64, width: usize) -> Vec<String> {
+    let mut parts = Vec::new();
     let learnt = "16 bytes each: itself and its gradient in 16 bits, a copy and two moments of \
                   AdamW in 32";
     for (way, memory) in ways {
@@ -54,7 +104,7 @@ pub(crate) fn tuning(ways: &[(Tuning, TuningMemory)], sequence: u64) -> Vec<Stri
                 gib(memory.model_bytes)
             ),
         };
-        paragraph(way_words(*way), how);
+        parts.push((way_words(*way), how));
     }
     if let Some((_, memory)) = ways.first() {
         let how = format!(
@@ -63,9 +113,9 @@ pub(crate) fn tuning(ways: &[(Tuning, TuningMemory)], sequence: u64) -> Vec<Stri
             text::grouped(sequence),
             gib(memory.activation_bytes)
         );
-        paragraph("activations", how);
+        parts.push(("activations", how));
     }
-    lines
+    paragraphs(&parts, width)
 }
 
 fn weights(verdict: &Verdict) -> String {
@@ -128,6 +178,82 @@ fn bound(verdict: &Verdict) -> String {
         token.context_bytes as f64 / 1e9,
         token.bandwidth_gbs,
         rate(token.bandwidth_gbs * 1e9 / bytes.max(1) as f64)
+    )
+}
+
+fn available(verdict: &Verdict, machine: &Machine) -> String {
+    let rule = match (machine.source == HERE, machine.usable_gib) {
+        (true, _) => "what the system says is free now",
+        (false, Some(_)) => "what was measured on such a machine, or is set by a rule of its kind",
+        (false, None) => "what the rule of its class leaves for models",
+    };
+    format!("{} of {:.0} GiB: {rule}", gib(verdict.memory.available_bytes), machine.memory_gib)
+}
+
+/// What does not depend on the depth, and what does.
+fn depth(verdict: &Verdict) -> String {
+    let token = &verdict.token;
+    let deepest = verdict.depths.last().map_or(0, |depth| depth.context);
+    let deep = verdict.kv_bytes_per_token.saturating_mul(deepest) as f64 / 1e9;
+    format!(
+        "a token reads {:.2} GB of weights wherever it stands, and {} bytes of context for each \
+         position before it in layers that see everything: {deep:.2} GB at {}; of one conversation",
+        token.weights_bytes as f64 / 1e9,
+        text::grouped(verdict.kv_bytes_per_token),
+        positions(deepest)
+    )
+}
+
+fn first_token(verdict: &Verdict) -> String {
+    let wait = |wait: &app::planner::FirstToken| {
+        let (low, high) = (seconds(wait.low_s), seconds(wait.high_s));
+        format!("{} {low} to {high}", positions(wait.prompt))
+    };
+    let waits: Vec<String> = verdict.first_token.iter().map(wait).collect();
+    if waits.is_empty() {
+        return "not known, as reading is not".to_owned();
+    }
+    format!(
+        "the prompt's tokens over the rate of reading at half its depth, and one token written \
+         after it, with nobody before; nine of ten between: {}",
+        waits.join(", ")
+    )
+}
+
+fn at_once(verdict: &Verdict) -> String {
+    format!(
+        "the most conversations, each with {} of context, that the memory holds and that all write \
+         at {INTERACTIVE_TPS} tokens/s and more: weights are read once for all, keys and values of \
+         each",
+        positions(verdict.context)
+    )
+}
+
+fn people() -> String {
+    format!(
+        "simulated: each asks every {REQUEST_GAP_S:.0} s at random, with lengths of a public trace; \
+         95 of 100 first tokens come within {FIRST_TOKEN_S:.0} s, and 95 of 100 answers at \
+         {INTERACTIVE_TPS} tokens/s"
+    )
+}
+
+fn loads(verdict: &Verdict) -> String {
+    let memory = &verdict.memory;
+    let bytes = memory.weights_bytes + memory.adapter_bytes + memory.projector_bytes;
+    format!(
+        "{:.1} GB of files at 2.9 to 1.1 GB/s, as direct reads of disks were measured",
+        bytes as f64 / 1e9
+    )
+}
+
+/// Which measurements there are, and which were not counted.
+fn measured(verdict: &Verdict) -> String {
+    let evidence = &verdict.evidence;
+    format!(
+        "{} published measurements of writing on this machine or its twin and {} on its class were \
+         fitted, {} were made here; those held out, above the bound, with a part in the PC's \
+         memory, with several tokens a step or on several boxes do not count",
+        evidence.of_machine, evidence.of_class, evidence.yours
     )
 }
 

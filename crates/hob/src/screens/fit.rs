@@ -11,26 +11,24 @@ use super::units::{gib, positions, rate, seconds};
 use crate::text::{self, Side};
 
 /// Where figures of this machine come from.
-const HERE: &str = "the system";
+pub(super) const HERE: &str = "the system";
 
 /// Characters of the memory bar.
 const BAR: u64 = 40;
-/// Columns of its legend.
-const LEGEND: usize = 78;
 
 /// Everything about one model on one machine.
-pub(crate) fn verdict(verdict: &Verdict) -> Vec<String> {
+pub(crate) fn verdict(verdict: &Verdict, width: usize) -> Vec<String> {
     let exactly = if verdict.weights_exact { "" } else { " (sizes of such files vary)" };
     let mut lines = vec![
         format!("{} {} on {}{exactly}", verdict.model, verdict.quant, verdict.machine),
         format!("{}: {}", word(verdict.verdict), reason(verdict)),
         String::new(),
     ];
-    lines.extend(bar(&verdict.memory));
+    lines.extend(bar(&verdict.memory, width));
     lines.push(String::new());
-    lines.extend(text::table(&[Side::Left, Side::Left], &rows(verdict)));
+    lines.extend(text::table_within(width, &[Side::Left, Side::Left], &rows(verdict), &[]));
     lines.push("  (ranges hold nine of ten measurements)".to_owned());
-    lines
+    text::within(lines, width)
 }
 
 /// What to know besides, and what would make it surer.
@@ -87,7 +85,7 @@ fn reason(verdict: &Verdict) -> String {
 }
 
 /// The kinds of memory with a sign each, and how long they are together.
-pub(super) fn bar(memory: &Memory) -> Vec<String> {
+pub(super) fn bar(memory: &Memory, width: usize) -> Vec<String> {
     let whole = memory.total_bytes.max(memory.available_bytes).max(1);
     let working = memory.activation_bytes + memory.runtime_bytes + memory.reserve_bytes;
     let kinds = [
@@ -113,7 +111,7 @@ pub(super) fn bar(memory: &Memory) -> Vec<String> {
     for (sign, name, bytes) in legend {
         let item = format!("  {sign} {} {name}", gib(*bytes));
         let last = lines.last_mut().expect("there is always one");
-        if last.is_empty() || last.chars().count() + item.chars().count() <= LEGEND {
+        if last.is_empty() || last.chars().count() + item.chars().count() <= width {
             last.push_str(&item);
         } else {
             lines.push(item);
@@ -131,6 +129,12 @@ fn people(found: &AtOnce) -> String {
         Limit::Tried => "more were not tried",
     };
     match found.users {
+        0 if found.limit == Limit::Memory => {
+            "none: a conversation has no room beside the model".to_owned()
+        }
+        0 if found.limit == Limit::Rate => {
+            "none: 95 in 100 answers are written slower than people read".to_owned()
+        }
         0 => "none: the first token of 95 in 100 answers takes more than 5 s".to_owned(),
         users => format!("{users} who ask once a minute, first tokens within 5 s; {limit}"),
     }
@@ -307,7 +311,7 @@ pub(crate) fn checks(checks: &[Check]) -> Vec<String> {
 }
 
 /// Every mix by several lengths of context: `verdicts[mix][context]`.
-pub(crate) fn grid(verdicts: &[Vec<Verdict>]) -> Vec<String> {
+pub(crate) fn grid(verdicts: &[Vec<Verdict>], width: usize) -> Vec<String> {
     let contexts = verdicts.first().map_or(&[][..], Vec::as_slice);
     let mut heading = vec!["  quant".to_owned(), "weights".to_owned()];
     heading
@@ -321,7 +325,7 @@ pub(crate) fn grid(verdicts: &[Vec<Verdict>]) -> Vec<String> {
     }
     let sides: Vec<Side> =
         [Side::Left, Side::Right].into_iter().chain(contexts.iter().map(|_| Side::Right)).collect();
-    text::table(&sides, &rows)
+    text::table_within(width, &sides, &rows, &[(1, "weights alone")])
 }
 
 /// `78.0 GiB 52 t/s`, or what is wrong.
@@ -336,7 +340,7 @@ fn cell(verdict: &Verdict) -> String {
 }
 
 /// The table that people know, computed.
-pub(crate) fn sizes(rows: &[SizeRow]) -> Vec<String> {
+pub(crate) fn sizes(rows: &[SizeRow], width: usize) -> Vec<String> {
     let cell = |verdict: &Option<Verdict>| {
         verdict.as_ref().map_or_else(
             || "none of the table".to_owned(),
@@ -351,12 +355,12 @@ pub(crate) fn sizes(rows: &[SizeRow]) -> Vec<String> {
     let mut table = vec![heading.map(str::to_owned).to_vec()];
     table.extend(rows.iter().map(row));
     let mut lines = vec!["What so much memory holds, in four bits with 8k of context:".to_owned()];
-    lines.extend(text::table(&[Side::Left; 4], &table));
+    lines.extend(text::table_within(width, &[Side::Left; 4], &table, &[(1, "such machines")]));
     lines
 }
 
 /// A pipeline that makes images, in every precision.
-pub(crate) fn images(machine: &Machine, rows: &[&Pipeline]) -> Vec<String> {
+pub(crate) fn images(machine: &Machine, rows: &[&Pipeline], width: usize) -> Vec<String> {
     let available = machine.usable_bytes();
     let fits = |bytes: u64| {
         let word = if bytes <= available { "fits" } else { "does not fit" };
@@ -375,17 +379,17 @@ pub(crate) fn images(machine: &Machine, rows: &[&Pipeline]) -> Vec<String> {
     let heading = ["", "", "makes", "all in memory", "parts in turn"].map(str::to_owned).to_vec();
     let table: Vec<_> = std::iter::once(heading).chain(rows.iter().map(row)).collect();
     let mut lines = vec![format!("on {}: {} can be used", machine.name, gib(available))];
-    lines.extend(text::table(&[Side::Left; 5], &table));
+    lines.extend(text::table_within(width, &[Side::Left; 5], &table, &[(2, "what it makes")]));
     lines.push("  (hob itself does not make images yet)".to_owned());
-    lines
+    text::within(lines, width)
 }
 
 /// What learning takes on a machine, by the way of learning.
 pub(crate) fn tuning(
-    model: &str,
+    (model, sequence): (&str, u64),
     machine: &Machine,
     ways: &[(Tuning, TuningMemory)],
-    sequence: u64,
+    width: usize,
 ) -> Vec<String> {
     let available = machine.usable_bytes();
     let row = |(way, memory): &(Tuning, TuningMemory)| {
@@ -408,11 +412,12 @@ pub(crate) fn tuning(
         gib(available)
     )];
     let right = Side::Right;
-    lines.extend(text::table(&[Side::Left, right, right, right, right, Side::Left], &rows));
+    let sides = [Side::Left, right, right, right, right, Side::Left];
+    lines.extend(text::table_within(width, &sides, &rows, &[(4, "activations")]));
     lines.push(
         "  (published tables are met within a third; hob itself does not fine-tune yet)".to_owned(),
     );
-    lines
+    text::within(lines, width)
 }
 
 /// A way to learn, as people call it.
@@ -425,7 +430,7 @@ pub(super) fn way_words(way: Tuning) -> &'static str {
 }
 
 /// What a machine is good for.
-pub(crate) fn picks(machine: &Machine, picks: &[Pick]) -> Vec<String> {
+pub(crate) fn picks(machine: &Machine, picks: &[Pick], width: usize) -> Vec<String> {
     let mut lines = vec![format!(
         "{}: {} of {:.0} GiB for models, {:.0} GB/s",
         machine.name,
@@ -458,8 +463,8 @@ pub(crate) fn picks(machine: &Machine, picks: &[Pick]) -> Vec<String> {
         };
         let rows: Vec<_> = of_task.iter().map(row).collect();
         let right = Side::Right;
-        lines
-            .extend(text::table(&[Side::Left, Side::Left, right, right, right, Side::Left], &rows));
+        let sides = [Side::Left, Side::Left, right, right, right, Side::Left];
+        lines.extend(text::table_within(width, &sides, &rows, &[(2, "parameters")]));
     }
     lines
 }

@@ -7,7 +7,12 @@ use super::units::{gib, positions, rate};
 use crate::text::{self, Side};
 
 /// Several models on one machine.
-pub(crate) fn lines(machine: &Machine, verdicts: &[&Verdict], found: &Together) -> Vec<String> {
+pub(crate) fn lines(
+    machine: &Machine,
+    verdicts: &[&Verdict],
+    found: &Together,
+    width: usize,
+) -> Vec<String> {
     let memory = &found.memory;
     let (total, available) = (gib(memory.total_bytes), gib(memory.available_bytes));
     let word = if found.seats.iter().all(|seat| seat.fits) { "THEY FIT" } else { "NO" };
@@ -16,9 +21,9 @@ pub(crate) fn lines(machine: &Machine, verdicts: &[&Verdict], found: &Together) 
         format!("{word}: together {total}, and {available} can be used"),
         String::new(),
     ];
-    lines.extend(bar(memory));
+    lines.extend(bar(memory, width));
     lines.push(String::new());
-    lines.extend(seats(verdicts, found));
+    lines.extend(seats(verdicts, found, width));
     lines.push("  (speeds are of each with the others waiting)".to_owned());
     if !found.changes.is_empty() {
         lines.push(String::new());
@@ -31,7 +36,7 @@ pub(crate) fn lines(machine: &Machine, verdicts: &[&Verdict], found: &Together) 
     lines
 }
 
-fn seats(verdicts: &[&Verdict], found: &Together) -> Vec<String> {
+fn seats(verdicts: &[&Verdict], found: &Together, width: usize) -> Vec<String> {
     let heading = ["  model", "context", "weights", "keys, values", "in all", "writes", ""];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for (verdict, seat) in verdicts.iter().zip(&found.seats) {
@@ -52,7 +57,8 @@ fn seats(verdicts: &[&Verdict], found: &Together) -> Vec<String> {
         ]);
     }
     let right = Side::Right;
-    text::table(&[Side::Left, right, right, right, right, right, Side::Left], &rows)
+    let sides = [Side::Left, right, right, right, right, right, Side::Left];
+    text::table_within(width, &sides, &rows, &[(3, "keys, values"), (2, "weights"), (1, "context")])
 }
 
 fn change(change: &Change) -> String {
@@ -93,9 +99,12 @@ mod tests {
             })
             .collect();
         let verdicts: Vec<&Verdict> = guests.iter().map(|guest| &guest.verdict).collect();
-        let lines = lines(machine, &verdicts, &together(&guests, machine));
+        let together = together(&guests, machine);
+        let narrow = lines(machine, &verdicts, &together, 80);
+        assert!(narrow.iter().all(|line| line.chars().count() <= 80), "{narrow:#?}");
+        let lines = lines(machine, &verdicts, &together, 120);
         for line in &lines {
-            assert!(line.chars().count() <= 100 && line.trim_end() == line, "{line:?}");
+            assert!(line.chars().count() <= 120 && line.trim_end() == line, "{line:?}");
         }
         lines.join("\n")
     }

@@ -47,26 +47,6 @@ pub(crate) fn dollars([low, high]: [f64; 2]) -> String {
     }
 }
 
-/// Columns of a paragraph.
-const WIDTH: usize = 78;
-
-/// A paragraph in lines of at most 78 characters where words allow it, all but the first indented.
-pub(crate) fn wrapped(text: &str, indent: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is always one");
-        if line.chars().count() + 1 + word.chars().count() > WIDTH && !line.trim().is_empty() {
-            lines.push(format!("{indent}{word}"));
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
-}
-
 /// From `4096`, `128k` or `1M`: positions.
 pub(crate) fn parse_positions(text: &str) -> Result<u64, String> {
     let lower = text.to_ascii_lowercase();

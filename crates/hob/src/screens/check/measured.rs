@@ -25,7 +25,7 @@ pub(super) fn moe_names(checked: &Checked<'_>) -> Option<String> {
 }
 
 /// Who measured what, sources by number so that the tables stay narrow.
-pub(super) fn tables(checked: &Checked<'_>) -> Vec<String> {
+pub(super) fn tables(checked: &Checked<'_>, width: usize) -> Vec<String> {
     let judgement = checked.judgement;
     let is_moe = |verdict: &Verdict| matches!(verdict, Verdict::PossibleForMoe { .. });
     // Those like a claim of unknown experts are the same.
@@ -42,7 +42,7 @@ pub(super) fn tables(checked: &Checked<'_>) -> Vec<String> {
         if !rows.is_empty() {
             lines.push(format!("{title}:"));
             let sides = [Side::Left, Side::Left, Side::Left, Side::Right, Side::Left];
-            lines.extend(text::table(&sides, &rows));
+            lines.extend(text::table_within(width, &sides, &rows, &[]));
         }
     }
     if lines.is_empty() {

@@ -54,7 +54,9 @@ fn screen(text: &str, usable_gb: Option<f64>, expected: Option<&Expected>) -> Ve
     let judgement = judge(&claim, &evidence);
     let checked =
         Checked { claim: &claim, judgement: &judgement, usable_gb, expected, samples: &samples };
-    let lines = lines(&checked, Marks::Signs);
+    let narrow = lines(&checked, Marks::Signs, 80);
+    assert!(narrow.iter().all(|line| line.chars().count() <= 80), "{narrow:#?}");
+    let lines = lines(&checked, Marks::Signs, 120);
     for line in lines.iter().filter(|line| !line.starts_with("  [")) {
         assert!(line.chars().count() <= 100 && line.trim_end() == line, "{line:?}");
     }

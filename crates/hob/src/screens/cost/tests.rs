@@ -44,7 +44,9 @@ pub(crate) fn report(question: Question) -> Report {
 }
 
 fn screen(report: &Report) -> String {
-    let lines = lines(report, Marks::Signs);
+    let narrow = lines(report, Marks::Signs, 80);
+    assert!(narrow.iter().all(|line| line.chars().count() <= 80), "{narrow:#?}");
+    let lines = lines(report, Marks::Signs, 120);
     for line in &lines {
         assert!(line.chars().count() <= 100 && line.trim_end() == line, "{line:?}");
     }
