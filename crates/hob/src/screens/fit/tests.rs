@@ -142,8 +142,8 @@ fn promises_kept_and_broken() {
     ");
 }
 
-fn screen(lines: Vec<String>, width: usize) -> String {
-    for line in &lines {
+fn screen(lines: &[String], width: usize) -> String {
+    for line in lines {
         assert!(line.chars().count() <= width && line.trim_end() == line, "{line:?}");
     }
     lines.join("\n")
@@ -153,7 +153,7 @@ fn screen(lines: Vec<String>, width: usize) -> String {
 fn one_model_in_eighty_columns() {
     let (plan, machine) = planned("gpt-oss-120b", "dgx-spark", ("MXFP4", 65_536, 8));
     let lines = verdict(&plan, 80).into_iter().chain(hints(&plan, machine, false)).collect();
-    insta::assert_snapshot!(screen(text::within(lines, 80), 80), @"
+    insta::assert_snapshot!(screen(&text::within(lines, 80), 80), @"
     gpt-oss-120b MXFP4_MOE on NVIDIA DGX Spark (GB10)
     RUNS: 77.7 GiB of 102.0 GiB with 64k of context for 8 at once
 
@@ -183,13 +183,13 @@ fn several_mixes_in_eighty_and_more_columns() {
     let table: Vec<Vec<Verdict>> = ["Q8_0", "Q4_K_M", "Q2_K"]
         .map(|quant| [8192, 32_768, 131_072].map(|context| of(quant, context)).to_vec())
         .to_vec();
-    insta::assert_snapshot!(screen(grid(&table, 80), 80), @"
+    insta::assert_snapshot!(screen(&grid(&table, 80), 80), @"
     quant    weights             8k context            32k context  128k context
     Q8_0    69.8 GiB            73.2 GiB no            80.7 GiB no  110.7 GiB no
     Q4_K_M  39.6 GiB  42.9 GiB partly 2.4/s  50.4 GiB partly 1.8/s   80.4 GiB no
     Q2_K    24.6 GiB  27.9 GiB partly 8.3/s  35.4 GiB partly 3.8/s   65.4 GiB no
     ");
-    insta::assert_snapshot!(screen(grid(&table, 120), 120), @"
+    insta::assert_snapshot!(screen(&grid(&table, 120), 120), @"
     quant    weights             8k context            32k context  128k context
     Q8_0    69.8 GiB            73.2 GiB no            80.7 GiB no  110.7 GiB no
     Q4_K_M  39.6 GiB  42.9 GiB partly 2.4/s  50.4 GiB partly 1.8/s   80.4 GiB no
@@ -204,7 +204,7 @@ fn a_machine_alone_in_eighty_and_more_columns() {
         let picks = models_for(machine, Coefficients::embedded(), 2);
         let mut lines = super::picks(machine, &picks, width);
         lines.extend(super::sizes(&size_table(Coefficients::embedded()), width));
-        screen(lines, width)
+        screen(&lines, width)
     };
     insta::assert_snapshot!(all(80), @"
     Mac Studio M4 Max 128 GB: 107.5 GiB of 128 GiB for models, 546 GB/s
@@ -261,11 +261,14 @@ fn a_machine_alone_in_eighty_and_more_columns() {
     ");
 }
 
-#[test]
-fn every_figure_is_explained_in_eighty_and_more_columns() {
+fn explained(width: usize) -> String {
     let (plan, machine) = planned("gpt-oss-120b", "dgx-spark", ("MXFP4", 65_536, 8));
-    let of = |width| screen(explain::verdict(&plan, machine, width), width);
-    insta::assert_snapshot!(of(80), @"
+    screen(&explain::verdict(&plan, machine, width), width)
+}
+
+#[test]
+fn every_figure_is_explained_in_eighty_columns() {
+    insta::assert_snapshot!(explained(80), @"
     How these figures came about (formulas: docs/planner.md)
       weights: 116.83 B weights, 4.33 bits each: 63,256,331,632 bytes (every tensor
         in the type that this mix gives it)
@@ -301,7 +304,11 @@ fn every_figure_is_explained_in_eighty_and_more_columns() {
         the bound, with a part in the PC's memory, with several tokens a step or on
         several boxes do not count
     ");
-    insta::assert_snapshot!(of(120), @"
+}
+
+#[test]
+fn every_figure_is_explained_in_more_columns() {
+    insta::assert_snapshot!(explained(120), @"
     How these figures came about (formulas: docs/planner.md)
       weights: 116.83 B weights, 4.33 bits each: 63,256,331,632 bytes (every tensor in the type that this mix gives it)
       keys and values: 36,864 bytes a token as f16 in layers that see everything, 65,536 tokens, 8 conversations, with full
@@ -327,8 +334,12 @@ fn every_figure_is_explained_in_eighty_and_more_columns() {
         made here; those held out, above the bound, with a part in the PC's memory, with several tokens a step or on several
         boxes do not count
     ");
+}
+
+#[test]
+fn images_and_picks_are_explained() {
     let rows = pipelines("flux");
-    insta::assert_snapshot!(screen(explain::images(&rows, 120), 120), @"
+    insta::assert_snapshot!(screen(&explain::images(&rows, 120), 120), @"
     How these figures came about (formulas: docs/planner.md)
       Flux.1-dev bf16, 1024 x 1024: text encoders 9.5 GB, denoiser 23.8 GB, decoder 0.2 GB as published, and 2.576 GB that
         the denoiser was measured to work in; in turn the largest of encoders, denoiser at work and decoder
@@ -337,7 +348,7 @@ fn every_figure_is_explained_in_eighty_and_more_columns() {
       Flux.1-dev nf4, 1024 x 1024: text encoders 4.9 GB, denoiser 6.7 GB, decoder 0.2 GB as published, and 2.576 GB that the
         denoiser was measured to work in; in turn the largest of encoders, denoiser at work and decoder
     ");
-    insta::assert_snapshot!(screen(explain::picks(120), 120), @"
+    insta::assert_snapshot!(screen(&explain::picks(120), 120), @"
     How these figures came about (formulas: docs/planner.md)
       models: every model of the table as Q8_0, Q6_K and Q4_K_M, or as its makers publish it; the most bits that do the task
         in the machine's own memory; the most weights first, and of sisters with the same shape one
@@ -354,7 +365,7 @@ fn learning_is_told_and_explained() {
     let ways = [Tuning::Full, Tuning::Qlora { rank: 16 }]
         .map(|way| (way, tuning_memory(&subject.facts, way, 4096)));
     let lines = super::tuning(("Llama-3.1-8B", 4096), machine, &ways, 80);
-    insta::assert_snapshot!(screen(lines, 80), @"
+    insta::assert_snapshot!(screen(&lines, 80), @"
     Llama-3.1-8B learning from examples of 4,096 tokens, one at a time, on GeForce
         RTX 4090 24 GB: 23.5 GiB can be used
                        in all    model     learns  activations
@@ -362,7 +373,7 @@ fn learning_is_told_and_explained() {
       QLoRA          12.6 GiB  5.3 GiB    0.6 GiB      6.7 GiB  fits
       (published tables are met within a third; hob itself does not fine-tune yet)
     ");
-    insta::assert_snapshot!(screen(explain::tuning(&ways, 4096, 80), 80), @"
+    insta::assert_snapshot!(screen(&explain::tuning(&ways, 4096, 80), 80), @"
     How these figures came about (formulas: docs/planner.md)
       every weight: 8.03 B weights learn, 16 bytes each: itself and its gradient in
         16 bits, a copy and two moments of AdamW in 32
