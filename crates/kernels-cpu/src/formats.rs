@@ -108,7 +108,8 @@ pub(crate) fn is_quantised(format: FormatId) -> bool {
 }
 
 /// Whether weights of `format` are kept as blocks of their file and unpacked to be multiplied.
-pub(crate) fn is_blockwise(format: FormatId) -> bool {
+#[must_use]
+pub fn is_blockwise(format: FormatId) -> bool {
     format.block_len() > 1 && !is_quantised(format)
 }
 

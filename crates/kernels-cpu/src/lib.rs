@@ -39,5 +39,6 @@ mod threads;
 mod tests;
 
 pub use backend::CpuBackend;
+pub use formats::is_blockwise;
 pub use isa::{Variant, variants};
 pub use threads::{Pool, THREADS_MAX};

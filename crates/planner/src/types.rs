@@ -123,6 +123,13 @@ impl TensorType {
         self.block_len() > 1
     }
 
+    /// Whether the CPU has no kernel for them: they are unpacked to floats each time they are read.
+    #[must_use]
+    pub fn is_unpacked(self) -> bool {
+        use TensorType::{IQ1M, IQ1S, IQ2S, IQ2XS, IQ2XXS, IQ3S, IQ3XXS, TQ1_0, TQ2_0};
+        matches!(self, IQ1S | IQ1M | IQ2XXS | IQ2XS | IQ2S | IQ3XXS | IQ3S | TQ1_0 | TQ2_0)
+    }
+
     /// Whether rows of so many weights are whole blocks, as a GGUF file requires.
     #[must_use]
     pub fn divides(self, columns: u64) -> bool {

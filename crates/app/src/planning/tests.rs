@@ -45,6 +45,16 @@ fn names_of_the_catalogue_are_planned_as_what_is_fetched() {
 }
 
 #[test]
+fn types_are_planned_as_the_cpu_multiplies_them() {
+    for format in quant::FormatId::all() {
+        if let Some(planned) = planner::TensorType::from_name(format.name()) {
+            let is_unpacked = kernels_cpu::is_blockwise(format);
+            assert_eq!(planned.is_unpacked(), is_unpacked, "{}", format.name());
+        }
+    }
+}
+
+#[test]
 fn a_step_is_planned_as_long_as_it_can_be() {
     let home = tempfile::tempdir().unwrap();
     let (app, model) = tiny(home.path());

@@ -188,12 +188,13 @@ impl Kernels {
         })
     }
 
-    /// The format's own, or those of the nearest of its kind: floats are multiplied as floats, all
-    /// others as whole numbers.
+    /// The format's own, or those of the nearest of its kind: floats are multiplied as floats, some
+    /// types are unpacked to floats, and all others are multiplied as whole numbers.
     fn times(&self, wanted: TensorType) -> Option<&FormatTimes> {
         let known = self.format.iter().filter_map(|times| {
             let found = TensorType::from_name(&times.name)?;
-            let is_other_kind = found.is_quantised() != wanted.is_quantised();
+            let kind = |of: TensorType| (of.is_quantised(), of.is_unpacked());
+            let is_other_kind = kind(found) != kind(wanted);
             let apart = (found.bits() - wanted.bits()).abs();
             Some(((found != wanted, is_other_kind, apart), times))
         });
