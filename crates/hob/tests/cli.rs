@@ -309,14 +309,14 @@ fn a_plan_of_something_else_is_not_verified() {
     let of = ["fit", text_of(&model), "--context", "64"];
     check_done(&home.hob(&[&of[..], &["--lock", text_of(&plan)]].concat()));
     let verify = |more: &[&str]| home.hob(&[&of[..], more, &["--verify", text_of(&plan)]].concat());
-    check_failed(&verify(&["--kv", "q8_0"]), 2, "is for --kv f16: ask for the same");
+    check_failed(&verify(&["--kv", "bf16"]), 2, "is for --kv f16: ask for the same");
     check_failed(&verify(&["--users", "2"]), 2, "is for --users 1: ask for the same");
     let text = std::fs::read_to_string(&plan).expect("it was written");
     let mut other: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     other["machine"] = "another box".into();
-    other["quant"] = "Q8_0".into();
+    other["quant"] = "Q2_K".into();
     std::fs::write(&plan, other.to_string()).expect("it can be written");
-    check_failed(&verify(&[]), 2, "is for the machine another box, --quant Q8_0: ask for the same");
+    check_failed(&verify(&[]), 2, "is for the machine another box, --quant Q2_K: ask for the same");
 }
 
 #[test]
