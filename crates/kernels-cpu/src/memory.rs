@@ -52,7 +52,6 @@ impl<T> DerefMut for Aligned<T> {
 /// written whole at once and read whole again and again, as weights are.
 pub(crate) struct Pages<T> {
     map: MmapMut,
-    len: usize,
     values: PhantomData<T>,
 }
 
@@ -68,21 +67,22 @@ impl<T: bytemuck::Pod> Pages<T> {
         // A system without them hands out small ones.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
-        Ok(Pages { map, len, values: PhantomData })
+        Ok(Pages { map, values: PhantomData })
     }
 }
 
 impl<T: bytemuck::Pod> Deref for Pages<T> {
     type Target = [T];
 
+    #[inline]
     fn deref(&self) -> &[T] {
-        bytemuck::cast_slice(&self.map[..self.len * size_of::<T>()])
+        bytemuck::cast_slice(&self.map)
     }
 }
 
 impl<T: bytemuck::Pod> DerefMut for Pages<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        bytemuck::cast_slice_mut(&mut self.map[..self.len * size_of::<T>()])
+        bytemuck::cast_slice_mut(&mut self.map)
     }
 }
 
