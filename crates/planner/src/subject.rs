@@ -49,6 +49,9 @@ const USUAL: &[FileType] = &[
     FileType::Q2K,
 ];
 
+/// Of these those of less than eight bits.
+const BELOW_EIGHT_BITS: &[FileType] = USUAL.split_at(2).1;
+
 impl Subject {
     /// A row of the table.
     #[must_use]
@@ -111,13 +114,17 @@ impl Subject {
         self.file.as_ref().map(|file| file.quant.as_str())
     }
 
-    /// Mixes to offer, from most to least bits.
+    /// Mixes to offer, from most to least bits: those that its makers publish, and where these are
+    /// of eight bits those that others make of them.
     #[must_use]
     pub fn offered(&self) -> Vec<Quantisation> {
-        if self.published.is_empty() {
-            USUAL.iter().map(|file_type| (*file_type).into()).collect()
-        } else {
-            self.published.clone()
+        let usual = |from: &'static [FileType]| from.iter().map(|it| (*it).into());
+        match self.published.as_slice() {
+            [] => usual(USUAL).collect(),
+            [only @ Quantisation::Bits(row)] if row.matrix_bits >= 8.0 => {
+                std::iter::once(*only).chain(usual(BELOW_EIGHT_BITS)).collect()
+            }
+            published => published.to_vec(),
         }
     }
 

@@ -117,6 +117,16 @@ fn what_is_recommended_runs_well_where_anything_does() {
     assert_eq!(name("Llama-3.3-70B", "dgx-spark"), "Q4_K_M");
     // Nothing fits whole: the fewest bits.
     assert_eq!(name("Llama-3.1-405B", "rtx-4090"), "Q2_K");
+    // Its makers publish eight bits, others make fewer of them.
+    assert_eq!(name("DeepSeek-R1", "Mac Studio M3 Ultra 512 GB"), "Q4_K_M");
+}
+
+#[test]
+fn mixes_that_others_make_are_offered_too() {
+    let need = Need { context: 8192, users: 1, rate_tps: 10.0, budget_usd: None, watts: None };
+    let offers = offers("DeepSeek-R1", &need);
+    let able = offers.iter().find(|offer| offer.misses.is_empty()).expect("a box holds it");
+    assert_eq!(able.verdict.quant, "Q4_K_M", "{}", able.machine.name);
 }
 
 /// The part of a model in the PC's memory slows prompts and answers, and what is said of either.

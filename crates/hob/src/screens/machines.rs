@@ -205,20 +205,22 @@ mod tests {
         let need = Need { budget_usd: Some(2500.0), ..NEED };
         insta::assert_snapshot!(screen("DeepSeek-R1", &need, 80), @"
         no desk box of the table runs DeepSeek-R1 with 8k of context at 20 tokens/s:
-          it takes 627.7 GiB as FP8, and the largest, Mac Studio M3 Ultra 512 GB, can
-          give 430.0 GiB
+          each lacks what is said beside it
         nearest:
-        Mac Studio M3 Ultra         $9,999  FP8   14 tokens/s  too little memory, too
-          512 GB                                               slow, too dear
-        4x DGX Spark               $18,796  FP8  5.5 tokens/s  too little memory, too
-          (switch)                                             slow, too dear
-        NVIDIA DGX Station   price unknown  FP8   74 tokens/s  too little memory,
-          GB300                                                price unknown
-        2x Strix Halo (RPC)         $4,918  FP8  5.2 tokens/s  too little memory, too
+        2x Strix Halo (RPC)              $4,918  8.1 tokens/s  too little memory, too
                                                                slow, too dear
-        Mac Studio M3 Ultra  price unknown  FP8   14 tokens/s  too little memory, too
-          256 GB                                               slow, price unknown
-        (no room in 80 columns for memory)
+        Beelink GTR9 Pro /      $1,800 to 2,200  8.1 tokens/s  too little memory, too
+          Bosgame M5 / HP Z2                                   slow
+          Mini G1a (395, 128
+          GB)
+        GMKtec EVO-X2 (Ryzen    $1,800 to 4,500  8.1 tokens/s  too little memory, too
+          AI Max+ 395, 128 GB)                                 slow
+        Framework Desktop                $2,459  8.1 tokens/s  too little memory, too
+          (Ryzen AI Max+ 395,                                  slow
+          128 GB)
+        Jetson AGX Thor T5000            $3,499  9.0 tokens/s  too little memory, too
+          128 GB                                               slow, too dear
+        (no room in 80 columns for memory, quant)
         ");
     }
 
