@@ -51,46 +51,36 @@ def mapping(w, c):
             yield f"{mlp}shared_experts.{part}_proj.weight", shared
 
 
-def grouped(model, tokens):
-    """Scores of groups, then of the experts in the chosen ones."""
-    seen = []
+def by_groups(scores, strength):
+    """A routing: scores of groups, then of the experts in the chosen ones."""
+    def routing(model, tokens):
+        seen = []
 
-    def hook(gate, inputs, _output):
-        x = inputs[0].reshape(-1, gate.weight.shape[1])
-        scores = (x @ gate.weight.T).sigmoid() + gate.e_score_correction_bias
-        groups = scores.view(len(scores), gate.n_group, -1)
-        strength = groups.topk(2, dim=-1).values.sum(dim=-1)
-        seen.append((strength, gate.topk_group))
-        chosen = strength.topk(gate.topk_group, dim=-1).indices
-        mask = torch.zeros_like(strength).scatter(1, chosen, 1).bool()
-        seen.append(((groups * mask[..., None]).flatten(1), gate.top_k))
+        def hook(gate, inputs, _output):
+            groups = scores(gate, inputs[0].reshape(-1, gate.weight.shape[1]) @ gate.weight.T)
+            strong = strength(groups)
+            seen.append((strong, gate.topk_group))
+            chosen = strong.topk(gate.topk_group, dim=-1).indices
+            mask = torch.zeros_like(strong).scatter(1, chosen, 1).bool()
+            seen.append(((groups * mask[..., None]).flatten(1), gate.top_k))
 
-    for name, module in model.named_modules():
-        if name.endswith("mlp.gate"):
-            module.register_forward_hook(hook)
-    model(tokens, use_cache=False)
-    return seen
+        for name, module in model.named_modules():
+            if name.endswith("mlp.gate"):
+                module.register_forward_hook(hook)
+        model(tokens, use_cache=False)
+        return seen
+
+    return routing
 
 
-def grouped_by_best(model, tokens):
-    """Scores of groups, the best of their experts, then of the experts in the chosen ones."""
-    seen = []
-
-    def hook(gate, inputs, _output):
-        x = inputs[0].reshape(-1, gate.weight.shape[1])
-        scores = (x @ gate.weight.T).softmax(dim=-1)
-        groups = scores.view(len(scores), gate.num_group, -1)
-        strength = groups.max(dim=-1).values
-        seen.append((strength, gate.topk_group))
-        chosen = strength.topk(gate.topk_group, dim=-1).indices
-        mask = torch.zeros_like(strength).scatter(1, chosen, 1).bool()
-        seen.append(((groups * mask[..., None]).flatten(1), gate.top_k))
-
-    for name, module in model.named_modules():
-        if name.endswith("mlp.gate"):
-            module.register_forward_hook(hook)
-    model(tokens, use_cache=False)
-    return seen
+# V3: corrected sigmoids, groups by their best two.
+grouped = by_groups(
+    lambda gate, x: (x.sigmoid() + gate.e_score_correction_bias).view(len(x), gate.n_group, -1),
+    lambda groups: groups.topk(2, dim=-1).values.sum(dim=-1))
+# V2: groups by their best.
+grouped_by_best = by_groups(
+    lambda gate, x: x.softmax(dim=-1).view(len(x), gate.num_group, -1),
+    lambda groups: groups.max(dim=-1).values)
 
 
 class AsPublished(DeepseekV2ForCausalLM):
