@@ -33,11 +33,25 @@ struct Job {
     chunks: usize,
 }
 
-struct Shared {
+/// What one thread writes often, apart from what others do: a cache line that two threads write is
+/// handed from core to core each time. Two lines, as processors fetch them in pairs.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// The job's epoch in the high half, then how many of a thread's chunks are taken. It counts from
+/// 0 again when a job of another epoch takes the first, so that between jobs nobody writes it.
+struct Lane(AtomicU64);
+
+struct State {
     /// Epoch in the high half, then [`OPEN`], then the count of workers inside.
-    state: AtomicU64,
-    next: AtomicUsize,
+    word: AtomicU64,
     job: UnsafeCell<Option<Job>>,
+}
+
+struct Shared {
+    state: Apart<State>,
+    /// Of each thread the chunks that it begins with. Who is done with its own takes others'.
+    lanes: Vec<Apart<Lane>>,
     sleepers: AtomicUsize,
     sleep: Mutex<()>,
     wake: Condvar,
@@ -63,10 +77,10 @@ impl Pool {
     /// A pool of `threads` threads, the caller counted; fewer when the system gives fewer.
     #[must_use]
     pub fn new(threads: usize) -> Pool {
+        let threads = threads.clamp(1, THREADS_MAX);
         let shared = Arc::new(Shared {
-            state: AtomicU64::new(0),
-            next: AtomicUsize::new(0),
-            job: UnsafeCell::new(None),
+            state: Apart(State { word: AtomicU64::new(0), job: UnsafeCell::new(None) }),
+            lanes: (0..threads).map(|_| Apart(Lane(AtomicU64::new(0)))).collect(),
             sleepers: AtomicUsize::new(0),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
@@ -76,9 +90,9 @@ impl Pool {
         let spawn = |index: usize| {
             let shared = Arc::clone(&shared);
             let name = format!("kernels-cpu-{index}");
-            std::thread::Builder::new().name(name).spawn(move || work(&shared)).ok()
+            std::thread::Builder::new().name(name).spawn(move || work(&shared, index)).ok()
         };
-        let workers = (1..threads.clamp(1, THREADS_MAX)).map_while(spawn).collect();
+        let workers = (1..threads).map_while(spawn).collect();
         Pool { shared, workers, gate: Mutex::new(()) }
     }
 
@@ -94,14 +108,15 @@ impl Pool {
     /// # Panics
     /// With a chunk's panic, after every thread has left the job.
     pub fn run(&self, chunks: usize, call: impl Fn(usize) + Sync) {
-        let gate =
-            if chunks > 1 && !self.workers.is_empty() { self.gate.try_lock().ok() } else { None };
+        let several = chunks > 1 && u32::try_from(chunks).is_ok() && !self.workers.is_empty();
+        let gate = if several { self.gate.try_lock().ok() } else { None };
         let Some(_gate) = gate else {
             (0..chunks).for_each(call);
             return;
         };
-        self.open(Job { call: forget_lifetime(&call), chunks });
-        let own = catch_unwind(AssertUnwindSafe(|| self.shared.take_chunks(chunks, &call)));
+        let epoch = self.open(Job { call: forget_lifetime(&call), chunks });
+        let take = || self.shared.take_chunks(0, (epoch, chunks), &call);
+        let own = catch_unwind(AssertUnwindSafe(take));
         self.close();
         let workers = lock(&self.shared.panic).take();
         if let Some(payload) = own.err().or(workers) {
@@ -132,23 +147,30 @@ impl Pool {
         });
     }
 
-    fn open(&self, job: Job) {
+    /// The job's epoch.
+    fn open(&self, job: Job) -> u64 {
         let shared = &*self.shared;
+        let State { word, job: place } = &shared.state.0;
         // SAFETY: the gate is held and the last job was closed and left, so nobody reads it.
-        unsafe { *shared.job.get() = Some(job) };
-        shared.next.store(0, Ordering::Relaxed);
-        let epoch = (shared.state.load(Ordering::Relaxed) & !(OPEN | ACTIVE)).wrapping_add(EPOCH);
-        shared.state.store(epoch | OPEN, Ordering::SeqCst);
+        unsafe { *place.get() = Some(job) };
+        let state = (word.load(Ordering::Relaxed) & !(OPEN | ACTIVE)).wrapping_add(EPOCH);
+        if state / EPOCH == 0 {
+            // Epochs begin anew: what a lane that was long idle has must not be taken for this one.
+            shared.lanes.iter().for_each(|lane| lane.0.0.store(0, Ordering::Relaxed));
+        }
+        word.store(state | OPEN, Ordering::SeqCst);
         if shared.sleepers.load(Ordering::SeqCst) > 0 {
             drop(lock(&shared.sleep));
             shared.wake.notify_all();
         }
+        state / EPOCH
     }
 
     fn close(&self) {
-        self.shared.state.fetch_and(!OPEN, Ordering::AcqRel);
+        let word = &self.shared.state.0.word;
+        word.fetch_and(!OPEN, Ordering::AcqRel);
         let mut spins = 0;
-        while self.shared.state.load(Ordering::Acquire) & ACTIVE != 0 {
+        while word.load(Ordering::Acquire) & ACTIVE != 0 {
             spins += 1;
             if spins < SPINS_BEFORE_YIELD {
                 std::hint::spin_loop()
@@ -201,14 +223,41 @@ impl<'a, T> Parts<'a, T> {
     }
 }
 
-impl Shared {
-    fn take_chunks(&self, chunks: usize, call: &Call<'_>) {
+impl Lane {
+    /// The next of `count` chunks of the job of `epoch`.
+    fn take(&self, epoch: u64, count: usize) -> Option<usize> {
+        let mut seen = self.0.load(Ordering::Relaxed);
         loop {
-            let chunk = self.next.fetch_add(1, Ordering::Relaxed);
-            if chunk >= chunks {
-                return;
+            let taken = if seen / EPOCH == epoch { (seen % EPOCH) as usize } else { 0 };
+            if taken >= count {
+                return None;
             }
-            call(chunk);
+            let next = epoch * EPOCH + taken as u64 + 1;
+            match self.0.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(taken),
+                Err(now) => seen = now,
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// All chunks that are left of a job `(epoch, chunks)`, those of thread `index` first.
+    fn take_chunks(&self, index: usize, (epoch, chunks): (u64, usize), call: &Call<'_>) {
+        let lanes = self.lanes.len();
+        for turn in index..index + lanes {
+            let lane = turn % lanes;
+            let (first, end) = (chunks * lane / lanes, chunks * (lane + 1) / lanes);
+            while let Some(taken) = self.lanes[lane].0.take(epoch, end - first) {
+                call(first + taken);
+            }
+        }
+    }
+
+    /// Leaves nothing of the job of `epoch` to take.
+    fn abandon(&self, epoch: u64) {
+        for lane in &self.lanes {
+            lane.0.0.store(epoch * EPOCH + (EPOCH - 1), Ordering::Relaxed);
         }
     }
 
@@ -217,6 +266,8 @@ impl Shared {
         state & OPEN != 0
             && self
                 .state
+                .0
+                .word
                 .compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
     }
@@ -238,31 +289,35 @@ impl Shared {
     }
 
     fn has_news(&self, seen: u64) -> bool {
-        self.state.load(Ordering::SeqCst) / EPOCH != seen || self.stop.load(Ordering::Relaxed)
+        self.state.0.word.load(Ordering::SeqCst) / EPOCH != seen
+            || self.stop.load(Ordering::Relaxed)
     }
 }
 
-fn work(shared: &Shared) {
+fn work(shared: &Shared, index: usize) {
+    let State { word, job } = &shared.state.0;
     let mut seen = 0;
     loop {
         shared.wait(seen);
         if shared.stop.load(Ordering::Relaxed) {
             return;
         }
-        let state = shared.state.load(Ordering::Acquire);
+        let state = word.load(Ordering::Acquire);
         if shared.enter(state) {
             // SAFETY: this worker is counted inside, so the caller keeps the job unchanged.
-            let job = unsafe { *shared.job.get() }.expect("an open state has a job");
+            let job = unsafe { *job.get() }.expect("an open state has a job");
             // SAFETY: the caller's borrow lasts until this worker has left.
             let call = unsafe { &*job.call };
-            let result = catch_unwind(AssertUnwindSafe(|| shared.take_chunks(job.chunks, call)));
+            let epoch = state / EPOCH;
+            let take = || shared.take_chunks(index, (epoch, job.chunks), call);
+            let result = catch_unwind(AssertUnwindSafe(take));
             if let Err(payload) = result {
                 // What is left is abandoned: the caller is about to panic with this payload.
-                shared.next.store(usize::MAX / 2, Ordering::Relaxed);
+                shared.abandon(epoch);
                 lock(&shared.panic).get_or_insert(payload);
             }
-            shared.state.fetch_sub(1, Ordering::Release);
-            seen = state / EPOCH;
+            word.fetch_sub(1, Ordering::Release);
+            seen = epoch;
         } else if state & OPEN == 0 {
             seen = state / EPOCH;
         }
