@@ -60,22 +60,31 @@ impl<F: Format> Kernel for Abreast<'_, F> {
         assert!(fits, "activations prepared for other weights");
         let (size, groups) = (F::Codes::LINES, self.x.fine.len());
         let mut sums = [[s.splat(0.0)]; ABREAST];
+        let (tile_lines, tile_scales) = (groups * size, self.tiles[0].1.len());
+        let scales_ahead = (AHEAD_LINES / size / F::Scales::SUPER).max(1) * F::Scales::BYTES;
+        // What lies between the end of a tile and what this row goes by after it.
+        let over = |at: usize, tile: usize| if at < tile { 0 } else { (ABREAST - 1) * tile };
         let mut at = 0;
         while at < groups {
             let bytes = at / F::Scales::SUPER * F::Scales::BYTES;
             let mut blocks = [&[][..]; ABREAST];
             let mut heads = [(s.splat(0.0), s.splat(0.0)); ABREAST];
+            let ahead = scales_ahead + over(bytes + scales_ahead, tile_scales);
             for t in 0..ABREAST {
                 blocks[t] = &self.tiles[t].1[bytes..][..F::Scales::BYTES];
+                for line in (0..F::Scales::BYTES).step_by(size_of::<Line>()) {
+                    s.prefetch(blocks[t].as_ptr().wrapping_add(ahead + line));
+                }
                 heads[t] = F::Scales::head(s, blocks[t]);
             }
             for g in 0..F::Scales::SUPER {
                 let highs = &self.x.highs[at * GROUP_DWORDS..][..GROUP_DWORDS];
                 let lows = &self.x.lows[at * OPERANDS..][..OPERANDS];
                 let x = Group { highs, lows, fine: self.x.fine[at] };
+                let ahead = AHEAD_LINES + over(at * size + AHEAD_LINES, tile_lines);
                 for t in 0..ABREAST {
                     let lines = &self.tiles[t].0[at * size..][..size];
-                    ask_ahead(s, lines);
+                    ask_for(s, lines, ahead);
                     let codes = F::Codes::unpack(s, lines);
                     let scales = (heads[t], blocks[t], g * F::Scales::HALVES);
                     add_group::<S, F, 1>(s, &mut sums[t], &x, &codes, scales);
@@ -136,7 +145,7 @@ impl<F: Format, C: Codes, const R: usize> Kernel for Integers<'_, F, C, R> {
                 let lows = &self.x.lows[at * OPERANDS * R..][..OPERANDS * R];
                 let fine = self.x.fine[at];
                 if self.ahead {
-                    ask_ahead(s, lines);
+                    ask_for(s, lines, AHEAD_LINES);
                 }
                 let codes = C::unpack(s, lines);
                 let x = Group { highs, lows, fine };
@@ -150,11 +159,11 @@ impl<F: Format, C: Codes, const R: usize> Kernel for Integers<'_, F, C, R> {
     }
 }
 
-/// Asks for the lines that come a while after these, in this tile or the next.
+/// Asks for the lines that lie `ahead` after these.
 #[inline(always)]
-fn ask_ahead<S: Simd>(s: S, lines: &[Line]) {
+fn ask_for<S: Simd>(s: S, lines: &[Line], ahead: usize) {
     for line in lines {
-        s.prefetch(std::ptr::from_ref(line).wrapping_add(AHEAD_LINES).cast());
+        s.prefetch(std::ptr::from_ref(line).wrapping_add(ahead).cast());
     }
 }
 

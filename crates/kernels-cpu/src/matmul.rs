@@ -168,8 +168,12 @@ fn chunks<'a>(
 /// Weight tiles that a thread takes at a time when `many` rows go in blocks.
 fn tiles_per_chunk(weight: &Matrix<'_>, fair: usize, many: usize) -> usize {
     let fit = (CHUNK_BYTES / weight.packed.tile_bytes()).max(ABREAST);
-    let most = if many > 0 { blocked::TILES } else { fit };
-    most.min(fair).max(1)
+    if many > 0 {
+        return blocked::TILES.min(fair).max(1);
+    }
+    let most = fit.min(fair).max(1);
+    // A tile that is left alone takes nearly as long as those that go abreast.
+    if most > ABREAST { most - most % ABREAST } else { most }
 }
 
 /// Which products were made: of some rows with some tiles of weights.

@@ -5,7 +5,7 @@
 //! converted to f32 on their way, and probabilities take their scales.
 
 use super::floats::{Converted, accumulate};
-use super::{BLOCK_TILES, Block, Cached, ROWS, Scores};
+use super::{BLOCK_TILES, Block, Cached, ROWS, Scores, prefetch};
 use crate::kv::{CODES, Code, Geometry, OFFSET};
 use crate::simd::{LANES, Line, Simd};
 
@@ -101,7 +101,8 @@ impl Cached for Code {
         s: S,
         out: &mut [Scores; R],
         (queries, row): (&Queries, usize),
-        (block, g): (&Block<'_, Code>, Geometry),
+        (block, next): (&Block<'_, Code>, Option<&Block<'_, Code>>),
+        g: Geometry,
     ) {
         let groups = g.groups(g.head_dim_k);
         let first = row * groups;
@@ -109,6 +110,9 @@ impl Cached for Code {
         let offsets = &queries.offsets[2 * first..][..2 * R * groups];
         let scales = &queries.scales[first..][..R * groups];
         for tile in 0..BLOCK_TILES {
+            if let Some(next) = next {
+                prefetch(s, next.keys[tile]);
+            }
             let keys = (bytemuck::cast_slice(block.keys[tile]), block.key_scales[tile]);
             match R {
                 1 => products::<S, R, 2>(s, (out, tile), (x, offsets, scales), keys),
@@ -124,7 +128,8 @@ impl Cached for Code {
         s: S,
         out: &mut [[f32; LANES]],
         probabilities: &[Scores; R],
-        (block, g): (&Block<'_, Code>, Geometry),
+        (block, next): (&Block<'_, Code>, Option<&Block<'_, Code>>),
+        g: Geometry,
     ) {
         for group in 0..g.groups(g.head_dim_v) {
             let mut scaled = *probabilities;
@@ -136,14 +141,18 @@ impl Cached for Code {
                 }
             }
             let tile = group * (CODES / LANES);
-            for run in block.values.iter().take_while(|run| run.len > 0) {
+            for (i, run) in block.values.iter().enumerate().take_while(|(_, run)| run.len > 0) {
+                if let Some(next) = next {
+                    prefetch(s, next.values[i].tile(tile));
+                    prefetch(s, next.values[i].tile(tile + 1));
+                }
                 let left = run.weights(&scaled);
                 let right = [run.tile(tile), run.tile(tile + 1)];
                 if 2 * R <= S::SUMS {
-                    accumulate::<S, Code, R, 2>(s, (out, tile), &left, &right);
+                    accumulate::<S, Code, R, 2>(s, (out, tile), (&left, &right), None);
                 } else {
-                    accumulate::<S, Code, R, 1>(s, (out, tile), &left, &[right[0]]);
-                    accumulate::<S, Code, R, 1>(s, (out, tile + 1), &left, &[right[1]]);
+                    accumulate::<S, Code, R, 1>(s, (out, tile), (&left, &[right[0]]), None);
+                    accumulate::<S, Code, R, 1>(s, (out, tile + 1), (&left, &[right[1]]), None);
                 }
             }
         }

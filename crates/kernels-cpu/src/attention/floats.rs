@@ -1,6 +1,6 @@
 //! Keys and values kept as floats: converted in registers, or once for many rows.
 
-use super::{BLOCK, BLOCK_TILES, Block, Cached, Run, Scores, Segment};
+use super::{BLOCK, BLOCK_TILES, Block, Cached, LINE_BYTES, Run, Scores, Segment};
 use crate::blocked::has_tiles;
 use crate::isa::Isa;
 use crate::kv::{Element, Geometry, Load};
@@ -58,17 +58,20 @@ impl<E: Element> Cached for E {
         s: S,
         out: &mut [Scores; R],
         (queries, row): (&Vec<f32>, usize),
-        (block, g): (&Block<'_, E>, Geometry),
+        (block, next): (&Block<'_, E>, Option<&Block<'_, E>>),
+        g: Geometry,
     ) {
         let mut left: [&[f32]; R] = [&[]; R];
         for (r, left) in left.iter_mut().enumerate() {
             *left = &queries[(row + r) * g.head_dim_k..][..g.head_dim_k];
         }
         if R * BLOCK_TILES <= S::SUMS {
-            multiply::<S, E, R, BLOCK_TILES>(s, (out, 0), &left, &block.keys);
+            let next = next.map(|next| next.keys.map(<[_]>::as_ptr));
+            multiply::<S, E, R, BLOCK_TILES>(s, (out, 0), (&left, &block.keys), next);
         } else {
             for (tile, keys) in block.keys.iter().enumerate() {
-                multiply::<S, E, R, 1>(s, (out, tile), &left, &[*keys]);
+                let next = next.map(|next| [next.keys[tile].as_ptr()]);
+                multiply::<S, E, R, 1>(s, (out, tile), (&left, &[*keys]), next);
             }
         }
     }
@@ -78,19 +81,21 @@ impl<E: Element> Cached for E {
         s: S,
         out: &mut [[f32; LANES]],
         probabilities: &[Scores; R],
-        (block, g): (&Block<'_, E>, Geometry),
+        (block, next): (&Block<'_, E>, Option<&Block<'_, E>>),
+        g: Geometry,
     ) {
-        for run in block.values.iter().take_while(|run| run.len > 0) {
+        for (i, run) in block.values.iter().enumerate().take_while(|(_, run)| run.len > 0) {
             let left = run.weights(probabilities);
+            let next = next.map(|next| next.values[i]).filter(|next| next.len > 0);
             let (tiles, mut tile) = (g.value_tiles(), 0);
             while R * 4 <= S::SUMS && tile + 4 <= tiles {
-                let right =
-                    [run.tile(tile), run.tile(tile + 1), run.tile(tile + 2), run.tile(tile + 3)];
-                accumulate::<S, E, R, 4>(s, (out, tile), &left, &right);
+                let next = next.map(|next| next.four(tile).map(<[_]>::as_ptr));
+                accumulate::<S, E, R, 4>(s, (out, tile), (&left, &run.four(tile)), next);
                 tile += 4;
             }
             while tile < tiles {
-                accumulate::<S, E, R, 1>(s, (out, tile), &left, &[run.tile(tile)]);
+                let next = next.map(|next| [next.tile(tile).as_ptr()]);
+                accumulate::<S, E, R, 1>(s, (out, tile), (&left, &[run.tile(tile)]), next);
                 tile += 1;
             }
         }
@@ -141,16 +146,19 @@ fn convert<S: Simd, E: Element>(s: S, out: &mut [[f32; LANES]], from: &[[E; LANE
     }
 }
 
-/// `out[r][tile..] = left * right`.
+/// Where what is read after some columns begins.
+type Next<E, const T: usize> = Option<[*const [E; LANES]; T]>;
+
+/// `out[r][tile..] = left * right`; asks for `next` as it goes.
 #[inline(always)]
 fn multiply<S: Simd, E: Element, const R: usize, const T: usize>(
     s: S,
     (out, tile): (&mut [[[f32; LANES]; BLOCK_TILES]; R], usize),
-    left: &[&[f32]; R],
-    right: &[&[[E; LANES]]; T],
+    factors: (&[&[f32]; R], &[&[[E; LANES]]; T]),
+    next: Next<E, T>,
 ) {
     let mut sums = [[s.splat(0.0); T]; R];
-    add_products(s, &mut sums, left, right);
+    add_products(s, &mut sums, factors, next);
     for (out, sums) in out.iter_mut().zip(sums) {
         for (out, sum) in out[tile..].iter_mut().zip(sums) {
             s.store(out, sum);
@@ -158,13 +166,13 @@ fn multiply<S: Simd, E: Element, const R: usize, const T: usize>(
     }
 }
 
-/// `out[r][tile..] += left * right`, for `out [R][tiles]`.
+/// `out[r][tile..] += left * right`, for `out [R][tiles]`; asks for `next` as it goes.
 #[inline(always)]
 pub(super) fn accumulate<S: Simd, E: Load, const R: usize, const T: usize>(
     s: S,
     (out, tile): (&mut [[f32; LANES]], usize),
-    left: &[&[f32]; R],
-    right: &[&[[E; LANES]]; T],
+    factors: (&[&[f32]; R], &[&[[E; LANES]]; T]),
+    next: Next<E, T>,
 ) {
     let tiles = out.len() / R;
     let mut sums = [[s.splat(0.0); T]; R];
@@ -173,7 +181,7 @@ pub(super) fn accumulate<S: Simd, E: Load, const R: usize, const T: usize>(
             *sum = s.load(out);
         }
     }
-    add_products(s, &mut sums, left, right);
+    add_products(s, &mut sums, factors, next);
     for (out, sums) in out.chunks_exact_mut(tiles).zip(sums) {
         for (out, sum) in out[tile..].iter_mut().zip(sums) {
             s.store(out, sum);
@@ -186,8 +194,8 @@ pub(super) fn accumulate<S: Simd, E: Load, const R: usize, const T: usize>(
 fn add_products<S: Simd, E: Load, const R: usize, const T: usize>(
     s: S,
     sums: &mut [[S::F; T]; R],
-    left: &[&[f32]; R],
-    right: &[&[[E; LANES]]; T],
+    (left, right): (&[&[f32]; R], &[&[[E; LANES]]; T]),
+    next: Next<E, T>,
 ) {
     // Slices of one known length need no checks in the loop.
     let depth = right[0].len();
@@ -198,17 +206,41 @@ fn add_products<S: Simd, E: Load, const R: usize, const T: usize>(
     for right in &mut right {
         *right = &right[..depth];
     }
-    for i in 0..depth {
-        let mut columns = [s.splat(0.0); T];
-        for t in 0..T {
-            columns[t] = E::load(s, &right[t][i]);
-        }
-        for r in 0..R {
-            let x = s.splat(left[r][i]);
-            for t in 0..T {
-                chains[r][t] = s.fma(x, columns[t], chains[r][t]);
+    // A line at a time: a check at every row would cost as much as a product.
+    let rows = LINE_BYTES / size_of::<[E; LANES]>();
+    let whole = depth - depth % rows;
+    for first in (0..whole).step_by(rows) {
+        if let Some(next) = next {
+            for next in next {
+                s.prefetch(next.wrapping_add(first).cast());
             }
         }
+        for i in first..first + rows {
+            add_row(s, &mut chains, (&left, &right), i);
+        }
+    }
+    for i in whole..depth {
+        add_row(s, &mut chains, (&left, &right), i);
     }
     *sums = chains;
+}
+
+/// What row `i` adds to [`add_products`].
+#[inline(always)]
+fn add_row<S: Simd, E: Load, const R: usize, const T: usize>(
+    s: S,
+    chains: &mut [[S::F; T]; R],
+    (left, right): (&[&[f32]; R], &[&[[E; LANES]]; T]),
+    i: usize,
+) {
+    let mut columns = [s.splat(0.0); T];
+    for t in 0..T {
+        columns[t] = E::load(s, &right[t][i]);
+    }
+    for r in 0..R {
+        let x = s.splat(left[r][i]);
+        for t in 0..T {
+            chains[r][t] = s.fma(x, columns[t], chains[r][t]);
+        }
+    }
 }

@@ -200,20 +200,24 @@ pub(crate) trait Cached: Stored {
         g: Geometry,
     ) -> Block<'a, Self::Wide>;
 
-    /// Products of the keys with query rows `row..row + R`.
+    /// Products of the keys with query rows `row..row + R`. Asks for the keys of the next block
+    /// bit by bit: the processor waits when too many lines are asked for at once.
     fn scores<S: Simd, const R: usize>(
         s: S,
         out: &mut [Scores; R],
         queries: (&Self::Queries, usize),
-        block: (&Block<'_, Self>, Geometry),
+        blocks: (&Block<'_, Self>, Option<&Block<'_, Self>>),
+        g: Geometry,
     );
 
-    /// `out [R][tiles of head_dim_v] +=` the values, each times its probability.
+    /// `out [R][tiles of head_dim_v] +=` the values, each times its probability. Asks for the
+    /// values of the next block likewise.
     fn weigh<S: Simd, const R: usize>(
         s: S,
         out: &mut [[f32; LANES]],
         probabilities: &[Scores; R],
-        block: (&Block<'_, Self>, Geometry),
+        blocks: (&Block<'_, Self>, Option<&Block<'_, Self>>),
+        g: Geometry,
     );
 }
 
@@ -383,13 +387,7 @@ impl<'a, E: Cached> Segment<'a, E> {
         let g = self.heads.geometry;
         let group = self.heads.n_heads / g.n_kv_heads;
         let mut scores = [[[0.0; LANES]; BLOCK_TILES]; R];
-        if let Some(next) = next {
-            prefetch(s, &next.keys);
-        }
-        F::scores::<S, R>(s, &mut scores, (&work.q, row), (block, g));
-        if let Some(next) = next {
-            prefetch_values(s, &next.values[0], g.value_tiles());
-        }
+        F::scores::<S, R>(s, &mut scores, (&work.q, row), (block, next), g);
         let width = g.value_tiles() * LANES;
         for (r, scores) in scores.iter_mut().enumerate() {
             let row = row + r;
@@ -402,7 +400,7 @@ impl<'a, E: Cached> Segment<'a, E> {
             softmax(s, scores, (&mut work.part.max[row], &mut work.sums[row]), out);
         }
         let out = work.part.out[row * width..][..R * width].as_chunks_mut().0;
-        F::weigh::<S, R>(s, out, &scores, (block, g));
+        F::weigh::<S, R>(s, out, &scores, (block, next), g);
     }
 }
 
@@ -433,19 +431,11 @@ fn mask(
     }
 }
 
+/// Asks for neighbouring rows.
 #[inline(always)]
-fn prefetch<S: Simd, E, const T: usize>(s: S, tiles: &[&[[E; LANES]]; T]) {
-    for tile in tiles {
-        for x in tile.iter().step_by(LINE_BYTES / size_of::<[E; LANES]>()) {
-            s.prefetch(std::ptr::from_ref(x).cast());
-        }
-    }
-}
-
-#[inline(always)]
-fn prefetch_values<S: Simd, E>(s: S, run: &Run<'_, E>, tiles: usize) {
-    for tile in 0..tiles {
-        prefetch(s, &[run.tile(tile)]);
+fn prefetch<S: Simd, E>(s: S, rows: &[[E; LANES]]) {
+    for row in rows.iter().step_by(LINE_BYTES / size_of::<[E; LANES]>()) {
+        s.prefetch(std::ptr::from_ref(row).cast());
     }
 }
 
@@ -464,5 +454,11 @@ impl<'a, E> Run<'a, E> {
     #[inline(always)]
     fn tile(&self, tile: usize) -> &'a [[E; LANES]] {
         &self.page[tile * self.step + self.first..][..self.len]
+    }
+
+    /// Of the columns from 16 times `tile` on.
+    #[inline(always)]
+    fn four(&self, tile: usize) -> [&'a [[E; LANES]]; 4] {
+        [self.tile(tile), self.tile(tile + 1), self.tile(tile + 2), self.tile(tile + 3)]
     }
 }
