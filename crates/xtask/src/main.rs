@@ -13,6 +13,7 @@ mod quality;
 mod setup;
 mod shell;
 mod tidy;
+mod tokenizers;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ Usage: cargo xtask <command>
   limits     What this machine can do at most: memory bandwidth, int8 and fp32 peaks
   bench      hob and llama.cpp in turn, with this machine's limits: --against BUILD_FOLDER
              [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N] [--backend NAME]
+  tokenizers  hob and llama-tokenize in turn on 10 MB of text: --against BUILD_FOLDER
   counts     Instructions of the hot kernels against crates/kernels-cpu/counts.txt [--accept]
   arm        The kernels for Arm under emulation: i8mm, dotprod and plain NEON
   ci         Everything that must pass before a change lands
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         ["quality", rest @ ..] => quality::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["fit", rest @ ..] => fit::run(rest),
+        ["tokenizers", rest @ ..] => tokenizers::run(rest),
         ["limits"] => limits::run(),
         ["conformance", rest @ ..] => conformance::run(rest),
         ["counts", rest @ ..] => counts::run(rest),

@@ -85,7 +85,7 @@ fn parse(arguments: &[&str]) -> Result<Options> {
 }
 
 /// Where cargo builds, which the person may have chosen.
-fn target_folder() -> Result<PathBuf> {
+pub(crate) fn target_folder() -> Result<PathBuf> {
     let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec()?;
     Ok(metadata.target_directory.into_std_path_buf())
 }
