@@ -67,7 +67,7 @@ pub(crate) fn listed(marker: &str) -> Vec<String> {
     rows.filter(|line| line.starts_with("* ")).map(str::to_owned).collect()
 }
 
-/// Fails where the list and what was found differ; the list may only shrink.
+/// Fails where the list and what was found differ; `cargo xtask tidy` keeps lists from growing.
 pub(crate) fn compare(marker: &str, found: &[String]) {
     let listed = listed(marker);
     let new: Vec<&String> = found.iter().filter(|line| !listed.contains(line)).collect();

@@ -4,6 +4,7 @@ mod files;
 mod layers;
 mod links;
 mod lists;
+mod shrinking;
 
 use anyhow::{Result, bail};
 use serde::Deserialize;
@@ -19,6 +20,9 @@ pub(crate) struct Rules {
     #[serde(rename = "unsafe")]
     unsafe_code: UnsafeRule,
     limits: Limits,
+    /// Lists of what fails, by the files that hold them.
+    #[serde(default)]
+    shrinking: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +63,21 @@ fn findings() -> Result<Vec<String>> {
     findings.extend(files::check(&rules)?);
     findings.extend(links::check()?);
     findings.extend(lists::check()?);
+    findings.extend(shrinking::check(&rules)?);
     Ok(findings)
+}
+
+/// Limits that are above those of the commit before.
+fn raised(old: &Limits, new: &Limits) -> Vec<String> {
+    let limits = [
+        ("file_lines", old.file_lines, new.file_lines),
+        ("line_columns", old.line_columns, new.line_columns),
+        ("locked_packages", old.locked_packages, new.locked_packages),
+    ];
+    let raised = limits.iter().filter(|(_, old, new)| new > old);
+    raised
+        .map(|(name, old, new)| format!("layers.toml: {name} is {new} and was {old}: lower it"))
+        .collect()
 }
 
 #[cfg(test)]
