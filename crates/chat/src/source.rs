@@ -1,10 +1,111 @@
-//! Two things that minijinja does not know are written differently before it reads a template:
-//! `generation`, Hugging Face's statement that marks what the assistant says, for training; when a
-//! prompt is made it only bounds a scope, as `with` does. And lists that change in place.
+//! What minijinja does not know is written differently before it reads a template: `generation`,
+//! Hugging Face's statement that marks what the assistant says, for training; when a prompt is made
+//! it only bounds a scope, as `with` does. Lists that change in place. A plus without anything
+//! before it, which changes no number, and `a[]`, which asks for the empty tuple.
 
 /// The source as minijinja takes it; lines stay as they are.
 pub(crate) fn prepare(source: &str) -> String {
-    with_lists(&without_generation(source))
+    with_plain_expressions(&with_lists(&without_generation(source)))
+}
+
+/// A statement or an expression with its delimiters, and what stands around it.
+struct Tag<'s> {
+    before: &'s str,
+    text: &'s str,
+    close: &'static str,
+    after: &'s str,
+}
+
+/// The first tag of a source. Comments and what stands in a `raw` block are text.
+fn next_tag(source: &str) -> Option<Tag<'_>> {
+    let mut from = 0;
+    loop {
+        let start = from + source[from..].find('{')?;
+        let close = match source.as_bytes().get(start + 1) {
+            Some(b'%') => "%}",
+            Some(b'{') => "}}",
+            Some(b'#') => "#}",
+            _ => {
+                from = start + 1;
+                continue;
+            }
+        };
+        let end = source[start..].find(close).map_or(source.len(), |at| start + at + close.len());
+        let text = &source[start..end];
+        match keyword(&text[2..]).0 {
+            _ if close == "#}" => from = end,
+            "raw" if close == "%}" => {
+                from = end + source[end..].find("endraw").unwrap_or(source.len() - end);
+            }
+            _ => {
+                let (before, after) = (&source[..start], &source[end..]);
+                return Some(Tag { before, text, close, after });
+            }
+        }
+    }
+}
+
+/// Words after which an expression begins.
+const BEFORE_VALUES: &[&str] = &["and", "elif", "else", "if", "in", "is", "not", "or"];
+
+fn with_plain_expressions(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(Tag { before, text, after, .. }) = next_tag(rest) {
+        out.push_str(before);
+        push_plain(text, &mut out);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A tag without signs of plus, and with a tuple in empty brackets.
+fn push_plain(tag: &str, out: &mut String) {
+    // What follows the delimiter at once is a sign for white space.
+    let head = 2 + usize::from(tag[2..].starts_with(['-', '+']));
+    let (head, mut rest) = tag.split_at(head.min(tag.len()));
+    out.push_str(head);
+    // Whether what was read last is a value, so that an operator follows.
+    let mut after_value = false;
+    while let Some(first) = rest.chars().next() {
+        let len = match first {
+            '"' | '\'' => text_len(rest),
+            _ if is_of_word(first) => rest.find(|c| !is_of_word(c)).unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        let (token, after) = rest.split_at(len);
+        let is_empty = first == '[' && after.trim_start().starts_with(']');
+        match token {
+            "+" if !after_value && !after.starts_with(['%', '}']) => {}
+            "[" if after_value && is_empty => out.push_str("[()"),
+            _ => out.push_str(token),
+        }
+        after_value = match first {
+            '"' | '\'' | ')' | ']' | '}' => true,
+            _ if is_of_word(first) => !BEFORE_VALUES.contains(&token),
+            _ => after_value && first.is_whitespace(),
+        };
+        rest = after;
+    }
+}
+
+fn is_of_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_' || letter == '.'
+}
+
+/// The bytes of a text with its quotes.
+fn text_len(source: &str) -> usize {
+    let mut letters = source.char_indices();
+    let quote = letters.next().map(|(_, quote)| quote);
+    while let Some((at, letter)) = letters.next() {
+        if letter == '\\' {
+            letters.next();
+        } else if Some(letter) == quote {
+            return at + 1;
+        }
+    }
+    source.len()
 }
 
 /// Lists that are changed in place, as Python's are and minijinja's are not: a statement that
@@ -15,21 +116,8 @@ fn with_lists(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     let mut scopes = 0_usize;
-    while let Some(at) = rest.find(['{']) {
-        let (before, tag) = rest.split_at(at);
+    while let Some(Tag { before, text: tag, close, after }) = next_tag(rest) {
         out.push_str(before);
-        let close = match tag.as_bytes().get(1) {
-            Some(b'%') => "%}",
-            Some(b'{') => "}}",
-            Some(b'#') => "#}",
-            _ => {
-                out.push('{');
-                rest = &tag[1..];
-                continue;
-            }
-        };
-        let end = tag.find(close).map_or(tag.len(), |end| end + 2);
-        let (tag, after) = tag.split_at(end);
         let inner = tag[2..].strip_suffix(close).unwrap_or_default();
         let inner = inner.trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
         match inner.split_whitespace().next() {
@@ -120,7 +208,7 @@ fn keyword(tag: &str) -> (&str, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{with_lists, without_generation};
+    use super::{with_lists, with_plain_expressions, without_generation};
 
     #[test]
     fn only_the_statement_is_replaced() {
@@ -134,6 +222,25 @@ mod tests {
             assert_eq!(without_generation(source), wanted);
         }
     }
+
+    #[test]
+    fn a_plus_before_a_value_goes_and_empty_brackets_ask_for_a_tuple() {
+        for (source, wanted) in [
+            ("{{ +n }}{{+ -n+m +}}", "{{ n }}{{+ -n+m +}}"),
+            ("{%+ if +a + +b in [+c] -%}", "{%+ if a + b in [c] -%}"),
+            ("{{ a[]|d }}{{ a[ ] }}{{ f()[] }}", "{{ a[()]|d }}{{ a[() ] }}{{ f()[()] }}"),
+            ("{% set a = [] %}{{ x in [] }}", "{% set a = [] %}{{ x in [] }}"),
+            (r#"{{ "\" +n[]" ~ ' +n' }}"#, r#"{{ "\" +n[]" ~ ' +n' }}"#),
+            ("{{ 'a' + 'b' }}{{ a[0] + 1 }}", "{{ 'a' + 'b' }}{{ a[0] + 1 }}"),
+            ("{% raw %}{{ +n }}{% endraw %}", "{% raw %}{{ +n }}{% endraw %}"),
+            ("+a[] {# +n #} { +n", "+a[] {# +n #} { +n"),
+            ("{{ +", "{{ "),
+            ("{{", "{{"),
+        ] {
+            assert_eq!(with_plain_expressions(source), wanted);
+        }
+    }
+
     #[test]
     fn lists_that_change_are_set_anew() {
         for (source, wanted) in [
