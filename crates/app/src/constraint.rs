@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat::{CallPart, ReasoningMarks};
+use chat::{CallPart, Hold, ReasoningMarks};
 use engine::Markers;
 use grammar::{Grammar, Kind, Matcher, Reasoning, Syntax, Vocabulary};
 use tokenizer::Tokenizer;
@@ -28,13 +28,15 @@ pub(crate) struct Held {
     pub(crate) field: &'static str,
     /// Where the answer may reason first.
     pub(crate) reasoning: Option<ReasoningMarks>,
+    /// What its markers mean then.
+    pub(crate) hold: Hold,
 }
 
 impl Held {
     /// To a constraint, from the first token on.
     pub(crate) fn to(constraint: &Constraint) -> Held {
         let Constraint { kind, source, field } = constraint;
-        Held { syntax: Syntax::of(*kind, source), field, reasoning: None }
+        Held { syntax: Syntax::of(*kind, source), field, reasoning: None, hold: Hold::CallsOrWords }
     }
 
     /// What holds the answer, after its reasoning.
@@ -79,6 +81,11 @@ pub(crate) fn syntax_of(parts: &[CallPart]) -> Syntax {
             least: *least,
             most: *most,
         },
+        CallPart::Words { not_first, without, end } => {
+            let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            let (not_first, without) = (owned(not_first), owned(without));
+            Syntax::Words { not_first, without, end: end.map(str::to_owned) }
+        }
         CallPart::OneOf(rows) => Syntax::OneOf(rows.iter().map(|row| syntax_of(row)).collect()),
         CallPart::Maybe(row) => Syntax::Maybe(Box::new(syntax_of(row))),
         CallPart::Several(item, between) => Syntax::Several {

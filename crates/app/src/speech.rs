@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use chat::{Dialect, OutputEvent, OutputParser, ParseOptions, RenderOptions, Template, Tools};
+use chat::{
+    Dialect, Hold, OutputEvent, OutputParser, ParseOptions, RenderOptions, Template, Tools,
+};
 use engine::Markers;
 use gguf::GgufFile;
 use grammar::Syntax;
@@ -102,7 +104,7 @@ impl Voice {
         let parse = ParseOptions {
             tools,
             prompt: tail(&prompt).to_owned(),
-            held: held.is_some(),
+            hold: held.as_ref().map_or(Hold::Free, |held| held.hold),
             id_seed: RandomState::new().hash_one(clock::unique_id("")),
         };
         prompt.push_str(&said);
@@ -128,7 +130,8 @@ impl Voice {
             }
         };
         let reasoning = dialect.reasoning_marks(prompt);
-        let after_reasoning = |syntax, field| Some(Held { syntax, field, reasoning });
+        let hold = Hold::CallsOrWords;
+        let after_reasoning = |syntax, field| Some(Held { syntax, field, reasoning, hold });
         let nothing = String::new();
         Ok(match (calls, constraint) {
             (Calls::Maybe, Some(constraint)) if !tools.is_empty() => {
@@ -139,6 +142,15 @@ impl Voice {
             (Calls::Maybe, Some(constraint)) => {
                 Answer { said: nothing, held: after_reasoning(words(constraint), constraint.field) }
             }
+            (Calls::Maybe, None) if tools.iter().any(|tool| tool.strict) => {
+                let has_token = |text: &str| self.tokens.contains(text);
+                let parts = dialect.calls_or_words(tools, !one_call, prompt, &has_token);
+                let (parts, hold) =
+                    parts.map_err(|error| Error::parameter("tools", error.to_string()))?;
+                let syntax = syntax_of(&parts);
+                let held = Held { syntax, field: "tools", reasoning, hold };
+                Answer { said: nothing, held: Some(held) }
+            }
             (Calls::Maybe, None) => Answer { said: nothing, held: None },
             (Calls::Some, _) => {
                 let calls = syntax_of(&written(!one_call)?);
@@ -147,7 +159,7 @@ impl Voice {
             (Calls::This, _) => {
                 let (begun, rest) = chat::beginning(&written(false)?);
                 let said = dialect.end_of_reasoning(prompt) + &begun;
-                let held = Held { syntax: syntax_of(&rest), field: "tools", reasoning: None };
+                let held = Held { syntax: syntax_of(&rest), field: "tools", reasoning: None, hold };
                 Answer { said, held: Some(held) }
             }
         })

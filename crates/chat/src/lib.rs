@@ -26,6 +26,6 @@ pub use dialects::{CallPart, DIALECTS, Dialect, ReasoningMarks, beginning};
 pub use error::{Error, Result};
 pub use message::Message;
 pub use moment::Moment;
-pub use parser::{Output, OutputEvent, OutputParser, ParseOptions, ToolCall};
+pub use parser::{Hold, Output, OutputEvent, OutputParser, ParseOptions, ToolCall};
 pub use template::{RenderOptions, Template, Variables};
 pub use tools::{Tool, Tools};

@@ -12,6 +12,8 @@ pub struct Tool {
     pub name: String,
     /// JSON schema of its arguments; null where it takes none.
     pub parameters: Value,
+    /// Whether a call that the model decides on by itself must fit them too.
+    pub strict: bool,
 }
 
 /// The tools of a request.
@@ -42,13 +44,19 @@ impl Tools {
         check_value("tools", list, TOOLS_BYTES_MAX).map_err(Error::Tools)?;
         let tool = |(index, item): (usize, &Value)| {
             let function = item.get("function").unwrap_or(item);
-            match function["name"].as_str() {
-                Some(name) if !name.is_empty() => {
-                    let parameters = function["parameters"].clone();
-                    Ok(Tool { name: name.to_owned(), parameters })
+            let Some(name) = function["name"].as_str().filter(|name| !name.is_empty()) else {
+                return Err(Error::Tools(format!("lack a `name` at number {index}")));
+            };
+            let strict = match &function["strict"] {
+                Value::Null => false,
+                Value::Bool(strict) => *strict,
+                Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                    let what = format!("have a `strict` of `{name}` that is not true or false");
+                    return Err(Error::Tools(what));
                 }
-                _ => Err(Error::Tools(format!("lack a `name` at number {index}"))),
-            }
+            };
+            let parameters = function["parameters"].clone();
+            Ok(Tool { name: name.to_owned(), parameters, strict })
         };
         let tools = items.iter().enumerate().map(tool).collect::<Result<Vec<Tool>>>()?;
         Ok(Tools { list: tools, source: list.clone() })

@@ -1,7 +1,8 @@
 //! Every dialect: what is read in answers, right and wrong ones, and that no cut changes it.
 
 use chat::{
-    CallPart, DIALECTS, Dialect, Output, OutputEvent, OutputParser, ParseOptions, Tools, beginning,
+    CallPart, DIALECTS, Dialect, Hold, Output, OutputEvent, OutputParser, ParseOptions, Tools,
+    beginning,
 };
 use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof};
 use proptest::test_runner::{Config, TestRng, TestRunner};
@@ -19,7 +20,7 @@ fn options(prompt: &str) -> ParseOptions {
     };
     let tools = json!([tool("weather"), tool("python")]);
     ParseOptions {
-        held: false,
+        hold: Hold::Free,
         tools: Tools::new(&tools).expect("tools"),
         prompt: prompt.to_owned(),
         id_seed: 7,
@@ -76,6 +77,7 @@ fn text_of(parts: &[CallPart], arguments: &str) -> String {
         CallPart::Number => "0".to_owned(),
         CallPart::Json { .. } => arguments.to_owned(),
         CallPart::Free { end, .. } => end.clone(),
+        CallPart::Words { .. } => "words".to_owned(),
         CallPart::OneOf(rows) => text_of(&rows[0], arguments),
         CallPart::Maybe(_) => String::new(),
         CallPart::Several(item, between) => {
@@ -535,8 +537,9 @@ fn joined(events: Vec<OutputEvent>) -> Vec<OutputEvent> {
     out
 }
 
-fn events(row: &'static Dialect, prompt: &str, pieces: &[&str]) -> Vec<OutputEvent> {
-    let mut parser = OutputParser::new(row, options(prompt));
+fn events(row: &'static Dialect, wish: (&str, Hold), pieces: &[&str]) -> Vec<OutputEvent> {
+    let (prompt, hold) = wish;
+    let mut parser = OutputParser::new(row, ParseOptions { hold, ..options(prompt) });
     let mut events: Vec<OutputEvent> = pieces.iter().flat_map(|piece| parser.push(piece)).collect();
     events.extend(parser.finish());
     joined(events)
@@ -544,8 +547,9 @@ fn events(row: &'static Dialect, prompt: &str, pieces: &[&str]) -> Vec<OutputEve
 
 /// Reads an answer in whole, by letters and in pieces; what is wrong with it.
 fn check_cuts(row: &'static Dialect, text: &str, words: usize, cuts: &[usize]) -> Option<String> {
-    for prompt in ["", "<think>\n"] {
-        let whole = events(row, prompt, &[text]);
+    let holds = [Hold::Free, Hold::CallsOrWords, Hold::CallsAfterWords];
+    for wish in holds.iter().flat_map(|hold| [("", *hold), ("<think>\n", *hold)]) {
+        let whole = events(row, wish, &[text]);
         let letters: Vec<String> = text.chars().map(String::from).collect();
         let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
         let mut at: Vec<usize> = cuts.iter().map(|cut| text.floor_char_boundary(*cut)).collect();
@@ -553,7 +557,7 @@ fn check_cuts(row: &'static Dialect, text: &str, words: usize, cuts: &[usize]) -
         at.sort_unstable();
         let pieces: Vec<&str> = at.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
         for cut in [letters, pieces] {
-            let found = events(row, prompt, &cut);
+            let found = events(row, wish, &cut);
             if found != whole {
                 return Some(format!("{}: {cut:?} gives {found:?}, not {whole:?}", row.name));
             }

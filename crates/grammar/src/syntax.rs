@@ -24,6 +24,15 @@ pub enum Syntax {
         /// Most characters.
         most: Option<usize>,
     },
+    /// Words as their writer likes, one at least where nothing ends them.
+    Words {
+        /// What they do not begin with, white space aside.
+        not_first: Vec<String>,
+        /// What does not stand among them.
+        without: Vec<String>,
+        /// What ends them: a text or the name of a control token; else the answer ends with them.
+        end: Option<String>,
+    },
     /// What fits a source.
     Source {
         /// What it is written in.
@@ -64,7 +73,9 @@ impl Syntax {
             }
             Syntax::Maybe(inner) => inner.sources(),
             Syntax::Several { item, between } => [item.sources(), between.sources()].concat(),
-            Syntax::Text(_) | Syntax::Marker(_) | Syntax::Free { .. } => Vec::new(),
+            Syntax::Text(_) | Syntax::Marker(_) | Syntax::Free { .. } | Syntax::Words { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -75,6 +86,7 @@ impl Syntax {
             Syntax::Text(_)
             | Syntax::Marker(_)
             | Syntax::Free { .. }
+            | Syntax::Words { .. }
             | Syntax::Row(_)
             | Syntax::OneOf(_)
             | Syntax::Maybe(_)
@@ -119,6 +131,9 @@ impl Writer<'_> {
             Syntax::Text(text) => literal(text),
             Syntax::Marker(name) => self.marker(name),
             Syntax::Free { without, end, least, most } => self.free((without, end), *least, *most),
+            Syntax::Words { not_first, without, end } => {
+                self.words(not_first, without, end.as_deref())
+            }
             Syntax::Source { kind, source, owner } => {
                 let limits = &self.vocabulary.limits;
                 let read = source::read(self.vocabulary, *kind, source, limits);
@@ -183,6 +198,32 @@ impl Writer<'_> {
         };
         name
     }
+
+    fn words(&mut self, not_first: &[String], without: &[String], end: Option<&str>) -> String {
+        let name = self.name();
+        let letters = name.to_uppercase();
+        let control = end.and_then(|end| self.vocabulary.control(end.as_bytes()));
+        let first = one_of(not_first).map(|words| format!(" & ~/\\s*{words}(?s:.)*/"));
+        let among = one_of(without).map(|words| format!(" & ~/(?s:.)*{words}(?s:.)*/"));
+        let rules = [first, among].map(Option::unwrap_or_default).concat();
+        // Strings are written, and that does not fail.
+        let _ = match (control, end) {
+            (Some(id), _) => {
+                writeln!(self.rules, "{letters}: /(?s:.)+/{rules}\n{name}: {letters}? <[{id}]>")
+            }
+            (None, Some(end)) => {
+                writeln!(self.rules, "{name}[suffix={}]: /(?s:.)*/{rules}", literal(end))
+            }
+            (None, None) => writeln!(self.rules, "{letters}: /(?s:.)+/{rules}\n{name}: {letters}"),
+        };
+        name
+    }
+}
+
+/// An expression for any of these texts; none where there is none.
+fn one_of(texts: &[String]) -> Option<String> {
+    let texts: Vec<String> = texts.iter().map(|text| gbnf::literal_regex(text)).collect();
+    (!texts.is_empty()).then(|| format!("({})", texts.join("|")))
 }
 
 /// A text as Lark writes it.

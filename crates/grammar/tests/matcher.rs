@@ -116,6 +116,11 @@ fn free(without: &str, end: &str, least: usize, most: Option<usize>) -> Syntax {
     Syntax::Free { without: without.to_owned(), end: end.to_owned(), least, most }
 }
 
+fn words(end: Option<&str>) -> Syntax {
+    let (not_first, without) = (vec!["{".to_owned()], vec!["<c>".to_owned(), "<call>".to_owned()]);
+    Syntax::Words { not_first, without, end: end.map(str::to_owned) }
+}
+
 #[test]
 fn parts_make_a_grammar() {
     let digit = || Box::new(Syntax::of(Kind::Regex, "[0-9]"));
@@ -135,6 +140,12 @@ fn parts_make_a_grammar() {
             &["\n</p>", "abcd\n</p>", "a</p>\n</p>"],
         ),
         (Syntax::Row(vec![Syntax::Marker("<think>".to_owned()), text("x")]), &["<think>x"], &["x"]),
+        (words(None), &["so", " a < {1}", "<c"], &["{", " \n{}", "a <c> b", "<c>", ""]),
+        (
+            Syntax::Row(vec![words(Some("<call>")), text("1")]),
+            &["<call>1", "a {}\n<call>1"],
+            &["{}<call>1", "a<c><call>1", "<call>", "a"],
+        ),
     ];
     for (syntax, good, bad) in cases {
         let grammar = Grammar::of(&bytes(), syntax).unwrap_or_else(|error| panic!("{error}"));
@@ -160,6 +171,14 @@ fn markers_are_tokens_where_there_are_such() {
     check(&[THINK, 65, 66, 67, THINK_END], false);
     check(&[&ids("<think>"), &[THINK_END][..]].concat(), false);
     check(&[&[THINK][..], &ids("</think>")].concat(), false);
+    let grammar = Grammar::of(&with_markers(), &words(Some("<think>"))).expect("sound");
+    let check = |tokens: &[u32], expect: bool| {
+        assert_eq!(fits_tokens(grammar.matcher(None), tokens.iter().copied(), END), expect);
+    };
+    check(&[THINK], true);
+    check(&[65, 66, THINK], true);
+    check(&[u32::from(b'{'), THINK], false);
+    check(&ids("<c>"), false);
 }
 
 #[test]

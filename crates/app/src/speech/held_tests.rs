@@ -67,7 +67,14 @@ fn model(name: &str, sign: &str, has_markers: bool) -> Model {
 }
 
 fn tools() -> Tools {
-    let tool = |name: &str, parameters: Value| json!({ "type": "function", "function": { "name": name, "parameters": parameters } });
+    tools_that_are(&Value::Null)
+}
+
+fn tools_that_are(strict: &Value) -> Tools {
+    let tool = |name: &str, parameters: Value| {
+        let function = json!({ "name": name, "parameters": parameters, "strict": strict });
+        json!({ "type": "function", "function": function })
+    };
     Tools::new(&json!([
         tool(
             "get_weather",
@@ -180,6 +187,11 @@ impl Model {
             "</think>",
             "<|end|><|start|>assistant",
         ];
+        let only = tools().only("find").expect("offered");
+        let has_token = |text: &str| self.token(text).is_some();
+        let call = self.voice.template.dialect().calls(&only, false, &has_token).expect("sound");
+        let call = chat::beginning(&call).0;
+        let call = call.split("find").next().expect("a part");
         let mut said = Vec::new();
         for _ in 0..TOKENS_MAX {
             let mask = matcher
@@ -194,9 +206,9 @@ impl Model {
             }
             let choice: Vec<u32> = allowed.iter().copied().filter(|id| *id != END).collect();
             let mut next = vec![choice[dice.roll(choice.len())]];
-            if choice.len() > 60 && dice.roll(4) == 0 {
+            if choice.len() > 60 && dice.roll(if said.is_empty() { 2 } else { 4 }) == 0 {
                 let exit = EXITS[dice.roll(EXITS.len())];
-                let ids = self.ids(exit);
+                let ids = self.ids(if dice.roll(2) == 0 { exit } else { call });
                 let mut other = matcher.clone();
                 if ids.iter().all(|id| {
                     other.mask().is_ok_and(|mask| mask.allows(*id)) && other.accept(*id).is_ok()
@@ -218,7 +230,7 @@ impl Model {
     fn ids(&self, text: &str) -> Vec<u32> {
         let mut out = Vec::new();
         let mut rest = text;
-        while let Some(byte) = rest.bytes().next() {
+        while !rest.is_empty() {
             let marker =
                 self.words.iter().filter(|word| rest.starts_with(*word)).max_by_key(|it| it.len());
             match marker {
@@ -227,8 +239,9 @@ impl Model {
                     rest = &rest[marker.len()..];
                 }
                 None => {
-                    out.push(byte.into());
-                    rest = &rest[1..];
+                    let letter = rest.chars().next().expect("as there is a byte").len_utf8();
+                    out.extend(rest[..letter].bytes().map(u32::from));
+                    rest = &rest[letter..];
                 }
             }
         }
@@ -243,14 +256,14 @@ impl Model {
     ) -> (String, Vec<(String, Value)>, String) {
         let Ready { mut prompt, held, .. } = self.voice.prepare(request).expect("sound");
         let held = held.expect("held");
+        let hold = held.hold;
         let has_token = |text: &str| self.words.iter().any(|word| word == text);
         let matcher = held.matcher(&self.vocabulary, &has_token).expect("compiles");
         let drawn = self.draw(matcher, dice);
         // What was said for the model is a part of the answer.
         let said =
             prompt.split_off(prompt.find('¶').expect("the prompt's end") + '¶'.len_utf8()) + &drawn;
-        let parse =
-            ParseOptions { tools: request.tools.clone(), held: true, ..ParseOptions::default() };
+        let parse = ParseOptions { tools: request.tools.clone(), hold, ..ParseOptions::default() };
         let mut parser = OutputParser::new(self.voice.template.dialect(), parse);
         let mut events = parser.push(&said);
         events.extend(parser.finish());
@@ -352,4 +365,23 @@ fn an_answer_calls_or_fits() {
         spoke += usize::from(calls.is_empty());
     });
     assert!(called > 5 && spoke > 5, "{called} called, {spoke} spoke");
+}
+
+#[test]
+fn a_strict_tool_is_called_rightly_or_words_are_said() {
+    let free = request(ToolChoice::Auto);
+    let (name, sign) = SIGNS[0];
+    let ready = model(name, sign, true).voice.prepare(&free).expect("sound");
+    assert!(ready.held.is_none(), "nothing holds calls of tools that are not strict");
+    let request = ChatRequest { tools: tools_that_are(&json!(true)), ..free };
+    let (mut called, mut spoke, mut both) = (0, 0, HashSet::new());
+    check(&request, |said, calls, content| {
+        called += usize::from(!calls.is_empty());
+        spoke += usize::from(calls.is_empty() && !content.is_empty());
+        if !calls.is_empty() && !content.is_empty() {
+            both.insert(said.split(',').next().unwrap_or_default().to_owned());
+        }
+    });
+    assert!(called > 20 && spoke > 20, "{called} called, {spoke} spoke");
+    assert!(both.len() > 5, "calls behind words: {both:?}");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Dialect, Form, HARMONY_FINAL};
-use crate::parser::{Shape, Written, is_name, written_text};
+use crate::parser::{Hold, Shape, Written, is_name, written_text};
 use crate::tools::{Tool, Tools};
 use crate::{Error, Result};
 
@@ -33,6 +33,15 @@ pub enum CallPart {
         least: usize,
         /// Most characters.
         most: Option<usize>,
+    },
+    /// Words of the model's own.
+    Words {
+        /// What they do not begin with, white space aside.
+        not_first: Vec<&'static str>,
+        /// What does not stand among them.
+        without: Vec<&'static str>,
+        /// The marker that ends them; none where the answer ends with them.
+        end: Option<&'static str>,
     },
     /// One of these rows.
     OneOf(Vec<Vec<CallPart>>),
@@ -67,6 +76,58 @@ impl Dialect {
         }
         out.extend(self.split(form.close));
         Ok(joined(out))
+    }
+
+    /// An answer in which every call is written so, and else are words as the model likes; and how
+    /// it is read. Calls come behind words where nothing but a call begins so.
+    ///
+    /// # Errors
+    /// See [`Dialect::calls`].
+    pub fn calls_or_words(
+        &'static self,
+        tools: &Tools,
+        several: bool,
+        prompt: &str,
+        has_token: &dyn Fn(&str) -> bool,
+    ) -> Result<(Vec<CallPart>, Hold)> {
+        let calls = self.calls(tools, several, has_token)?;
+        let (not_first, without) = (self.first_words(), self.call_words());
+        if self.channels {
+            let mut words = self.before_words(prompt);
+            let (not_first, without) = (Vec::new(), Vec::new());
+            words.push(CallPart::Words { not_first, without, end: None });
+            return Ok((vec![CallPart::OneOf(vec![calls, words])], Hold::CallsOrWords));
+        }
+        let behind = after_marker(&calls).filter(|_| self.form(has_token).marked);
+        let Some((marker, rest)) = behind else {
+            let words = vec![CallPart::Words { not_first, without: Vec::new(), end: None }];
+            let either = CallPart::OneOf(vec![calls, words]);
+            return Ok((vec![CallPart::Maybe(vec![either])], Hold::CallsOrWords));
+        };
+        let words =
+            |end| CallPart::Words { not_first: not_first.clone(), without: without.clone(), end };
+        let mut calling = vec![words(Some(marker))];
+        calling.extend(rest);
+        let either = CallPart::OneOf(vec![calling, vec![words(None)]]);
+        Ok((vec![CallPart::Maybe(vec![either])], Hold::CallsAfterWords))
+    }
+
+    /// What a reader takes for a marker wherever it stands.
+    fn call_words(&self) -> Vec<&'static str> {
+        let starts = self.calls.iter().map(|form| form.start);
+        let wrappers = self.wrappers.iter().flat_map(|(before, after)| [*before, *after]);
+        starts.chain(wrappers).filter(|word| !word.is_empty()).collect()
+    }
+
+    /// What a reader takes for something else than words where an answer begins so.
+    fn first_words(&self) -> Vec<&'static str> {
+        let mut out = self.call_words();
+        out.extend(self.reasoning.iter().map(|tag| tag.open));
+        out.extend(self.dropped);
+        if self.calls.iter().any(|form| form.start.is_empty()) {
+            out.extend(["{", "["]);
+        }
+        out
     }
 
     /// A call as text, where its arguments stand as JSON.
@@ -246,6 +307,7 @@ pub fn beginning(parts: &[CallPart]) -> (String, Vec<CallPart>) {
             CallPart::Number
             | CallPart::Json { .. }
             | CallPart::Free { .. }
+            | CallPart::Words { .. }
             | CallPart::OneOf(_)
             | CallPart::Maybe(_)
             | CallPart::Several(..) => {
@@ -257,6 +319,36 @@ pub fn beginning(parts: &[CallPart]) -> (String, Vec<CallPart>) {
         }
     }
     (said, Vec::new())
+}
+
+/// The marker that a row begins with, whatever is chosen in it, and what follows.
+fn after_marker(parts: &[CallPart]) -> Option<(&'static str, Vec<CallPart>)> {
+    let (first, rest) = parts.split_first()?;
+    let (marker, mut out) = match first {
+        CallPart::Marker(marker) => (*marker, Vec::new()),
+        CallPart::OneOf(rows) => {
+            let rows = rows.iter().map(|row| after_marker(row)).collect::<Option<Vec<_>>>()?;
+            let marker = rows.first()?.0;
+            let same = rows.iter().all(|(other, _)| *other == marker);
+            let rows = rows.into_iter().map(|(_, row)| row).collect();
+            same.then(|| (marker, vec![CallPart::OneOf(rows)]))?
+        }
+        CallPart::Several(item, between) => {
+            let (marker, mut first) = after_marker(item)?;
+            let mut more = between.clone();
+            more.push(CallPart::Several(item.clone(), between.clone()));
+            first.push(CallPart::Maybe(more));
+            (marker, first)
+        }
+        CallPart::Text(_)
+        | CallPart::Number
+        | CallPart::Json { .. }
+        | CallPart::Free { .. }
+        | CallPart::Words { .. }
+        | CallPart::Maybe(_) => return None,
+    };
+    out.extend(rest.iter().cloned());
+    Some((marker, joined(out)))
 }
 
 /// Texts beside each other made one, and empty ones left out.

@@ -1,5 +1,6 @@
 //! Answers of plain text in which markers set off reasoning and calls: nearly all models.
 
+use super::Hold;
 use super::call::{Call, Step};
 use super::events::Sink;
 use super::scan::{Found, find};
@@ -10,9 +11,8 @@ use crate::tools::Tools;
 /// The parser of such answers.
 pub(crate) struct Marked {
     dialect: &'static Dialect,
-    /// Whether the answer is held to a grammar: what is within its words or its reasoning is no
-    /// marker.
-    is_held: bool,
+    /// Where a grammar holds the answer, what is within its reasoning is no marker.
+    hold: Hold,
     tools: Tools,
     state: State,
     /// Text that nothing is known of yet.
@@ -64,7 +64,7 @@ enum Meaning {
 impl Marked {
     /// `prompt` is what the model continues: it may have opened the reasoning.
     pub(crate) fn new(
-        (dialect, held): (&'static Dialect, bool),
+        (dialect, hold): (&'static Dialect, Hold),
         tools: Tools,
         prompt: &str,
     ) -> Marked {
@@ -72,7 +72,7 @@ impl Marked {
         let state = open.map_or(State::Text, |tag| State::Reasoning { tag, fresh: true });
         Marked {
             dialect,
-            is_held: held,
+            hold,
             tools,
             state,
             buffer: String::new(),
@@ -223,7 +223,8 @@ impl Marked {
     /// The markers that mean something here.
     fn markers(&self, sink: &Sink) -> Vec<(&'static str, Meaning)> {
         let mut out: Vec<(&'static str, Meaning)> = Vec::new();
-        if self.is_held && self.has_content {
+        let after_words = self.hold != Hold::Free && self.has_content;
+        if after_words && self.hold == Hold::CallsOrWords {
             return out;
         }
         let mut may_call = !self.tools.is_empty() && sink.has_room();
@@ -233,8 +234,8 @@ impl Marked {
                 // A model that opens what the prompt has opened says nothing by it.
                 out.push((tag.open, Meaning::Dropped));
             }
-            may_call &= self.dialect.calls_end_reasoning && !self.is_held;
-        } else {
+            may_call &= self.dialect.calls_end_reasoning && self.hold == Hold::Free;
+        } else if !after_words {
             let first = !self.has_content && !sink.has_calls();
             let open = self.dialect.reasoning.iter().filter(|tag| tag.anywhere || first);
             out.extend(open.map(|tag| (tag.open, Meaning::Open(tag))));

@@ -39,11 +39,22 @@ pub struct ParseOptions {
     pub tools: Tools,
     /// The end of the prompt: it says whether the answer begins inside the reasoning.
     pub prompt: String,
-    /// Whether the answer is held to a grammar: it reasons, then it calls or says words, and
-    /// markers within these are text.
-    pub held: bool,
+    /// What a grammar holds the answer to.
+    pub hold: Hold,
     /// Ids are made from this for calls that have none; other for each answer.
     pub id_seed: u64,
+}
+
+/// What a grammar holds an answer to, as far as it changes what a marker means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing.
+    #[default]
+    Free,
+    /// It reasons, then it calls or says words, and markers within these are text.
+    CallsOrWords,
+    /// It reasons, then it says words, or calls, or calls behind its words.
+    CallsAfterWords,
 }
 
 enum Machine {
@@ -55,11 +66,11 @@ impl OutputParser {
     /// A parser for the next answer of a model that speaks this dialect.
     #[must_use]
     pub fn new(dialect: &'static Dialect, options: ParseOptions) -> OutputParser {
-        let ParseOptions { tools, prompt, held, id_seed } = options;
+        let ParseOptions { tools, prompt, hold, id_seed } = options;
         let machine = if dialect.channels {
-            Machine::Harmony(Box::new(Harmony::new(tools, held)))
+            Machine::Harmony(Box::new(Harmony::new(tools, hold != Hold::Free)))
         } else {
-            Machine::Marked(Box::new(Marked::new((dialect, held), tools, &prompt)))
+            Machine::Marked(Box::new(Marked::new((dialect, hold), tools, &prompt)))
         };
         OutputParser { machine, sink: Sink::new(id_seed) }
     }

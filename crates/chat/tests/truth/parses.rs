@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chat::{
-    Dialect, Message, Output, OutputEvent, OutputParser, ParseOptions, RenderOptions, Template,
-    Tools,
+    Dialect, Hold, Message, Output, OutputEvent, OutputParser, ParseOptions, RenderOptions,
+    Template, Tools,
 };
 use serde_json::{Value, json};
 
@@ -339,7 +339,7 @@ fn answers_are_read_as_llama_cpp_expects() {
         let tools = case.tools(&names);
         let (prompt, dialect) = prompt(case, &tools);
         let options = ParseOptions {
-            held: false,
+            hold: Hold::Free,
             tools: Tools::new(&tools).expect("tools"),
             prompt: prompt.clone(),
             id_seed: 1,
