@@ -120,3 +120,71 @@ fn compile(vocabulary: &Vocabulary, syntax: &Syntax) -> Result<Engine> {
     let wrong = syntax.sources().into_iter().find_map(|part| compile(vocabulary, part).err());
     Err(wrong.unwrap_or_else(|| Error::Source { kind: syntax.name(), why: message }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::limits::CACHED_MAX;
+    use crate::{Limits, Word};
+
+    fn vocabulary(limits: Limits) -> Arc<Vocabulary> {
+        let all: Vec<u8> = (0..=255).collect();
+        let words = all.chunks(1).map(Word::Text).chain([Word::Control(b"<|end|>")]);
+        Vocabulary::new(words, &[256], limits).expect("sound")
+    }
+
+    fn schema(properties: usize) -> String {
+        let names: Vec<String> = (0..properties).map(|at| format!(r#""p{at}": {{}}"#)).collect();
+        format!(r#"{{"properties": {{{}}}}}"#, names.join(","))
+    }
+
+    #[test]
+    fn a_source_is_compiled_once_while_it_is_kept() {
+        let vocabulary = vocabulary(Limits::default());
+        let compile = |count| {
+            let source = schema(count);
+            Grammar::compile(&vocabulary, Kind::JsonSchema, &source).expect("sound").fresh
+        };
+        let first = compile(0);
+        assert!(Arc::ptr_eq(&first, &compile(0)), "the same source");
+        for other in 1..CACHED_MAX {
+            assert!(!Arc::ptr_eq(&first, &compile(other)), "another source");
+        }
+        assert!(Arc::ptr_eq(&first, &compile(0)), "and now the one used last");
+        compile(CACHED_MAX);
+        assert!(Arc::ptr_eq(&first, &compile(0)));
+        for other in 1..=CACHED_MAX {
+            compile(other);
+        }
+        assert!(!Arc::ptr_eq(&first, &compile(0)), "others were used since");
+    }
+
+    #[test]
+    fn a_source_that_takes_long_is_given_up() {
+        assert_eq!(Limits::default().time, Duration::from_secs(5), "as the documents say");
+        let vocabulary = vocabulary(Limits { time: Duration::ZERO, ..Limits::default() });
+        // One that is done before anybody looks is no error: of several not all are.
+        let slow = (0..3).filter(|at| {
+            let compiled = Grammar::compile(&vocabulary, Kind::JsonSchema, &schema(900 + at));
+            let too_slow = Error::TooSlow { kind: Kind::JsonSchema.name(), seconds: 0 };
+            assert!(compiled.as_ref().err().is_none_or(|error| *error == too_slow));
+            compiled.is_err()
+        });
+        assert!(slow.count() > 0, "no time at all was enough");
+    }
+
+    #[test]
+    fn no_more_are_compiled_at_a_time_than_the_limit_says() {
+        let vocabulary = vocabulary(Limits { compiling: 1, ..Limits::default() });
+        let place = Place(Arc::clone(&vocabulary.compiling));
+        place.0.fetch_add(1, Ordering::AcqRel);
+        let compile = || Grammar::compile(&vocabulary, Kind::JsonObject, "");
+        assert_eq!(compile().expect_err("full"), Error::Busy { limit: 1 });
+        assert_eq!(vocabulary.compiling.load(Ordering::Acquire), 1, "what was refused counts not");
+        drop(place);
+        compile().expect("room again");
+        assert_eq!(vocabulary.compiling.load(Ordering::Acquire), 0);
+    }
+}
