@@ -16,9 +16,6 @@ const TOLERANCE: f32 = 1e-4;
 /// In 16 bits weights are off by 2^-12 or 2^-9 of themselves, logits here reach some tens, and
 /// where experts lie close others are chosen.
 const TOLERANCES: [(FormatId, f32); 2] = [(FormatId::F16, 0.15), (FormatId::BF16, 2.0)];
-/// Where whole groups of experts lie as close: their logits are others, as no expert is the same.
-/// That nothing else is amiss, F16 shows.
-const CHOOSES_ANEW: &[(&str, FormatId)] = &[("deepseek2_groups", FormatId::BF16)];
 /// Values that are computed, not moved, may differ in their last digits.
 const COMPUTED: &[&str] = &["rope_freqs.weight", "rope_factors", "ssm_a"];
 /// Fixtures without a family here, with the reason.
@@ -132,9 +129,7 @@ fn sixteen_bits_in_several_files_run_too() {
             assert_eq!(norm.format, FormatId::F32);
             let worst = worst(&model, &file);
             println!("{:16} {:4} {worst:.1e}", model.name, format.name());
-            let chooses_anew = CHOOSES_ANEW.contains(&(&*model.name, format));
-            assert!(worst.is_finite(), "{} is off by {worst}", model.name);
-            assert!(chooses_anew || worst <= tolerance, "{} is off by {worst}", model.name);
+            assert!(worst <= tolerance, "{} is off by {worst}", model.name);
         }
     }
 }
