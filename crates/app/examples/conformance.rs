@@ -60,7 +60,9 @@ fn main() -> Result<(), Failure> {
 struct Row {
     name: String,
     features: String,
-    /// Of the reference.
+    /// What it was loaded from.
+    formats: &'static str,
+    /// Of the reference, from each of them.
     reference: f32,
     /// The worst of all variants of the CPU.
     cpu: f32,
@@ -83,6 +85,7 @@ impl Row {
         let (file, _folder) = write(model, FormatId::F32)?;
         let exact = figures(&file, Arc::new(Reference::new()), (model, Kind::Answers))?;
         let known: Vec<f32> = model.logits.iter().flatten().chain(&model.pooled).copied().collect();
+        let from_folder = of_folder(model)?.map(|found| error(&found, &known));
         let (quantised, _folder) = write(model, FormatId::Q8_0)?;
         let wanted = figures(&quantised, Arc::new(Reference::new()), (model, Kind::Answers))?;
         let (mut cpu, mut bytes, mut prompts) = (0.0_f32, 0.0_f32, 0.0_f32);
@@ -98,7 +101,8 @@ impl Row {
         Ok(Row {
             name: model.name.replace('_', " "),
             features: model::spec(&file)?.features().join(", "),
-            reference: error(&exact, &known),
+            formats: if from_folder.is_some() { "GGUF, safetensors" } else { "GGUF" },
+            reference: error(&exact, &known).max(from_folder.unwrap_or(0.0)),
             cpu,
             bytes,
             prompts,
@@ -121,6 +125,17 @@ fn write(
     model.writer(format).write_to(&mut bytes)?;
     std::fs::write(&path, bytes)?;
     Ok((GgufFile::open(&path)?, folder))
+}
+
+/// Figures of the reference from the folder of safetensors that goes with a model, if one does.
+fn of_folder(model: &ReferenceModel) -> Result<Option<Vec<f32>>, Failure> {
+    let Some(folder_of) = model.checkpoint() else { return Ok(None) };
+    let folder = tempfile::tempdir()?;
+    folder_of.write(folder.path(), FormatId::F32, 1);
+    let tokenizer = r#"{"model":{"type":"BPE","vocab":{},"merges":[]},"added_tokens":[]}"#;
+    std::fs::write(folder.path().join("tokenizer.json"), tokenizer)?;
+    let file = checkpoint::open(folder.path())?;
+    Ok(Some(figures(&file, Arc::new(Reference::new()), (model, Kind::Answers))?))
 }
 
 /// Logits of the fixture's positions, one after the other, or what its text comes to.
@@ -177,23 +192,25 @@ fn table(rows: &[Row]) -> String {
         kernels_cpu::variants().iter().map(|variant| variant.name()).collect();
     let mut text = format!(
         "Worst error of a logit (of a value of an embedding, of a score); `cpu` is the worst of {}. \
-         With weights in Q8_0: root mean square of the errors beside the reference, in standard \
+         Formats are those that the model was loaded from, with the reference's error the worst of \
+         them. With weights in Q8_0: root mean square of the errors beside the reference, in standard \
          deviations of the logits, of rows of answers and of prompts; of a score the error itself.\n\n\
-         | model | made of | reference | cpu | cpu, Q8_0 | prompts |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
+         | model | made of | formats | reference | cpu | cpu, Q8_0 | prompts |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n",
         variants.join(", ")
     );
-    for Row { name, features, reference, cpu, bytes, prompts } in rows {
+    for Row { name, features, formats, reference, cpu, bytes, prompts } in rows {
         let cells = format!("{reference:.0e} | {cpu:.0e} | {bytes:.0e} | {prompts:.0e}");
-        writeln!(text, "| {name} | {features} | {cells} |").expect("a string takes all");
+        writeln!(text, "| {name} | {features} | {formats} | {cells} |")
+            .expect("a string takes all");
     }
     text
 }
 
 /// Figures depend on the machine; which rows there are does not.
 fn check(text: &str, rows: &[Row]) -> Result<(), Failure> {
-    for Row { name, features, .. } in rows {
-        if !text.contains(&format!("| {name} | {features} |")) {
+    for Row { name, features, formats, .. } in rows {
+        if !text.contains(&format!("| {name} | {features} | {formats} |")) {
             return Err(format!("the row of {name} is not fresh: `cargo xtask conformance`").into());
         }
     }

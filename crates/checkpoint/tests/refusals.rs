@@ -74,6 +74,8 @@ fn what_is_not_known_is_refused_by_name() {
     refused("llama", set("rope_scaling", json!({"rope_type": "odd"})), "a rule \"odd\" that hob");
     let awq = json!({"quant_method": "awq"});
     refused("llama", set("quantization_config", awq), "quantised by \"awq\" cannot be run");
+    let nvfp4 = json!({"quant_method": "modelopt", "quant_algo": "NVFP4"});
+    refused("llama", set("quantization_config", nvfp4), "quantised by \"modelopt\" cannot be run");
     let fp8 = json!({"quant_method": "fp8"});
     refused("llama", set("quantization_config", fp8), "weight_block_size must be two sizes");
     let windows = |it: &mut TinyCheckpoint| {

@@ -65,6 +65,15 @@ pub enum Error {
         /// Architecture.
         architecture: String,
     },
+    /// A factor of a whole matrix; leaving it out would give wrong numbers.
+    #[error(
+        "the tensor {name} is a factor of a whole matrix, as files in NVFP4 may have: such files \
+         cannot be run yet; take the model in another type"
+    )]
+    TensorFactor {
+        /// Name.
+        name: String,
+    },
     /// An adapter that cannot be applied as a whole.
     #[error("the adapter {name} cannot be used: {why}")]
     Adapter {

@@ -83,7 +83,8 @@ impl Kind {
 /// The tensors of the model, in order of use.
 ///
 /// # Errors
-/// [`Error::TensorMissing`], [`Error::TensorShape`], [`Error::TensorUnknown`].
+/// [`Error::TensorMissing`], [`Error::TensorShape`], [`Error::TensorFactor`],
+/// [`Error::TensorUnknown`].
 pub(crate) fn check<'a>(
     file: &'a GgufFile,
     architecture: &dyn Architecture,
@@ -106,11 +107,21 @@ pub(crate) fn check<'a>(
         |name: &str| known.contains(name) || unused.iter().any(|prefix| name.starts_with(prefix));
     match file.tensors().iter().find(|tensor| !is_known(&tensor.name)) {
         None => Ok(items),
+        Some(tensor) if is_factor(&tensor.name, &known) => {
+            Err(Error::TensorFactor { name: tensor.name.clone() })
+        }
         Some(tensor) => Err(Error::TensorUnknown {
             name: tensor.name.clone(),
             architecture: spec.architecture.clone(),
         }),
     }
+}
+
+/// Whether a tensor is a factor of another as a whole, or of what that is multiplied with: so
+/// llama.cpp's converter names those of NVFP4 (`scale`, `input_scale` in its `llama-model.cpp`).
+fn is_factor(name: &str, known: &HashSet<&str>) -> bool {
+    let of = name.strip_suffix(".scale").or_else(|| name.strip_suffix(".input_scale"));
+    of.is_some_and(|of| known.contains(&*format!("{of}.weight")))
 }
 
 fn find<'a>(file: &'a GgufFile, name: String, kind: &Kind) -> Result<&'a TensorInfo> {
