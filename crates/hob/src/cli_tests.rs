@@ -48,7 +48,7 @@ fn lines_from_the_issue() {
         "tokenize -m MODEL --ids some text",
         "fit m --finetune qlora --seq 4096 --rank 8 --json",
         "fit m --finetune --explain",
-        "fit m --kv bf16 --explain",
+        "fit m --kv bf16 --explain --json",
         "show m --tensors --template --metadata --json",
         "import m.gguf --name x",
         "rm a b",

@@ -295,6 +295,16 @@ fn plans_are_of_what_would_run() {
         (&told["methods"][0]["method"], &told["methods"][0]["fits"]),
         (&"qlora".into(), &true.into())
     );
+    // What explains a figure stands beside the figures, by its name.
+    let plan = ["fit", "gpt-oss-20b", "--on", "rtx-4090", "--json"];
+    for (question, explained) in [(&tuning[..], "activations"), (&plan[..], "weights")] {
+        let asked = [question, &["--explain"]].concat();
+        let told: serde_json::Value =
+            serde_json::from_str(&check_done(&home.hob(&asked))).expect("it is JSON");
+        let how = told["explanation"][explained].as_str().unwrap_or_default();
+        assert!(how.contains("token") || how.contains("bits each"), "{told}");
+        assert!(told["machine"].is_string(), "{told}");
+    }
     check_failed(&home.hob(&["fit", "--finetune", "qlora"]), 2, "name one");
     check_failed(&home.hob(&["fit", "--image", "flux", "--users", "3"]), 2, "only --on");
     let how = check_done(&home.hob(&["fit", "--image", "flux", "--explain"]));

@@ -267,6 +267,11 @@ impl<'a> Knowledge<'a> {
     #[must_use]
     pub fn of(coefficients: &'a Coefficients, machine: &Machine) -> Knowledge<'a> {
         let measurements = coefficients.measurements(machine);
-        Knowledge { coefficients, calibration: Calibration::default(), measurements }
+        Knowledge {
+            coefficients,
+            calibration: Calibration::default(),
+            measurements,
+            disk_gbs: None,
+        }
     }
 }

@@ -46,8 +46,8 @@ pub use machine::{Class, Machine, MemoryKind};
 pub use memory::{KV_TYPES, KvType, Memory, STEP_ROWS, step_rows};
 pub use names::{NotFound, find_machine, find_model};
 pub use plan::{
-    Depth, Evidence, FirstToken, Fit, INTERACTIVE_TPS, Knowledge, Power, RESERVE_BYTES, Speed,
-    Token, Verdict, Wish, memory, plan, recommended,
+    Depth, Evidence, FirstToken, Fit, INTERACTIVE_TPS, Knowledge, LoadFrom, Power, RESERVE_BYTES,
+    Speed, Token, Verdict, Wish, memory, plan, recommended,
 };
 pub use recipe::{Family, FileType, Published, Quantisation, Shape};
 pub use row::{ExpertsRow, ModelRow, RecurrentRow, WindowRow};

@@ -35,9 +35,13 @@ const HOST_MEMORY_BYTES: u64 = 32 << 30;
 /// What such memory really gives, bytes per second (docs/planner.md: 0.7 of 76.8 GB/s).
 const HOST_BYTES_PER_S: f64 = 54e9;
 
-/// Rates at which files reach the memory, bytes per second: direct reads of GB10 boxes were
-/// measured at 1.1 to 2.9 GB/s.
-const LOAD_BYTES_PER_S: [f64; 2] = [1.1e9, 2.9e9];
+/// Rates at which files reach the memory, GB/s: 63 GB took 22 to 56 s on GB10 boxes.
+const GB10_LOAD_GBS: [f64; 2] = [1.1, 2.9];
+/// Disks that machines of today have, GB/s by specification: NVMe of PCIe 3 and 4.
+const NVME_GBS: [f64; 2] = [3.5, 7.0];
+/// Times as long as the disk alone would take, least and most: direct reads with what the loader
+/// does beside them (`docs/planner.md`).
+const LOAD_FACTORS: [f64; 2] = [1.2, 2.5];
 
 /// What is wished for of a model on a machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,8 +112,12 @@ pub struct Verdict {
     pub users_max: u64,
     /// People who ask now and then, by simulation; none where nobody simulated.
     pub people: Option<AtOnce>,
-    /// Seconds to load it from a disk of today, least and most.
+    /// Seconds to load it, most and least.
     pub load_s: [f64; 2],
+    /// Rates that these rest on, GB/s, least and most.
+    pub load_gbs: [f64; 2],
+    /// Whose rates they are.
+    pub load_from: LoadFrom,
     /// What it draws.
     pub power: Option<Power>,
     /// What the rates rest on.
@@ -118,6 +126,18 @@ pub struct Verdict {
     pub token: Token,
     /// Licence of the weights.
     pub licence: String,
+}
+
+/// What the time to load rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadFrom {
+    /// The disk of this machine, as it was measured.
+    ThisDisk,
+    /// Loads on such boxes.
+    SuchBoxes,
+    /// What NVMe disks are specified for.
+    NvmeDisks,
 }
 
 /// What one token costs.
@@ -215,6 +235,8 @@ pub struct Knowledge<'a> {
     pub calibration: Calibration,
     /// Counts for [`Evidence`].
     pub measurements: (u64, u64),
+    /// Rate of this machine's disk where it was measured, GB/s.
+    pub disk_gbs: Option<f64>,
 }
 
 /// Everything that is said of a model on a machine.
@@ -243,6 +265,7 @@ pub fn plan(
         let (seconds, low_s, high_s) = (wait.seconds, wait.low_s, wait.high_s);
         Some(FirstToken { prompt, seconds, low_s, high_s })
     };
+    let (load_gbs, load_from) = load_rates(machine, knowledge);
     let within = |depth: &u64| *depth <= facts.context_max;
     let depth = |context: u64| {
         let decode_tps = predictor.decode(&demand, context, 1).slowed(slower).tps;
@@ -266,7 +289,9 @@ pub fn plan(
         first_token: PROMPTS.into_iter().filter(within).filter_map(wait).collect(),
         people: None,
         users_max: users_max(subject, machine, (wish, &weights), &predictor),
-        load_s: LOAD_BYTES_PER_S.map(|rate| loaded_bytes(&memory) as f64 / rate),
+        load_s: load_gbs.map(|rate| loaded_bytes(&memory) as f64 / (rate * 1e9)),
+        load_gbs,
+        load_from,
         power: power(machine, speed.total_tps),
         evidence: Evidence {
             of_machine: knowledge.measurements.0,
@@ -377,6 +402,16 @@ impl Verdict {
             (true, false) => Fit::Runs,
             (true, true) => Fit::Well,
         };
+    }
+}
+
+/// GB/s at which files become models, least and most.
+fn load_rates(machine: &Machine, knowledge: &Knowledge<'_>) -> ([f64; 2], LoadFrom) {
+    let [fast, slow] = LOAD_FACTORS;
+    match (knowledge.disk_gbs, machine.class) {
+        (Some(disk), _) => ([disk / slow, disk / fast], LoadFrom::ThisDisk),
+        (None, Class::Gb10) => (GB10_LOAD_GBS, LoadFrom::SuchBoxes),
+        (None, _) => ([NVME_GBS[0] / slow, NVME_GBS[1] / fast], LoadFrom::NvmeDisks),
     }
 }
 

@@ -11,8 +11,12 @@ use serde_json::Value as Json;
 
 use crate::rng;
 
+mod enlarged;
+
+pub use enlarged::Enlarged;
+
 /// One tiny model and what it must give.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ReferenceModel {
     /// Of the file: architecture, and variant where there are several.
     pub name: String,
@@ -106,12 +110,7 @@ impl ReferenceModel {
             let shape: Vec<u64> = shape.map(|len| len.as_u64().expect("a length")).collect();
             let values = values(tensor, name, shape.iter().product());
             let columns = usize::try_from(shape[0]).expect("a small tensor");
-            // No recipe quantises what chooses experts, nor a convolution, nor what is added.
-            let exact = ["ffn_gate_inp", "ssm_conv1d", "position_embd", "token_types"];
-            let is_exact = exact.iter().any(|part| name.contains(part));
-            let is_matrix = shape.len() > 1 && name.ends_with(".weight") && !is_exact;
-            let whole = format.row_bytes(columns).filter(|_| is_matrix);
-            let format = whole.map_or(FormatId::F32, |_| format);
+            let format = stored(name, &shape, format);
             let row_bytes = format.row_bytes(columns).expect("F32 takes any width");
             let mut bytes = vec![0; values.len() / columns * row_bytes];
             format.quantize_row(&values, &mut bytes);
@@ -129,6 +128,17 @@ impl ReferenceModel {
         let shape = tensor["shape"].as_array().expect("a shape").iter();
         values(tensor, name, shape.map(|len| len.as_u64().expect("a length")).product())
     }
+}
+
+/// The format that a tensor is kept in where matrices are in `format`: F32 where its rows are no
+/// whole blocks, and for what no recipe quantises: what chooses experts, a convolution, what is
+/// added.
+fn stored(name: &str, shape: &[u64], format: FormatId) -> FormatId {
+    let exact = ["ffn_gate_inp", "ssm_conv1d", "position_embd", "token_types"];
+    let is_exact = exact.iter().any(|part| name.contains(part));
+    let is_matrix = shape.len() > 1 && name.ends_with(".weight") && !is_exact;
+    let columns = usize::try_from(shape[0]).expect("a width");
+    format.row_bytes(columns).filter(|_| is_matrix).map_or(FormatId::F32, |_| format)
 }
 
 fn metadata(value: &Json) -> Value {

@@ -9,17 +9,14 @@ use gguf::{Metadata, Writer};
 use quant::FormatId;
 
 use crate::metadata::Numbers;
-use crate::{Mix, Part, rng};
+use crate::pool::Pools;
+use crate::{Mix, Part};
 
-/// Of the weights, as models are initialised.
-const DEVIATION: f32 = 0.02;
-/// Random weights that are quantised; the file repeats them in random order.
-const POOL_WEIGHTS: usize = 1 << 20;
-/// Weights that are taken from the pool at once, where the format's blocks are not longer. A row
-/// of any known model is a multiple.
-const UNIT_WEIGHTS: usize = 64;
-/// Bytes that are gathered for the disk.
-const BUFFER_BYTES: usize = 1 << 20;
+/// Name, shape and format of a tensor.
+type Planned = (String, Vec<u64>, FormatId);
+
+/// What is counted of a hole at a time.
+const HOLE_BYTES: usize = 64 << 20;
 
 /// A real model's shape, of the `llama` architecture.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +65,17 @@ pub const SHAPES: &[Shape] = &[
         context: 40_960,
         rope_base: 500_000.0,
     },
+    Shape {
+        name: "69B",
+        n_layers: 80,
+        d: 8192,
+        ffn: 28_672,
+        n_heads: 64,
+        n_kv_heads: 8,
+        vocab: 49_152,
+        context: 40_960,
+        rope_base: 500_000.0,
+    },
 ];
 
 impl Shape {
@@ -86,18 +94,8 @@ impl Shape {
         out: &mut impl Write,
         progress: &mut dyn FnMut(u64, u64),
     ) -> io::Result<()> {
-        let mut writer = Writer::new();
-        self.put_metadata(&mut writer, mix);
-        let tokens = |key: &str| key.starts_with("tokenizer.");
-        for (key, value) in tokenizer.iter().filter(|(key, _)| tokens(key)) {
-            writer.metadata(key, value.clone());
-        }
-        let tensors = self.tensors(mix);
-        let mut total = 0;
-        for (name, shape, format) in &tensors {
-            total += writer.announce(name, shape, *format);
-        }
-        let mut pools = Vec::new();
+        let (writer, tensors, total) = self.announced(mix, tokenizer);
+        let mut pools = Pools::default();
         let mut lens = tensors.iter().map(|(_, shape, format)| (shape.clone(), *format));
         let mut done = 0;
         writer.write_with(out, |_, _, out| {
@@ -106,12 +104,60 @@ impl Shape {
             let written = if shape.len() == 1 {
                 write_ones(count, out)?
             } else {
-                pool(&mut pools, format).write(count, out)?
+                pools.write(format, count, out)?
             };
             done += written;
             progress(done, total);
             Ok(())
         })
+    }
+
+    /// Writes the header of such a model alone. Gives the length of the whole file: one made
+    /// so long has a hole for weights, and takes no room.
+    ///
+    /// # Errors
+    /// The writer's.
+    ///
+    /// # Panics
+    /// As [`Shape::write`].
+    pub fn write_head(
+        &self,
+        mix: &Mix,
+        tokenizer: &Metadata,
+        out: &mut impl Write,
+    ) -> io::Result<u64> {
+        let (writer, tensors, _) = self.announced(mix, tokenizer);
+        let mut left = tensors.iter();
+        let zeros = vec![0; HOLE_BYTES];
+        let mut out = Hollow { head: out, has_head: false, len: 0 };
+        writer.write_with(&mut out, |_, _, out| {
+            let (_, shape, format) = left.next().expect("as many as were announced");
+            let rows: u64 = shape[1..].iter().product();
+            let row = usize::try_from(shape[0]).ok().and_then(|k| format.row_bytes(k));
+            let mut bytes = rows * row.expect("a row is whole blocks") as u64;
+            while bytes > 0 {
+                let part = bytes.min(HOLE_BYTES as u64);
+                out.write_all(&zeros[..part as usize])?;
+                bytes -= part;
+            }
+            Ok(())
+        })?;
+        Ok(out.len)
+    }
+
+    /// The file in the making: its writer, tensors and bytes of these.
+    fn announced(&self, mix: &Mix, tokenizer: &Metadata) -> (Writer, Vec<Planned>, u64) {
+        let mut writer = Writer::new();
+        self.put_metadata(&mut writer, mix);
+        let tokens = |key: &str| key.starts_with("tokenizer.");
+        for (key, value) in tokenizer.iter().filter(|(key, _)| tokens(key)) {
+            writer.metadata(key, value.clone());
+        }
+        let tensors = self.tensors(mix);
+        let sizes =
+            tensors.iter().map(|(name, shape, format)| writer.announce(name, shape, *format));
+        let total = sizes.sum();
+        (writer, tensors, total)
     }
 
     fn put_metadata(&self, writer: &mut Writer, mix: &Mix) {
@@ -129,7 +175,7 @@ impl Shape {
     }
 
     /// `(name, shape, format)` in the order of use.
-    fn tensors(&self, mix: &Mix) -> Vec<(String, Vec<u64>, FormatId)> {
+    fn tensors(&self, mix: &Mix) -> Vec<Planned> {
         let (d, ffn, vocab) = (u64::from(self.d), u64::from(self.ffn), u64::from(self.vocab));
         let kv = d / u64::from(self.n_heads) * u64::from(self.n_kv_heads);
         let matrix = |name: String, part: Part, layer: u32, k: u64, n: u64| {
@@ -159,53 +205,25 @@ impl Shape {
     }
 }
 
-/// Quantised weights that a file is put together from: quantising each weight of a large model
-/// would take minutes and change nothing that is measured.
-struct Pool {
-    format: FormatId,
-    /// Weights of a unit.
-    weights: usize,
-    /// Bytes of a unit.
-    bytes: usize,
-    units: Vec<u8>,
-    rng: crate::Rng,
+/// A file whose first piece, the header, is written, and the rest only counted.
+struct Hollow<W> {
+    head: W,
+    has_head: bool,
+    len: u64,
 }
 
-fn pool(pools: &mut Vec<Pool>, format: FormatId) -> &mut Pool {
-    let at = pools.iter().position(|pool| pool.format == format).unwrap_or_else(|| {
-        pools.push(Pool::new(format));
-        pools.len() - 1
-    });
-    &mut pools[at]
-}
-
-impl Pool {
-    fn new(format: FormatId) -> Pool {
-        let mut rng = rng(u64::from(format.ggml_id()) + 1);
-        let values: Vec<f32> = (0..POOL_WEIGHTS).map(|_| rng.normal() * DEVIATION).collect();
-        let weights = UNIT_WEIGHTS.max(format.block_len());
-        let bytes = format.row_bytes(weights).expect("a unit is whole blocks");
-        let mut units = vec![0; POOL_WEIGHTS / weights * bytes];
-        format.quantize_row(&values, &mut units);
-        Pool { format, weights, bytes, units, rng }
+impl<W: Write> Write for Hollow<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.has_head {
+            self.head.write_all(bytes)?;
+            self.has_head = true;
+        }
+        self.len += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
-    /// Writes so many weights; the count of bytes.
-    fn write(&mut self, count: usize, out: &mut dyn Write) -> io::Result<u64> {
-        assert!(count.is_multiple_of(self.weights), "{count} weights are no whole units");
-        let mut buffer = Vec::with_capacity(BUFFER_BYTES + self.bytes);
-        let (units, mut written) = ((self.units.len() / self.bytes) as u64, 0);
-        for _ in 0..count / self.weights {
-            let at = usize::try_from(self.rng.below(units)).expect("an index") * self.bytes;
-            buffer.extend_from_slice(&self.units[at..at + self.bytes]);
-            if buffer.len() >= BUFFER_BYTES {
-                out.write_all(&buffer)?;
-                written += buffer.len() as u64;
-                buffer.clear();
-            }
-        }
-        out.write_all(&buffer)?;
-        Ok(written + buffer.len() as u64)
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -234,6 +252,9 @@ mod tests {
             let mut progress = |done, total| told = (done, total);
             shape.write(mix, &tokenizer, &mut bytes, &mut progress).expect("memory takes it");
             assert_eq!(told.0, told.1, "{}", mix.name);
+            let mut head = Vec::new();
+            let len = shape.write_head(mix, &tokenizer, &mut head).expect("memory takes it");
+            assert!(bytes.starts_with(&head) && len == bytes.len() as u64, "{}", mix.name);
             let header = gguf::parse(&bytes, bytes.len() as u64).expect("a whole file");
             assert_eq!(header.tensors.len(), 2 * 9 + 3);
             assert_eq!(header.metadata.str("tokenizer.ggml.model").ok().flatten(), Some("gpt2"));
@@ -252,7 +273,7 @@ mod tests {
         format.dequantize_row(bytes, &mut values);
         let squares: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
         let deviation = (squares / values.len() as f64).sqrt();
-        let wanted = if name.contains("norm") { 1.0 } else { f64::from(super::DEVIATION) };
+        let wanted = if name.contains("norm") { 1.0 } else { f64::from(crate::pool::DEVIATION) };
         assert!((deviation / wanted - 1.0).abs() < 0.1, "{name} {format:?}: {deviation}");
     }
 }

@@ -1,6 +1,6 @@
 //! A complete byte-level BPE vocabulary: 256 bytes, a few merges, and ChatML's special tokens.
 
-use gguf::{Array, Value, Writer};
+use gguf::{Array, Metadata, Value, Writer};
 
 /// Merges: pairs of texts that become one token, in order of rank.
 const MERGES: &[(&str, &str)] =
@@ -48,6 +48,28 @@ pub(crate) fn write(writer: &mut Writer, vocab: usize) {
         .metadata("tokenizer.ggml.unknown_token_id", special(0))
         .metadata("tokenizer.ggml.add_bos_token", Value::Bool(false))
         .metadata("tokenizer.chat_template", Value::String(TEMPLATE.to_owned()));
+}
+
+/// Copies a model's tokenizer, padded to a vocabulary of `vocab` tokens.
+pub(crate) fn copy(writer: &mut Writer, tokenizer: &Metadata, vocab: usize) {
+    let tokens = |key: &str| key.starts_with("tokenizer.");
+    for (key, value) in tokenizer.iter().filter(|(key, _)| tokens(key)) {
+        let value = match value {
+            Value::Array(Array::String(words)) if key == "tokenizer.ggml.tokens" => {
+                assert!(vocab >= words.iter().count(), "a vocabulary of {vocab} is too small");
+                let pads = (words.iter().count()..vocab).map(|at| format!("<pad{at}>"));
+                let words = words.iter().map(str::to_owned).chain(pads);
+                Value::Array(Array::String(words.collect()))
+            }
+            Value::Array(Array::I32(kinds)) if key == "tokenizer.ggml.token_type" => {
+                let mut kinds = kinds.clone();
+                kinds.resize(vocab, NORMAL);
+                Value::Array(Array::I32(kinds))
+            }
+            other => other.clone(),
+        };
+        writer.metadata(key, value);
+    }
 }
 
 /// GPT-2's printable stand-in for a byte: itself where it is printable Latin-1, else the next

@@ -1,7 +1,9 @@
 //! Measures this machine within a minute, and what follows from it for models.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use meter::{Basis, Meter, Reading};
 use planner::{
     Calibration, Coefficients, Demand, Engine, KvType, Machine, Measured, Predictor, Subject,
 };
@@ -53,7 +55,9 @@ impl App {
         let rates = bench::machine_rates()?;
         let backend = backends::choose(None, None)?;
         let until = started + FORMATS_UNTIL;
+        let (mut meter, metered) = (Meter::find(Path::new("/"), None), Instant::now());
         let kernels = kernels::measure(&backend, &rates.read_rates, until, &mut measuring)?;
+        let load_watts = counted_watts(&meter.read(metered.elapsed()));
         measuring("the disk");
         let (disk_gbs, why) = match disk::rate(models.iter().map(|model| model.path.as_path())) {
             Ok(rate) => (Some(rate / 1e9), None),
@@ -72,6 +76,7 @@ impl App {
             int8_tops: rates.int8_rate / 1e12,
             fp32_tflops: rates.float_rate / 1e12,
             disk_gbs,
+            load_watts,
             kernels: Some(kernels),
             rows: Vec::new(),
         };
@@ -142,6 +147,11 @@ impl App {
             None => Calibration::from_rows(coefficients, machine, Engine::Plain, &rows),
         }
     }
+}
+
+/// Watts where hardware counts them: sensors say a moment, and a model says what it was told.
+fn counted_watts(reading: &Reading) -> Option<f64> {
+    reading.power.watts.filter(|_| reading.power.basis == Basis::Counter)
 }
 
 fn demand(subject: &Subject) -> Demand {

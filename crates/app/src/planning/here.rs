@@ -33,6 +33,9 @@ pub struct CalibrationFile {
     pub fp32_tflops: f64,
     /// Reads of files that were not in memory, GB/s, where that could be measured.
     pub disk_gbs: Option<f64>,
+    /// Watts while all threads multiply, where this machine counts them.
+    #[serde(default)]
+    pub load_watts: Option<f64>,
     /// Times of kernels; none in the first form.
     #[serde(default)]
     pub kernels: Option<Kernels>,
@@ -81,7 +84,9 @@ fn parse(text: &str) -> std::result::Result<CalibrationFile, String> {
     let rates = [file.bandwidth_gbs, file.int8_tops, file.fp32_tflops];
     let is_rate = |rate: &f64| rate.is_finite() && *rate > 0.0;
     let kernels_are_sound = file.kernels.as_ref().is_none_or(Kernels::is_sound);
-    if !rates.iter().chain(&file.disk_gbs).all(is_rate) || !kernels_are_sound {
+    if !rates.iter().chain(&file.disk_gbs).chain(&file.load_watts).all(is_rate)
+        || !kernels_are_sound
+    {
         return Err("a rate or time in it is none".to_owned());
     }
     Ok(file)
@@ -127,7 +132,7 @@ pub(super) fn machine(measured: Option<&CalibrationFile>) -> Machine {
         fp16_tflops: measured.map(|file| file.int8_tops),
         fp8_tflops: None,
         fp4_tflops: None,
-        load_watts: None,
+        load_watts: measured.and_then(|file| file.load_watts).map(|watts| [watts, watts]),
         idle_watts: None,
         rated_watts: None,
         price_usd: None,
@@ -150,7 +155,7 @@ pub(super) fn processor() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{CalibrationFile, VERSION, make_home, parse, write};
+    use super::{CalibrationFile, VERSION, machine, make_home, parse, write};
 
     /// As the first `hob calibrate` wrote it.
     const FIRST: &str = r#"
@@ -171,13 +176,19 @@ decode_tps = 90.0
     fn files_of_the_first_form_are_read() {
         let file = parse(FIRST).unwrap();
         assert_eq!((file.version, file.threads, file.rows.len()), (1, 2, 1));
-        assert_eq!((file.kernels, file.disk_gbs), (None, None));
+        assert_eq!((file.kernels, file.disk_gbs, file.load_watts), (None, None, None));
     }
 
     #[test]
     fn what_is_written_is_read_again() {
         let first = parse(FIRST).unwrap();
-        let file = CalibrationFile { version: VERSION, disk_gbs: Some(1.25), ..first };
+        let file = CalibrationFile {
+            version: VERSION,
+            disk_gbs: Some(1.25),
+            load_watts: Some(35.5),
+            ..first
+        };
+        assert_eq!(machine(Some(&file)).load_watts, Some([35.5, 35.5]));
         assert_eq!(parse(&toml::to_string(&file).unwrap()), Ok(file));
     }
 

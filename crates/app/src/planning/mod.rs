@@ -7,18 +7,19 @@ mod disk;
 mod header;
 mod here;
 mod kernels;
+mod loader;
 mod loads;
+mod scratch;
 mod stretch;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use gguf::{GgufFile, TensorInfo};
+use gguf::GgufFile;
 use planner::{
-    Checkpoint, Coefficients, Fit, Knowledge, Machine, Memory, ModelConfig, Quantisation,
-    StoredTensor, Subject, Verdict, Wish,
+    Checkpoint, Coefficients, Fit, Knowledge, Machine, ModelConfig, Quantisation, StoredTensor,
+    Subject, Verdict, Wish,
 };
-use quant::FormatId;
 use store::{HubSpec, ModelSource, Peeked};
 
 use header::Headers;
@@ -27,30 +28,9 @@ pub use here::{CalibrationFile, CalibrationRow};
 pub use loads::{LoadRow, Loaded};
 
 use crate::{
-    App, BenchCase, Error, ErrorKind, LoadOptions, ModelRef, Result, RopeScaling, backends, bench,
-    clock, loaded, memory, open,
+    App, BenchCase, Error, ErrorKind, LoadOptions, ModelRef, Result, RopeScaling, bench, clock,
+    loaded, memory, open,
 };
-
-/// What the program takes besides a model, as `hob fit --verify` measured it.
-const PROGRAM_BYTES: u64 = 3584 << 10;
-/// What a tokenizer takes for each token: 44 to 131 bytes were measured with 21 vocabularies.
-const TOKEN_BYTES: u64 = 134;
-/// A conversation's bookkeeping, and for each token what drawing among all of them takes:
-/// candidates of 8 bytes, and the logits as they were for log probabilities.
-const CONVERSATION_BYTES: u64 = 64 << 10;
-const DRAW_BYTES: u64 = 12;
-/// Rows of logits on their way from the backend to the sampler.
-const LOGIT_COPIES: u64 = 2;
-/// What a thread works in: converted weights, and for each row of a step its sums with 16 tiles of
-/// them.
-const THREAD_BYTES: u64 = 256 << 10;
-const THREAD_ROW_BYTES: u64 = 1024;
-/// A value of an activation, prepared for integer weights: two signed bytes, and scales and sums
-/// for each 32.
-const PREPARED_BYTES: u64 = 3;
-/// The same for float weights, which have two sums for each product.
-const PREPARED_FLOAT_BYTES: u64 = 4;
-const FLOAT_SUMS: u64 = 2;
 
 /// Rows whose logits the model can hold at once.
 const LOGIT_ROWS: u64 = 32;
@@ -208,7 +188,7 @@ impl App {
                 ..LoadOptions::default()
             };
             let file = open::stretched(GgufFile::open(&file.path)?, &options)?;
-            verdict.set_memory(loader_memory(&file, &model.subject, &options)?);
+            verdict.set_memory(loader::memory(&file, &model.subject, &options)?);
         }
         if verdict.verdict > Fit::No {
             let of = (&model.subject, &place.machine);
@@ -256,6 +236,7 @@ impl App {
         let coefficients = Coefficients::embedded();
         let mut knowledge = Knowledge::of(coefficients, machine);
         if is_here && let Some(file) = self.calibration()? {
+            knowledge.disk_gbs = file.disk_gbs;
             knowledge.calibration = self.own_calibration(coefficients, machine, file);
         }
         Ok(knowledge)
@@ -310,10 +291,10 @@ impl App {
     ) -> Result<()> {
         let file = open::stretched(GgufFile::open(&model.path)?, options)?;
         let subject = subject_of(&Headers::of_file(&file), &model.name)?;
-        let memory = loader_memory(&file, &subject, options)?;
+        let memory = loader::memory(&file, &subject, options)?;
         let promised_bytes = match took.0 {
             Loaded::Everything => memory.used_bytes(),
-            Loaded::Weights => memory.weights_bytes + TOKEN_BYTES * subject.facts.vocabulary,
+            Loaded::Weights => memory.weights_bytes + loader::tokenizer_bytes(&file),
         };
         let row = LoadRow {
             model: model.name.clone(),
@@ -354,58 +335,6 @@ fn row_subject(name: &str) -> Result<Subject> {
         Error::new(ErrorKind::NotFound, format!("{error}; {hint}"))
     })?;
     Ok(Subject::of_row(row))
-}
-
-/// What the loader reserves, in the planner's kinds: of a step those rows that so many
-/// conversations can ask for, and a row of logits for each of them, or for each token of a draft.
-/// No others are ever touched.
-fn loader_memory(file: &GgufFile, subject: &Subject, options: &LoadOptions) -> Result<Memory> {
-    let facts = &subject.facts;
-    let need = loaded::memory_need(&facts.name, file, options)?;
-    let users = u64::from(options.sequences_max.unwrap_or(1));
-    let rows = planner::step_rows(u64::from(options.context_len.unwrap_or(1)), users);
-    let logit_rows = rows.min(LOGIT_ROWS);
-    let logit_row_bytes = facts.vocabulary * 4;
-    let used = logit_rows.min(users.max(SPECULATED_ROWS as u64));
-    let unused = (logit_rows - used) * logit_row_bytes;
-    let (prepared, sums) = match file.tensors().iter().any(is_float_matrix) {
-        true => (PREPARED_FLOAT_BYTES, FLOAT_SUMS),
-        false => (PREPARED_BYTES, 1),
-    };
-    Ok(Memory {
-        weights_bytes: need.weights_bytes,
-        kv_bytes: need.kv_bytes,
-        state_bytes: need.state_bytes,
-        activation_bytes: step_bytes(file, rows)?.saturating_sub(unused),
-        runtime_bytes: PROGRAM_BYTES
-            + TOKEN_BYTES * facts.vocabulary
-            + (CONVERSATION_BYTES + DRAW_BYTES * facts.vocabulary) * users
-            + LOGIT_COPIES * used * logit_row_bytes
-            + prepared * rows * facts.feed_forward.max(facts.width)
-            + (THREAD_BYTES + THREAD_ROW_BYTES * sums * rows)
-                * backends::threads(options.threads) as u64,
-        reserve_bytes: planner::RESERVE_BYTES,
-        ..Memory::default()
-    })
-}
-
-fn is_float_matrix(tensor: &TensorInfo) -> bool {
-    let is_float = matches!(tensor.format, FormatId::F32 | FormatId::F16 | FormatId::BF16);
-    is_float && tensor.shape.get(1).is_some_and(|rows| *rows > 1)
-}
-
-/// Activations of a step of so many rows, as the model itself counts them.
-fn step_bytes(file: &GgufFile, rows: u64) -> Result<u64> {
-    let backend = backends::choose(None, None)?;
-    let options = model::LoadOptions {
-        context_len: 1,
-        rows_max: usize::try_from(rows).expect("a step is short"),
-        kv_page_len: 1,
-        kv_page_count: 1,
-        kv_format: loaded::kv_format(None, backend.name())?,
-        state_slots: 1,
-    };
-    Ok(model::memory_need(file, &options, &*backend)?.workspace_bytes)
 }
 
 /// Runs the largest step that so many conversations can ask for, with as many logits as a draft

@@ -52,6 +52,9 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
     if let Some(disk) = measured.disk_gbs {
         rows.push(vec!["disk".to_owned(), format!("{disk:.2} GB/s")]);
     }
+    if let Some(watts) = measured.load_watts {
+        rows.push(vec!["power".to_owned(), format!("{watts:.1} W with all threads at work")]);
+    }
     for format in measured.kernels.iter().flat_map(|kernels| &kernels.format) {
         let gbs = |time: ByteTime| 1e-9 / time.byte_s;
         let (near, far, tops) = (gbs(format.near), gbs(format.far), 1e-12 / format.flop_s);

@@ -1,5 +1,6 @@
 //! `hob fit`: whether a model runs on a machine, how fast, and what it takes.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -92,9 +93,9 @@ struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "on")]
     verify: Option<Option<PathBuf>>,
     /// How each figure came about
-    #[arg(long, conflicts_with_all = ["json", "lock", "verify"])]
+    #[arg(long, conflicts_with_all = ["lock", "verify"])]
     explain: bool,
-    /// Print JSON for programs
+    /// Print JSON for programs; with --explain each figure's explanation in it
     #[arg(long)]
     json: bool,
 }
@@ -194,11 +195,11 @@ fn one(
     }
     if let Some(path) = &args.verify {
         let promise = promise(path.as_deref(), &verdict)?;
-        return verify(context, (&model, &verdict), &promise, out);
+        return verify(context, (&model, &verdict), &promise, (args.json, out));
     }
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &verdict)?;
-        return Ok(writeln!(out)?);
+        let how = args.explain.then(|| explain::verdict(&verdict, machine));
+        return json(out, &verdict, how);
     }
     let width = context.terminal.columns();
     let mut lines = fit::verdict(&verdict, width);
@@ -209,7 +210,10 @@ fn one(
     }
     lines.extend(fit::hints(&verdict, machine, context.app.runs_kind_of(subject)));
     if args.explain {
-        lines = explained(lines, Some(explain::verdict(&verdict, machine, width)));
+        lines = explained(
+            lines,
+            Some(explain::paragraphs(&explain::verdict(&verdict, machine), width)),
+        );
     } else if let Some(quantised) = &model.quantised {
         lines.push(String::new());
         lines.push("Quantised while loading:".to_owned());
@@ -219,6 +223,25 @@ fn one(
         lines.extend(fit::grid(&grid(subject, machine, &wish, knowledge), width));
     }
     print(out, lines, width)
+}
+
+/// What `--json` prints, with how each figure came about where `--explain` asks for it.
+#[derive(Serialize)]
+struct Explained<'a, T> {
+    #[serde(flatten)]
+    figures: &'a T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<BTreeMap<&'static str, String>>,
+}
+
+fn json<T: Serialize>(
+    out: &mut impl Write,
+    figures: &T,
+    how: Option<explain::Parts>,
+) -> anyhow::Result<()> {
+    let explanation = how.map(|parts| parts.into_iter().collect());
+    serde_json::to_writer_pretty(&mut *out, &Explained { figures, explanation })?;
+    Ok(writeln!(out)?)
 }
 
 /// What `--json` prints of several models.
@@ -265,9 +288,7 @@ fn several(
     let found = together(&guests, machine);
     let verdicts: Vec<&Verdict> = guests.iter().map(|guest| &guest.verdict).collect();
     if args.json {
-        let several = Several { models: verdicts, together: &found };
-        serde_json::to_writer_pretty(&mut *out, &several)?;
-        return Ok(writeln!(out)?);
+        return json(out, &Several { models: verdicts, together: &found }, None);
     }
     let width = context.terminal.columns();
     print(out, screens::several::lines(machine, &verdicts, &found, width), width)
@@ -318,6 +339,8 @@ fn tuning(
         .map(|(_, name, way)| (name, way, tuning_memory(&subject.facts, way, args.seq)))
         .collect();
     let available_bytes = machine.usable_bytes();
+    let shown: Vec<_> = ways.iter().map(|(_, way, memory)| (*way, *memory)).collect();
+    let how = args.explain.then(|| explain::tuning(&shown, args.seq));
     if args.json {
         let learnt = |(method, _, memory): &(&'static str, Tuning, TuningMemory)| Learnt {
             method,
@@ -332,12 +355,10 @@ fn tuning(
             available_bytes,
             methods: ways.iter().map(learnt).collect(),
         };
-        serde_json::to_writer_pretty(&mut *out, &learning)?;
-        return Ok(writeln!(out)?);
+        return json(out, &learning, how);
     }
-    let shown: Vec<_> = ways.iter().map(|(_, way, memory)| (*way, *memory)).collect();
     let lines = fit::tuning((&subject.facts.name, args.seq), machine, &shown, width);
-    let how = args.explain.then(|| explain::tuning(&shown, args.seq, width));
+    let how = how.map(|parts| explain::paragraphs(&parts, width));
     print(out, explained(lines, how), width)
 }
 
@@ -405,11 +426,18 @@ impl Promise {
     }
 }
 
+/// What `--verify --json` prints: bytes of memory, tokens per second of rates.
+#[derive(Serialize)]
+struct Checked<'a> {
+    model: &'a str,
+    checks: &'a [fit::Check],
+}
+
 fn verify(
     context: &Context,
     (model, verdict): (&PlannedModel, &Verdict),
     promise: &Promise,
-    out: &mut impl Write,
+    (is_json, out): (bool, &mut impl Write),
 ) -> anyhow::Result<()> {
     let (tokens, users) = (u32::try_from(verdict.context)?, u32::try_from(verdict.users)?);
     let options = LoadOptions {
@@ -434,7 +462,11 @@ fn verify(
             reality.prefill_tps,
         ),
     ];
-    print(out, fit::checks(&checks), context.terminal.columns())?;
+    if is_json {
+        json(out, &Checked { model: &verdict.model, checks: &checks }, None)?;
+    } else {
+        print(out, fit::checks(&checks), context.terminal.columns())?;
+    }
     if checks.iter().any(|check| check.is_broken) {
         anyhow::bail!("the plan for {} does not hold on this machine", verdict.model);
     }

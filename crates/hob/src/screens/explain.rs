@@ -2,7 +2,7 @@
 
 use app::planner::users::{FIRST_TOKEN_S, REQUEST_GAP_S};
 use app::planner::{
-    INTERACTIVE_TPS, Machine, Pipeline, Tier, Tuning, TuningMemory, Verdict, step_rows,
+    INTERACTIVE_TPS, LoadFrom, Machine, Pipeline, Tier, Tuning, TuningMemory, Verdict, step_rows,
 };
 
 use super::fit::{HERE, way_words};
@@ -15,8 +15,11 @@ const LEARNT_BYTES: u64 = 16;
 /// What stands above the paragraphs.
 const HEADING: &str = "How these figures came about (formulas: docs/planner.md)";
 
-/// A paragraph for each number of a verdict.
-pub(crate) fn verdict(verdict: &Verdict, machine: &Machine, width: usize) -> Vec<String> {
+/// What is explained, and how it came about.
+pub(crate) type Parts = Vec<(&'static str, String)>;
+
+/// For each number of a verdict.
+pub(crate) fn verdict(verdict: &Verdict, machine: &Machine) -> Parts {
     let is_beside = verdict.memory.adapter_bytes + verdict.memory.projector_bytes > 0;
     let mut parts = vec![
         ("weights", weights(verdict)),
@@ -39,10 +42,11 @@ pub(crate) fn verdict(verdict: &Verdict, machine: &Machine, width: usize) -> Vec
         ("power", power(verdict)),
         ("measured", measured(verdict)),
     ]);
-    paragraphs(&parts, width)
+    parts
 }
 
-fn paragraphs(parts: &[(&str, String)], width: usize) -> Vec<String> {
+/// A paragraph for each.
+pub(crate) fn paragraphs(parts: &[(&str, String)], width: usize) -> Vec<String> {
     let mut lines = vec![HEADING.to_owned()];
     for (name, how) in parts {
         lines.extend(text::wrapped(&format!("  {name}: {how}"), "    ", width));
@@ -84,8 +88,8 @@ pub(crate) fn images(rows: &[&Pipeline], width: usize) -> Vec<String> {
     paragraphs(&parts, width)
 }
 
-/// A paragraph for each way to learn, and one for what all take.
-pub(crate) fn tuning(ways: &[(Tuning, TuningMemory)], sequence: u64, width: usize) -> Vec<String> {
+/// For each way to learn, and for what all take.
+pub(crate) fn tuning(ways: &[(Tuning, TuningMemory)], sequence: u64) -> Parts {
     let mut parts = Vec::new();
     let learnt = "16 bytes each: itself and its gradient in 16 bits, a copy and two moments of \
                   AdamW in 32";
@@ -115,7 +119,7 @@ pub(crate) fn tuning(ways: &[(Tuning, TuningMemory)], sequence: u64, width: usiz
         );
         parts.push(("activations", how));
     }
-    paragraphs(&parts, width)
+    parts
 }
 
 fn weights(verdict: &Verdict) -> String {
@@ -240,10 +244,15 @@ fn people() -> String {
 fn loads(verdict: &Verdict) -> String {
     let memory = &verdict.memory;
     let bytes = memory.weights_bytes + memory.adapter_bytes + memory.projector_bytes;
-    format!(
-        "{:.1} GB of files at 2.9 to 1.1 GB/s, as direct reads of disks were measured",
-        bytes as f64 / 1e9
-    )
+    let [slow, fast] = verdict.load_gbs;
+    let of = match verdict.load_from {
+        LoadFrom::ThisDisk => {
+            "1.2 to 2.5 times as long as the disk here, as it was measured, takes"
+        }
+        LoadFrom::SuchBoxes => "as direct reads of disks were measured",
+        LoadFrom::NvmeDisks => "1.2 to 2.5 times as long as NVMe disks of 7 and 3.5 GB/s take",
+    };
+    format!("{:.1} GB of files at {fast:.1} to {slow:.1} GB/s: {of}", bytes as f64 / 1e9)
 }
 
 /// Which measurements there are, and which were not counted.

@@ -251,14 +251,19 @@ fn evidence(verdict: &Verdict) -> String {
 }
 
 /// A promise and what became of it.
+#[derive(serde::Serialize)]
 pub(crate) struct Check {
     name: &'static str,
+    /// Bytes, or tokens per second; 0 where nothing was.
     promised: f64,
     measured: Option<f64>,
-    /// Least or most that was promised, to say.
+    /// Least rate that was promised.
+    #[serde(rename = "least")]
     bound: Option<f64>,
+    #[serde(skip)]
     is_memory: bool,
     /// Whether the promise was not kept.
+    #[serde(rename = "broken")]
     pub(crate) is_broken: bool,
 }
 

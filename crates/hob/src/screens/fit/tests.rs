@@ -263,7 +263,7 @@ fn a_machine_alone_in_eighty_and_more_columns() {
 
 fn explained(width: usize) -> String {
     let (plan, machine) = planned("gpt-oss-120b", "dgx-spark", ("MXFP4", 65_536, 8));
-    screen(&explain::verdict(&plan, machine, width), width)
+    screen(&explain::paragraphs(&explain::verdict(&plan, machine), width), width)
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn learning_is_told_and_explained() {
       QLoRA          12.6 GiB  5.3 GiB    0.6 GiB      6.7 GiB  fits
       (published tables are met within a third; hob itself does not fine-tune yet)
     ");
-    insta::assert_snapshot!(screen(&explain::tuning(&ways, 4096, 80), 80), @"
+    insta::assert_snapshot!(screen(&explain::paragraphs(&explain::tuning(&ways, 4096), 80), 80), @"
     How these figures came about (formulas: docs/planner.md)
       every weight: 8.03 B weights learn, 16 bytes each: itself and its gradient in
         16 bits, a copy and two moments of AdamW in 32
