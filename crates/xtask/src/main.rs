@@ -9,6 +9,7 @@ mod counts;
 mod e2e;
 mod fit;
 mod limits;
+mod memory;
 mod quality;
 mod setup;
 mod shell;
@@ -30,6 +31,8 @@ Usage: cargo xtask <command>
              [--write] fits its coefficients anew, [--check] fails where a promise is missed
   conformance  Every architecture on every backend against transformers, into docs/models.md
              [--check] says whether that is fresh
+  memory     What `hob fit` promises a load will take against what it took (after a release build)
+             [--all] more models, formats, contexts, users and types of keys and values
   limits     What this machine can do at most: memory bandwidth, int8 and fp32 peaks
   bench      hob and llama.cpp in turn, with this machine's limits: --against BUILD_FOLDER
              [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N] [--backend NAME]
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         ["fit", rest @ ..] => fit::run(rest),
         ["tokenizers", rest @ ..] => tokenizers::run(rest),
         ["limits"] => limits::run(),
+        ["memory", rest @ ..] => memory::run(rest),
         ["conformance", rest @ ..] => conformance::run(rest),
         ["counts", rest @ ..] => counts::run(rest),
         ["arm"] => arm::run(),

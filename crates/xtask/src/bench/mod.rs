@@ -4,7 +4,7 @@
 //! after the other, so that whatever else the machine does falls on both.
 
 mod cases;
-mod models;
+pub(crate) mod models;
 mod programs;
 mod table;
 

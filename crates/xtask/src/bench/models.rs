@@ -40,7 +40,8 @@ pub(crate) fn make(cases: Vec<Case>, peer: &Path) -> Result<Vec<Case>> {
         } else if path(&case).exists() {
             kept.push(case);
         } else if shape != SHIPPED.0 {
-            random(&case)?;
+            let (shape, kind) = case.model();
+            random(&folder(), &[&format!("{shape}-{kind}")])?;
             kept.push(case);
         } else if peer.join("bin/llama-quantize").exists() {
             requantize(&case, peer)?;
@@ -59,12 +60,30 @@ fn known() -> Result<Vec<String>> {
     Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
 }
 
-fn random(case: &Case) -> Result<()> {
-    let (shape, kind) = case.model();
-    let name = format!("{shape}-{kind}");
+/// Makes random models of these names in a folder, those that are not there yet.
+pub(crate) fn random(folder: &Path, names: &[&str]) -> Result<()> {
     let mut make = example();
-    make.arg(folder()).arg(setup::model_path()).arg(&name);
-    step(&format!("make the random model {name}"), &mut make)
+    make.arg(folder).arg(setup::model_path()).args(names);
+    step(&format!("make random models: {}", names.join(", ")), &mut make)
+}
+
+/// Makes a file with the header of such a model and a hole for its weights.
+pub(crate) fn hollow(path: &str, name: &str) -> Result<()> {
+    let mut make = example();
+    make.args(["--hollow", path]).arg(setup::model_path()).arg(name);
+    step(&format!("make {name} without weights"), &mut make)
+}
+
+/// Every model that was made for measurements before.
+pub(crate) fn here() -> Result<Vec<PathBuf>> {
+    let Ok(entries) = std::fs::read_dir(folder()) else { return Ok(Vec::new()) };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        paths.extend(path.extension().is_some_and(|end| end == "gguf").then_some(path));
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 fn example() -> std::process::Command {

@@ -1,0 +1,123 @@
+//! What `hob fit` promises a model will take, against what loading it really took, over models,
+//! formats, contexts, types of keys and values, and users.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::shell::{cache, command, root};
+use crate::{bench, setup};
+
+/// A promise is kept when what was loaded took no more, and so many percent less at most.
+const OFF_MAX: f64 = 3.0;
+
+/// What is loaded by a row.
+struct Load {
+    context: u32,
+    users: u32,
+    kv: &'static str,
+}
+
+const fn load(context: u32, users: u32, kv: &'static str) -> Load {
+    Load { context, users, kv }
+}
+
+/// A model of each kind of layer, made wide enough for the program itself not to matter: fixture,
+/// factor, format, tokens where they are many.
+const SHORT: &[&str] = &[
+    "deepseek2-8-Q8_0",
+    "gemma3-8-Q8_0",
+    "qwen3-8-Q8_0-151936",
+    "qwen3moe-8-Q8_0",
+    "qwen3next-8-Q8_0",
+];
+/// The same in other formats, and other families.
+const LONG: &[&str] = &[
+    "deepseek2-8-F16",
+    "deepseek2-8-Q4_K",
+    "deepseek3-8-Q8_0",
+    "gemma2-8-Q8_0",
+    "gemma3-8-F16",
+    "gemma3-8-Q4_K",
+    "glm4-8-Q8_0",
+    "gpt_oss-8-MXFP4",
+    "granitemoe-8-Q8_0",
+    "llama-8-Q8_0",
+    "mixtral-8-Q8_0",
+    "olmo2-8-Q8_0",
+    "phi3-8-Q8_0",
+    "qwen3-8-F16-151936",
+    "qwen3-8-Q4_K-151936",
+    "qwen35-8-Q8_0",
+    "qwen35moe-8-Q8_0",
+    "qwen3moe-8-F16",
+    "qwen3moe-8-IQ4_XS",
+    "qwen3moe-8-Q4_K",
+    "qwen3next-8-F16",
+    "qwen3next-8-Q4_K",
+    "smollm3-8-Q8_0",
+];
+
+const SHORT_LOADS: &[Load] = &[load(1024, 1, "f16")];
+const LONG_LOADS: &[Load] =
+    &[load(1, 1, "f16"), load(512, 4, "q8_0"), load(1024, 1, "f32"), load(4096, 1, "f16")];
+
+/// `--all` for every row; the first few otherwise.
+pub(crate) fn run(flags: &[&str]) -> Result<()> {
+    let is_all = match flags {
+        [] => false,
+        ["--all"] => true,
+        _ => bail!("memory takes --all or nothing"),
+    };
+    setup::model()?;
+    let mut rows = Vec::new();
+    let folder = cache().join("memory");
+    let names: Vec<&str> = SHORT.iter().chain(if is_all { LONG } else { &[] }).copied().collect();
+    bench::models::random(&folder, &names)?;
+    let loads = || SHORT_LOADS.iter().chain(if is_all { LONG_LOADS } else { &[] });
+    for name in names {
+        rows.extend(loads().map(|load| (folder.join(format!("{name}.gguf")), load)));
+    }
+    rows.extend(loads().map(|load| (setup::model_path(), load)));
+    if is_all {
+        rows.extend(bench::models::here()?.into_iter().map(|path| (path, &LONG_LOADS[3])));
+    }
+    let home = cache().join("memory-home");
+    println!(
+        "   {:<28} {:>22} {:>10} {:>10} {:>7}",
+        "model", "load", "promised", "resident", "off"
+    );
+    let mut broken = 0;
+    for (path, load) in &rows {
+        broken += usize::from(!row(&home, path, load)?);
+    }
+    ensure!(broken == 0, "{broken} of {} promises of memory are not kept", rows.len());
+    println!("── memory: {} promises kept within {OFF_MAX} %", rows.len());
+    Ok(())
+}
+
+/// Loads and compares; whether the promise was kept.
+fn row(home: &Path, path: &PathBuf, load: &Load) -> Result<bool> {
+    let mut hob = command(root().join("target/release/hob"));
+    hob.env("HOB_HOME", home).arg("fit").arg(path).args(["--verify", "--json"]);
+    hob.args(["--context", &load.context.to_string(), "--users", &load.users.to_string()]);
+    let output = hob.args(["--kv", load.kv]).output()?;
+    // A broken promise of speed fails it too, and is not looked at: this machine may be busy.
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let memory = &told["checks"][0];
+    let bytes = |key: &str| memory[key].as_f64().with_context(|| format!("no {key}: {told}"));
+    let (promised, measured) = (bytes("promised")?, bytes("measured")?);
+    let off = 100.0 * (measured / promised - 1.0);
+    let is_kept = (-OFF_MAX..=0.0).contains(&off);
+    let model = path.file_stem().unwrap_or_default().to_string_lossy();
+    let what = format!("{} x {} {}", load.context, load.users, load.kv);
+    let mib = f64::from(1 << 20);
+    println!(
+        "   {model:<28} {what:>22} {:>10.1} {:>10.1} {off:>+6.1}%{}",
+        promised / mib,
+        measured / mib,
+        if is_kept { "" } else { "  BROKEN" }
+    );
+    Ok(is_kept)
+}
