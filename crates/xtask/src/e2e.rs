@@ -181,7 +181,7 @@ fn promptness(hob: &Hob) -> Result<()> {
             let started = Instant::now();
             let told = hob.text(&["fit", model])?;
             best = best.min(started.elapsed().as_secs_f64());
-            ensure!(told.contains("tokens/s"), "no rate in the plan of {model}:\n{told}");
+            ensure!(told.contains("GiB weights"), "no bar in the plan of {model}:\n{told}");
         }
         println!("   planned in {:.0} ms", 1e3 * best);
         ensure!(best <= seconds_max, "hob fit {model} took {best:.3} s, and {seconds_max} go");

@@ -33,6 +33,7 @@ Usage: cargo xtask <command>
              [--check] says whether that is fresh
   memory     What `hob fit` promises a load will take against what it took (after a release build)
              [--all] more models, formats, contexts, users and types of keys and values
+  rates      Calibrate, then promised rates of models that are here against measured ones
   limits     What this machine can do at most: memory bandwidth, int8 and fp32 peaks
   bench      hob and llama.cpp in turn, with this machine's limits: --against BUILD_FOLDER
              [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N] [--backend NAME]
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ["tokenizers", rest @ ..] => tokenizers::run(rest),
         ["limits"] => limits::run(),
         ["memory", rest @ ..] => memory::run(rest),
+        ["rates"] => memory::rates(),
         ["conformance", rest @ ..] => conformance::run(rest),
         ["counts", rest @ ..] => counts::run(rest),
         ["arm"] => arm::run(),

@@ -1,11 +1,12 @@
 //! What `hob fit` promises a model will take, against what loading it really took, over models,
 //! formats, contexts, types of keys and values, and users.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
-use crate::shell::{cache, command, root};
+use crate::shell::{cache, command, root, step};
 use crate::{bench, setup};
 
 /// A promise is kept when what was loaded took no more, and so many percent less at most.
@@ -62,6 +63,9 @@ const SHORT_LOADS: &[Load] = &[load(1024, 1, "f16")];
 const LONG_LOADS: &[Load] =
     &[load(1, 1, "f16"), load(512, 4, "q8_0"), load(1024, 1, "f32"), load(4096, 1, "f16")];
 
+/// What rates are compared for.
+const RATES_LOAD: Load = load(512, 1, "f16");
+
 /// `--all` for every row; the first few otherwise.
 pub(crate) fn run(flags: &[&str]) -> Result<()> {
     let is_all = match flags {
@@ -97,14 +101,8 @@ pub(crate) fn run(flags: &[&str]) -> Result<()> {
 }
 
 /// Loads and compares; whether the promise was kept.
-fn row(home: &Path, path: &PathBuf, load: &Load) -> Result<bool> {
-    let mut hob = command(root().join("target/release/hob"));
-    hob.env("HOB_HOME", home).arg("fit").arg(path).args(["--verify", "--json"]);
-    hob.args(["--context", &load.context.to_string(), "--users", &load.users.to_string()]);
-    let output = hob.args(["--kv", load.kv]).output()?;
-    // A broken promise of speed fails it too, and is not looked at: this machine may be busy.
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout)
-        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+fn row(home: &Path, path: &Path, load: &Load) -> Result<bool> {
+    let told = verified(home, path, load)?;
     let memory = &told["checks"][0];
     let bytes = |key: &str| memory[key].as_f64().with_context(|| format!("no {key}: {told}"));
     let (promised, measured) = (bytes("promised")?, bytes("measured")?);
@@ -120,4 +118,50 @@ fn row(home: &Path, path: &PathBuf, load: &Load) -> Result<bool> {
         if is_kept { "" } else { "  BROKEN" }
     );
     Ok(is_kept)
+}
+
+/// What `hob fit --verify --json` tells of a load.
+fn verified(home: &Path, path: &Path, load: &Load) -> Result<Value> {
+    let mut hob = command(root().join("target/release/hob"));
+    hob.env("HOB_HOME", home).arg("fit").arg(path).args(["--verify", "--json"]);
+    hob.args(["--context", &load.context.to_string(), "--users", &load.users.to_string()]);
+    let output = hob.args(["--kv", load.kv]).output()?;
+    // A broken promise fails it too: who asks looks at those that concern it.
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Calibrates in an empty home, then compares promised rates with those of each model that is here.
+pub(crate) fn rates() -> Result<()> {
+    setup::model()?;
+    let home = cache().join("rates-home");
+    if home.exists() {
+        std::fs::remove_dir_all(&home)?;
+    }
+    let mut hob = command(root().join("target/release/hob"));
+    let model = setup::model_path();
+    step("calibrate", hob.env("HOB_HOME", &home).args(["calibrate", "--model"]).arg(&model))?;
+    let mut off = [Vec::new(), Vec::new()];
+    for path in std::iter::once(model).chain(bench::models::here()?) {
+        let told = verified(&home, &path, &RATES_LOAD)?;
+        let mut line = format!("   {:<28}", path.file_stem().unwrap_or_default().to_string_lossy());
+        for (check, off) in told["checks"].as_array().into_iter().flatten().skip(1).zip(&mut off) {
+            let rate = |key: &str| check[key].as_f64().with_context(|| format!("no {key}: {told}"));
+            let (promised, measured) = (rate("promised")?, rate("measured")?);
+            let percent = 100.0 * (measured / promised - 1.0);
+            let name = check["name"].as_str().unwrap_or_default();
+            line += &format!(" {name:>7} {promised:>8.1} {measured:>8.1} {percent:>+6.1}%");
+            off.push(percent.abs());
+        }
+        println!("{line}");
+    }
+    for (name, mut off) in ["writes", "reads"].into_iter().zip(off) {
+        off.sort_by(f64::total_cmp);
+        let most = off.last().context("no rates")?;
+        println!(
+            "── {name}: off by {:.1} % in the median, {most:.1} % at most",
+            off[off.len() / 2]
+        );
+    }
+    Ok(())
 }
