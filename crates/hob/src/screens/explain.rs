@@ -252,7 +252,7 @@ fn loads(verdict: &Verdict) -> String {
         LoadFrom::SuchBoxes => "as direct reads of disks were measured",
         LoadFrom::NvmeDisks => "1.2 to 2.5 times as long as NVMe disks of 7 and 3.5 GB/s take",
     };
-    format!("{:.1} GB of files at {fast:.1} to {slow:.1} GB/s: {of}", bytes as f64 / 1e9)
+    format!("{:.1} GB of files at {fast:.1} to {slow:.1} GB/s, {of}", bytes as f64 / 1e9)
 }
 
 /// Which measurements there are, and which were not counted.
