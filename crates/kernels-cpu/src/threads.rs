@@ -18,11 +18,11 @@ pub const THREADS_MAX: usize = 256;
 const SPINS_BEFORE_SLEEP: u32 = 2000;
 /// Turns of the spin loop before a waiting caller offers its core to others.
 const SPINS_BEFORE_YIELD: u32 = 2000;
-/// In `Shared::state`: workers inside the job.
+/// In [`State::word`]: workers inside the job.
 const ACTIVE: u64 = (1 << 31) - 1;
-/// In `Shared::state`: workers may enter the job.
+/// In [`State::word`]: workers may enter the job.
 const OPEN: u64 = 1 << 31;
-/// In `Shared::state`: one job further.
+/// In [`State::word`]: one job further.
 const EPOCH: u64 = 1 << 32;
 
 type Call<'a> = dyn Fn(usize) + Sync + 'a;

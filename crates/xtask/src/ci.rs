@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use crate::shell::{command, step};
-use crate::{arm, conformance, counts, e2e, fit, memory, quality, setup, tidy};
+use crate::{arm, conformance, counts, e2e, fit, quality, setup, tidy};
 
 /// Tests that hold hob to what others wrote: golden tokenisations, templates and answers, grammars,
 /// schemas, types of weights, folders and figures of `transformers`. Names of test programs.
@@ -49,7 +49,6 @@ pub(crate) fn test() -> Result<()> {
     fit::run(&["--check"])?;
     step("release build", command("cargo").args(["build", "--release", "--package", "hob"]))?;
     e2e::run()?;
-    memory::run(&[])?;
     quality::run(&[])
 }
 
