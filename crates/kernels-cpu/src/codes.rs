@@ -17,8 +17,8 @@ pub(crate) const OPERANDS: usize = GROUP / 4;
 pub(crate) trait Codes {
     /// 64-byte lines of one group.
     const LINES: usize;
-    /// Whether codes reach 128 and more.
-    const WIDE: bool = false;
+    /// The largest code.
+    const MOST: u8;
     /// Puts `row`'s eight code dwords into a group's zeroed lines.
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]);
     /// Takes them out again, as `unpack` has them.
@@ -49,6 +49,18 @@ const fn raised(values: [i8; 16], by: u8) -> [u8; 16] {
         i += 1;
     }
     out
+}
+
+const fn most(table: [u8; 16]) -> u8 {
+    let mut most = 0;
+    let mut i = 0;
+    while i < table.len() {
+        if table[i] > most {
+            most = table[i];
+        }
+        i += 1;
+    }
+    most
 }
 
 /// One in each of four codes.
@@ -95,6 +107,7 @@ fn twos<S: Simd>(s: S, line: &Line, high: bool) -> [S::B; 4] {
 
 impl Codes for U4 {
     const LINES: usize = 4;
+    const MOST: u8 = 15;
     #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         for i in 0..4 {
@@ -133,7 +146,7 @@ fn unpack_looked_up<S: Simd>(s: S, lines: &[Line], table: &[u8; 16]) -> [S::B; O
 
 impl Codes for Nl4 {
     const LINES: usize = U4::LINES;
-    const WIDE: bool = true;
+    const MOST: u8 = most(NL4);
     #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         U4::pack(lines, row, codes);
@@ -149,6 +162,7 @@ impl Codes for Nl4 {
 
 impl Codes for Fp4 {
     const LINES: usize = U4::LINES;
+    const MOST: u8 = most(FP4);
     #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         U4::pack(lines, row, codes);
@@ -164,7 +178,7 @@ impl Codes for Fp4 {
 
 impl Codes for U8 {
     const LINES: usize = 8;
-    const WIDE: bool = true;
+    const MOST: u8 = u8::MAX;
     #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         for v in 0..OPERANDS {
@@ -186,6 +200,7 @@ impl Codes for U8 {
 
 impl Codes for U5 {
     const LINES: usize = 5;
+    const MOST: u8 = 31;
     #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         U4::pack(lines, row, codes);
@@ -213,6 +228,7 @@ impl Codes for U5 {
 
 impl Codes for U6 {
     const LINES: usize = 6;
+    const MOST: u8 = 63;
     #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         U4::pack(lines, row, codes);
@@ -237,6 +253,7 @@ impl Codes for U6 {
 
 impl Codes for U2 {
     const LINES: usize = 2;
+    const MOST: u8 = 3;
     #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         pack_twos(lines, row, codes, 0);
@@ -253,6 +270,7 @@ impl Codes for U2 {
 
 impl Codes for U3 {
     const LINES: usize = 3;
+    const MOST: u8 = 7;
     #[inline(always)]
     fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
         pack_twos(lines, row, codes, 0);

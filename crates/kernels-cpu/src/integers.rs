@@ -278,9 +278,5 @@ fn dots_of<S: Simd, F: Format, const R: usize, const V: usize>(
     codes: &[S::B; V],
     (x, rows): (&[i32], u8),
 ) {
-    if F::Codes::WIDE {
-        s.dots::<R, V, true>(dots, codes, x, rows);
-    } else {
-        s.dots::<R, V, false>(dots, codes, x, rows);
-    }
+    s.dots::<R, V>(dots, (codes, F::Codes::MOST), x, rows);
 }

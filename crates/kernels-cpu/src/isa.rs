@@ -7,7 +7,11 @@ use crate::simd::neon::{Dotprod, I8mm, Neon, Widening};
 use crate::simd::portable::Portable;
 use crate::simd::{Kernel, Simd};
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{amx::Amx, avx2::Avx2, avx512::Avx512};
+use crate::simd::{
+    amx::Amx,
+    avx2::{Avx2, Vnni, Words},
+    avx512::Avx512,
+};
 
 /// An instruction set that kernels are written for, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub enum Variant {
     Amx,
     /// x86: 512-bit lanes with the int8 dot product.
     Avx512Vnni,
+    /// x86: 256-bit lanes with the int8 dot product.
+    AvxVnni,
     /// x86: 256-bit lanes.
     Avx2,
     /// Arm: 128-bit lanes with the dot product of unsigned and signed bytes.
@@ -29,9 +35,10 @@ pub enum Variant {
 }
 
 /// All, best first.
-const ALL: [Variant; 7] = [
+const ALL: [Variant; 8] = [
     Variant::Amx,
     Variant::Avx512Vnni,
+    Variant::AvxVnni,
     Variant::Avx2,
     Variant::NeonI8mm,
     Variant::NeonDotprod,
@@ -46,6 +53,7 @@ impl Variant {
         match self {
             Variant::Amx => "amx",
             Variant::Avx512Vnni => "avx512",
+            Variant::AvxVnni => "avx-vnni",
             Variant::Avx2 => "avx2",
             Variant::NeonI8mm => "neon-i8mm",
             Variant::NeonDotprod => "neon-dotprod",
@@ -60,6 +68,7 @@ impl Variant {
         match self {
             Variant::Amx => "AMX and AVX-512 VNNI",
             Variant::Avx512Vnni => "AVX-512 VNNI",
+            Variant::AvxVnni => "AVX2 and AVX-VNNI",
             Variant::Avx2 => "AVX2",
             Variant::NeonI8mm => "NEON i8mm",
             Variant::NeonDotprod => "NEON dotprod",
@@ -83,7 +92,9 @@ pub(crate) enum Isa {
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
+    AvxVnni(Avx2<Vnni>),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2<Words>),
     #[cfg(target_arch = "aarch64")]
     NeonI8mm(Neon<I8mm>),
     #[cfg(target_arch = "aarch64")]
@@ -101,9 +112,11 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => Avx512::detect().map(Isa::Avx512),
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2 => Avx2::detect().map(Isa::Avx2),
+            Variant::AvxVnni => Avx2::<Vnni>::detect().map(Isa::AvxVnni),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => Avx2::<Words>::detect().map(Isa::Avx2),
             #[cfg(not(target_arch = "x86_64"))]
-            Variant::Amx | Variant::Avx512Vnni | Variant::Avx2 => None,
+            Variant::Amx | Variant::Avx512Vnni | Variant::AvxVnni | Variant::Avx2 => None,
             #[cfg(target_arch = "aarch64")]
             Variant::NeonI8mm => Neon::<I8mm>::detect().map(Isa::NeonI8mm),
             #[cfg(target_arch = "aarch64")]
@@ -122,6 +135,8 @@ impl Isa {
             Isa::Amx(amx) => amx.simd().vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni(s) => s.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(s) => s.vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
@@ -151,7 +166,9 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(_) => Avx512::ROWS,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => Avx2::ROWS,
+            Isa::AvxVnni(_) => Avx2::<Vnni>::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => Avx2::<Words>::ROWS,
             #[cfg(target_arch = "aarch64")]
             Isa::NeonI8mm(_) => Neon::<I8mm>::ROWS,
             #[cfg(target_arch = "aarch64")]

@@ -177,7 +177,7 @@ fn products<S: Simd, const R: usize, const N: usize>(
         for (whole, offset) in whole.iter_mut().zip(&offsets[group * N..][..N]) {
             *whole = s.splat_i(*offset);
         }
-        s.dots::<N, LINES, true>(&mut whole, &codes, &x[group * N * LINES..], u8::MAX);
+        s.dots::<N, LINES>(&mut whole, (&codes, u8::MAX), &x[group * N * LINES..], u8::MAX);
         let key_scales = s.load_f16(key_scales);
         for r in 0..R {
             let product = s.add_i(s.shl_i(whole[r], 8), whole[R + r]);

@@ -4,19 +4,56 @@
 use std::arch::x86_64 as x86;
 use std::arch::x86_64::{__m256, __m256i};
 
-use super::{Kernel, LANES, Line, Simd};
+use super::{Kernel, LANES, Line, Simd, dots_by_row};
 
-/// Proof that AVX2, FMA and F16C were found.
+/// Proof that AVX2, FMA, F16C and `M` were found.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
+pub(crate) struct Avx2<M>(M);
 
-impl Avx2 {
-    pub(crate) fn detect() -> Option<Avx2> {
-        let found = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        found.then_some(Avx2(()))
+/// How bytes are multiplied; only this file can make one.
+pub(crate) trait Multiply: Copy {
+    /// Runs a kernel in a function that has the target features.
+    fn enter<K: Kernel>(s: Avx2<Self>, kernel: K) -> K::Output;
+    /// [`Simd::dot`].
+    fn narrow(self, acc: Ints, codes: Ints, x: i32) -> Ints;
+    /// [`Simd::dot_wide`].
+    fn wide(self, acc: Ints, codes: Ints, x: i32) -> Ints;
+    /// [`Simd::dots`] of all rows.
+    fn dots<const R: usize, const V: usize>(
+        self,
+        accs: &mut [Ints; R],
+        codes: (&[Ints; V], u8),
+        x: &[i32],
+    );
+}
+
+/// 16 x i32, or 64 x u8.
+type Ints = [__m256i; 2];
+
+/// Products in words, which all have.
+#[derive(Clone, Copy)]
+pub(crate) struct Words(());
+/// Four products of an unsigned and a signed byte at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Vnni(());
+
+impl Avx2<Words> {
+    pub(crate) fn detect() -> Option<Avx2<Words>> {
+        is_found().then_some(Avx2(Words(())))
     }
+}
+
+impl Avx2<Vnni> {
+    pub(crate) fn detect() -> Option<Avx2<Vnni>> {
+        let found = is_found() && is_x86_feature_detected!("avxvnni");
+        found.then_some(Avx2(Vnni(())))
+    }
+}
+
+fn is_found() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
 }
 
 /// One intrinsic on a machine that has it.
@@ -38,20 +75,121 @@ macro_rules! both {
 const NEAREST: i32 = x86::_MM_FROUND_TO_NEAREST_INT | x86::_MM_FROUND_NO_EXC;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn enter<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
+fn enter_words<K: Kernel>(s: Avx2<Words>, kernel: K) -> K::Output {
     kernel.run(s)
 }
 
-impl Simd for Avx2 {
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+fn enter_vnni<K: Kernel>(s: Avx2<Vnni>, kernel: K) -> K::Output {
+    kernel.run(s)
+}
+
+impl Multiply for Words {
+    #[inline(always)]
+    fn enter<K: Kernel>(s: Avx2<Words>, kernel: K) -> K::Output {
+        on!(enter_words(s, kernel))
+    }
+    #[inline(always)]
+    fn narrow(self, acc: Ints, codes: Ints, x: i32) -> Ints {
+        // Two products of a code < 128 and a byte stay within i16: 2 * 127 * 127 < 2^15.
+        widened(acc, pairs(codes, x))
+    }
+    #[inline(always)]
+    fn wide(self, acc: Ints, codes: Ints, x: i32) -> Ints {
+        // Even and odd bytes apart, so that no sum of two products saturates.
+        let x = on!(x86::_mm256_set1_epi32(x));
+        let even_x = on!(x86::_mm256_slli_epi16::<8>(x));
+        let even_x = on!(x86::_mm256_srai_epi16::<8>(even_x));
+        let odd_x = on!(x86::_mm256_srai_epi16::<8>(x));
+        let mask = on!(x86::_mm256_set1_epi16(255));
+        let mut out = acc;
+        for half in 0..2 {
+            let even = on!(x86::_mm256_and_si256(codes[half], mask));
+            let odd = on!(x86::_mm256_srli_epi16::<8>(codes[half]));
+            let even = on!(x86::_mm256_madd_epi16(even, even_x));
+            let odd = on!(x86::_mm256_madd_epi16(odd, odd_x));
+            let sum = on!(x86::_mm256_add_epi32(even, odd));
+            out[half] = on!(x86::_mm256_add_epi32(out[half], sum));
+        }
+        out
+    }
+    #[inline(always)]
+    fn dots<const R: usize, const V: usize>(
+        self,
+        accs: &mut [Ints; R],
+        (codes, most): (&[Ints; V], u8),
+        x: &[i32],
+    ) {
+        // Sums of two products with a byte, whether all of a row stay within i16: then they are
+        // widened once. To do so in parts costs more than it saves.
+        if V as i32 * 2 * 128 * i32::from(most) > i32::from(i16::MAX) {
+            dots_by_row(Avx2(self), accs, (codes, most), x);
+            return;
+        }
+        let x = &x[..R * V];
+        let mut sums = [[on!(x86::_mm256_setzero_si256()); 2]; R];
+        for v in 0..V {
+            for r in 0..R {
+                let (sum, two) = (sums[r], pairs(codes[v], x[v * R + r]));
+                sums[r] = if v == 0 { two } else { both!(_mm256_add_epi16(sum, two)) };
+            }
+        }
+        for r in 0..R {
+            accs[r] = widened(accs[r], sums[r]);
+        }
+    }
+}
+
+/// In each word, two products of a code and one of the four signed bytes of `x`.
+#[inline(always)]
+fn pairs(codes: Ints, x: i32) -> Ints {
+    let x = [on!(x86::_mm256_set1_epi32(x)); 2];
+    both!(_mm256_maddubs_epi16(codes, x))
+}
+
+/// `acc` and both words of each lane.
+#[inline(always)]
+fn widened(acc: Ints, words: Ints) -> Ints {
+    let ones = [on!(x86::_mm256_set1_epi16(1)); 2];
+    let sums = both!(_mm256_madd_epi16(words, ones));
+    both!(_mm256_add_epi32(acc, sums))
+}
+
+impl Multiply for Vnni {
+    #[inline(always)]
+    fn enter<K: Kernel>(s: Avx2<Vnni>, kernel: K) -> K::Output {
+        on!(enter_vnni(s, kernel))
+    }
+    #[inline(always)]
+    fn narrow(self, acc: Ints, codes: Ints, x: i32) -> Ints {
+        let x = [on!(x86::_mm256_set1_epi32(x)); 2];
+        both!(_mm256_dpbusd_avx_epi32(acc, codes, x))
+    }
+    #[inline(always)]
+    fn wide(self, acc: Ints, codes: Ints, x: i32) -> Ints {
+        self.narrow(acc, codes, x)
+    }
+    #[inline(always)]
+    fn dots<const R: usize, const V: usize>(
+        self,
+        accs: &mut [Ints; R],
+        (codes, most): (&[Ints; V], u8),
+        x: &[i32],
+    ) {
+        dots_by_row(Avx2(self), accs, (codes, most), x);
+    }
+}
+
+impl<M: Multiply> Simd for Avx2<M> {
     type F = [__m256; 2];
-    type I = [__m256i; 2];
-    type B = [__m256i; 2];
+    type I = Ints;
+    type B = Ints;
     const ROWS: usize = 4;
     const SUMS: usize = 4;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        on!(enter(self, kernel))
+        M::enter(self, kernel)
     }
     #[inline(always)]
     fn prefetch(self, at: *const u8) {
@@ -239,30 +377,20 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I {
-        // Two products of a code < 128 and a byte stay within i16: 2 * 127 * 127 < 2^15.
-        let x = self.splat_i(x);
-        let ones = [on!(x86::_mm256_set1_epi16(1)); 2];
-        let pairs = both!(_mm256_maddubs_epi16(codes, x));
-        let sums = both!(_mm256_madd_epi16(pairs, ones));
-        both!(_mm256_add_epi32(acc, sums))
+        self.0.narrow(acc, codes, x)
     }
     #[inline(always)]
     fn dot_wide(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I {
-        // Even and odd bytes apart, so that no sum of two products saturates.
-        let x = on!(x86::_mm256_set1_epi32(x));
-        let even_x = on!(x86::_mm256_slli_epi16::<8>(x));
-        let even_x = on!(x86::_mm256_srai_epi16::<8>(even_x));
-        let odd_x = on!(x86::_mm256_srai_epi16::<8>(x));
-        let mask = on!(x86::_mm256_set1_epi16(255));
-        let mut out = acc;
-        for half in 0..2 {
-            let even = on!(x86::_mm256_and_si256(codes[half], mask));
-            let odd = on!(x86::_mm256_srli_epi16::<8>(codes[half]));
-            let even = on!(x86::_mm256_madd_epi16(even, even_x));
-            let odd = on!(x86::_mm256_madd_epi16(odd, odd_x));
-            let sum = on!(x86::_mm256_add_epi32(even, odd));
-            out[half] = on!(x86::_mm256_add_epi32(out[half], sum));
-        }
-        out
+        self.0.wide(acc, codes, x)
+    }
+    #[inline(always)]
+    fn dots<const R: usize, const V: usize>(
+        self,
+        accs: &mut [Self::I; R],
+        codes: (&[Self::B; V], u8),
+        x: &[i32],
+        _: u8,
+    ) {
+        self.0.dots(accs, codes, x);
     }
 }

@@ -214,10 +214,10 @@ impl Simd for Avx512 {
         self.dot(acc, codes, x)
     }
     #[inline(always)]
-    fn dots<const R: usize, const V: usize, const WIDE: bool>(
+    fn dots<const R: usize, const V: usize>(
         self,
         accs: &mut [Self::I; R],
-        codes: &[Self::B; V],
+        (codes, most): (&[Self::B; V], u8),
         x: &[i32],
         rows: u8,
     ) {
@@ -233,7 +233,7 @@ impl Simd for Avx512 {
             }
             return;
         }
-        dots_by_row::<Self, R, V, WIDE>(self, accs, codes, x);
+        dots_by_row::<Self, R, V>(self, accs, (codes, most), x);
     }
 }
 

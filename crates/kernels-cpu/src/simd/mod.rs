@@ -102,33 +102,33 @@ pub(crate) trait Simd: Copy {
     /// As [`Simd::dot`], for codes up to 255.
     fn dot_wide(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I;
     /// `accs[r] += codes[v] . x[v * R + r]` for all `v`, and all `r` whose bit `r / 4` is set in
-    /// `rows`; the others' `x` is zero. `WIDE` codes reach 128.
+    /// `rows`; the others' `x` is zero. No code is above `most`, a constant once this is inlined.
     #[inline(always)]
-    fn dots<const R: usize, const V: usize, const WIDE: bool>(
+    fn dots<const R: usize, const V: usize>(
         self,
         accs: &mut [Self::I; R],
-        codes: &[Self::B; V],
+        (codes, most): (&[Self::B; V], u8),
         x: &[i32],
         rows: u8,
     ) {
         // Rows without their bit add zeros: leaving them out is only for speed.
         let _ = rows;
-        dots_by_row::<Self, R, V, WIDE>(self, accs, codes, x);
+        dots_by_row::<Self, R, V>(self, accs, (codes, most), x);
     }
 }
 
 /// [`Simd::dots`] of all rows, one product at a time.
 #[inline(always)]
-pub(crate) fn dots_by_row<S: Simd, const R: usize, const V: usize, const WIDE: bool>(
+pub(crate) fn dots_by_row<S: Simd, const R: usize, const V: usize>(
     s: S,
     accs: &mut [S::I; R],
-    codes: &[S::B; V],
+    (codes, most): (&[S::B; V], u8),
     x: &[i32],
 ) {
     for (v, codes) in codes.iter().enumerate() {
         for (r, acc) in accs.iter_mut().enumerate() {
             let x = x[v * R + r];
-            *acc = if WIDE { s.dot_wide(*acc, *codes, x) } else { s.dot(*acc, *codes, x) };
+            *acc = if most < 128 { s.dot(*acc, *codes, x) } else { s.dot_wide(*acc, *codes, x) };
         }
     }
 }

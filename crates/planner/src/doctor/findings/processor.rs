@@ -176,12 +176,13 @@ const AVX512: [&str; 7] =
 
 /// Kernels that hob has, best first, and Linux's flags that they need: those that
 /// `kernels-cpu` asks the processor for.
-const KERNELS_NEED: [(&str, &[&str]); 5] = [
+const KERNELS_NEED: [(&str, &[&str]); 6] = [
     (
         "amx",
         &["amx_tile", "amx_int8", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"],
     ),
     ("avx512", &AVX512),
+    ("avx-vnni", &["avx2", "fma", "f16c", "avx_vnni"]),
     ("avx2", &["avx2", "fma", "f16c"]),
     ("neon-i8mm", &["i8mm"]),
     ("neon-dotprod", &["asimddp"]),
