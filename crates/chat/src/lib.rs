@@ -10,6 +10,7 @@ mod defaults;
 mod dialects;
 mod error;
 mod json;
+mod keyed;
 mod limits;
 mod message;
 mod messages;

@@ -6,11 +6,14 @@
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, filters, tests};
 
+use crate::keyed;
+
 type Result<T> = std::result::Result<T, Error>;
 
 /// Teaches an environment Python's manners.
 pub(crate) fn teach(environment: &mut Environment<'_>) {
     environment.set_unknown_method_callback(method);
+    keyed::teach(environment);
     environment.add_filter("sort", sort);
     environment.add_filter("join", join);
     environment.add_filter("indent", indent);
@@ -219,5 +222,5 @@ fn dict(value: Option<Value>, more: Kwargs) -> Result<Value> {
     for name in more.args() {
         pairs.push((Value::from(name), more.get::<Value>(name)?));
     }
-    Ok(Value::from_pairs(pairs))
+    Ok(keyed::dictionary(pairs))
 }

@@ -1,7 +1,10 @@
 //! What minijinja does not know is written differently before it reads a template: `generation`,
 //! Hugging Face's statement that marks what the assistant says, for training; when a prompt is made
 //! it only bounds a scope, as `with` does. Lists that change in place. A plus without anything
-//! before it, which changes no number, and `a[]`, which asks for the empty tuple.
+//! before it, which changes no number, and `a[]`, which asks for the empty tuple. Dictionaries
+//! whose keys are not texts, floats as indices, and questions about methods: see `keyed`.
+
+use crate::keyed::{ATTRIBUTE_TESTS, BY_PYTHON, FLOAT_KEY, is_method};
 
 /// The source as minijinja takes it; lines stay as they are.
 pub(crate) fn prepare(source: &str) -> String {
@@ -53,41 +56,136 @@ fn with_plain_expressions(source: &str) -> String {
     let mut rest = source;
     while let Some(Tag { before, text, after, .. }) = next_tag(rest) {
         out.push_str(before);
-        push_plain(text, &mut out);
+        out.extend(Expressions::default().read(text));
         rest = after;
     }
     out.push_str(rest);
     out
 }
 
-/// A tag without signs of plus, and with a tuple in empty brackets.
-fn push_plain(tag: &str, out: &mut String) {
-    // What follows the delimiter at once is a sign for white space.
-    let head = 2 + usize::from(tag[2..].starts_with(['-', '+']));
-    let (head, mut rest) = tag.split_at(head.min(tag.len()));
-    out.push_str(head);
-    // Whether what was read last is a value, so that an operator follows.
-    let mut after_value = false;
-    while let Some(first) = rest.chars().next() {
-        let len = match first {
-            '"' | '\'' => text_len(rest),
-            _ if is_of_word(first) => rest.find(|c| !is_of_word(c)).unwrap_or(rest.len()),
-            _ => first.len_utf8(),
-        };
-        let (token, after) = rest.split_at(len);
-        let is_empty = first == '[' && after.trim_start().starts_with(']');
-        match token {
-            "+" if !after_value && !after.starts_with(['%', '}']) => {}
-            "[" if after_value && is_empty => out.push_str("[()"),
-            _ => out.push_str(token),
+/// The expressions of a tag, written anew: without signs of plus, with a tuple in empty brackets,
+/// and with marks where Python's keys and methods are more than minijinja's (`keyed`).
+#[derive(Default)]
+struct Expressions<'s> {
+    pieces: Vec<&'s str>,
+    open: Vec<Bracket>,
+    /// Whether what was read last is a value, so that an operator follows.
+    after_value: bool,
+}
+
+/// A bracket that was opened; of a dictionary also what its keys are.
+struct Bracket {
+    /// The piece before it, which is empty until a mark is due.
+    mark: usize,
+    is_dictionary: bool,
+    in_key: bool,
+    all_texts: bool,
+}
+
+impl<'s> Expressions<'s> {
+    fn read(mut self, tag: &'s str) -> Vec<&'s str> {
+        // What follows the delimiter at once is a sign for white space.
+        let head = 2 + usize::from(tag[2..].starts_with(['-', '+']));
+        let (head, mut rest) = tag.split_at(head.min(tag.len()));
+        self.pieces.push(head);
+        while let Some(first) = rest.chars().next() {
+            let len = match first {
+                '"' | '\'' => text_len(rest),
+                _ if is_of_word(first) => rest.find(|c| !is_of_word(c)).unwrap_or(rest.len()),
+                _ => first.len_utf8(),
+            };
+            let (token, after) = rest.split_at(len);
+            self.note_key(token);
+            rest = self.push(token, after);
+            self.after_value = match first {
+                '"' | '\'' | ')' | ']' | '}' => true,
+                _ if is_of_word(first) => !BEFORE_VALUES.contains(&token),
+                _ => self.after_value && first.is_whitespace(),
+            };
         }
-        after_value = match first {
-            '"' | '\'' | ')' | ']' | '}' => true,
-            _ if is_of_word(first) => !BEFORE_VALUES.contains(&token),
-            _ => after_value && first.is_whitespace(),
-        };
-        rest = after;
+        self.pieces
     }
+
+    /// Whether the keys of the dictionary that is open are still all texts.
+    fn note_key(&mut self, token: &str) {
+        let Some(open) = self.open.last_mut().filter(|open| open.is_dictionary) else { return };
+        match token {
+            ":" => open.in_key = false,
+            "," => open.in_key = true,
+            "}" => {}
+            _ if token.starts_with(['"', '\'']) || token.trim().is_empty() => {}
+            _ => open.all_texts &= !open.in_key,
+        }
+    }
+
+    /// Writes a token; what is left to be read.
+    fn push(&mut self, token: &'s str, after: &'s str) -> &'s str {
+        match token {
+            "+" if !self.after_value && !after.starts_with(['%', '}']) => {}
+            "[" if self.after_value && after.trim_start().starts_with(']') => {
+                self.open(false);
+                self.pieces.push("[()");
+            }
+            "[" if self.after_value && float_index(after).is_some() => {
+                let number = float_index(after).unwrap_or_default();
+                self.open(false);
+                self.pieces.extend(["[(", number, "|", FLOAT_KEY, ")"]);
+                return &after[after.find(']').unwrap_or(after.len())..];
+            }
+            "(" | "[" | "{" => {
+                self.open(token == "{");
+                self.pieces.push(token);
+            }
+            ")" | "]" | "}" => {
+                self.pieces.push(token);
+                if let Some(open) = self.open.pop().filter(|open| !open.all_texts) {
+                    self.pieces[open.mark] = "(";
+                    self.pieces.extend(["|", BY_PYTHON, ")"]);
+                }
+            }
+            _ => match method_test(token, after) {
+                Some((value, words, rest)) => {
+                    self.pieces.push(value);
+                    self.pieces.extend(words);
+                    return rest;
+                }
+                None => self.pieces.push(token),
+            },
+        }
+        after
+    }
+
+    fn open(&mut self, is_dictionary: bool) {
+        let mark = self.pieces.len();
+        self.pieces.push("");
+        self.open.push(Bracket { mark, is_dictionary, in_key: is_dictionary, all_texts: true });
+    }
+}
+
+/// The float that stands alone before a closing bracket.
+fn float_index(after: &str) -> Option<&str> {
+    let number = after.trim_start();
+    let end = number.find(|letter| !is_of_word(letter))?;
+    let (number, rest) = number.split_at(end);
+    let (whole, part) = number.split_once('.')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(whole) && digits(part) && rest.trim_start().starts_with(']')).then_some(number)
+}
+
+/// `a.keys is defined`: `a`, the words of a test that knows methods too, and what follows them.
+fn method_test<'s>(token: &'s str, after: &'s str) -> Option<(&'s str, [&'s str; 5], &'s str)> {
+    let (value, name) = token.rsplit_once('.').filter(|(_, name)| is_method(name))?;
+    let word = |rest: &'s str| {
+        let rest = rest.trim_start();
+        rest.split_at(rest.find(|letter| !is_of_word(letter)).unwrap_or(rest.len()))
+    };
+    let (_, rest) = Some(word(after)).filter(|(is, _)| *is == "is")?;
+    let ((asked, rest), negated) = match word(rest) {
+        ("not", rest) => (word(rest), " is not "),
+        asked => (asked, " is "),
+    };
+    let (_, test) = ATTRIBUTE_TESTS.iter().find(|(known, _)| *known == asked)?;
+    Some((value, [negated, test, "('", name, "')"], rest))
 }
 
 fn is_of_word(letter: char) -> bool {
@@ -236,6 +334,28 @@ mod tests {
             ("+a[] {# +n #} { +n", "+a[] {# +n #} { +n"),
             ("{{ +", "{{ "),
             ("{{", "{{"),
+        ] {
+            assert_eq!(with_plain_expressions(source), wanted);
+        }
+    }
+
+    #[test]
+    fn keys_and_methods_are_marked() {
+        for (source, wanted) in [
+            ("{% set d = {'a': 1, \"b\": {'c': x}} %}", "{% set d = {'a': 1, \"b\": {'c': x}} %}"),
+            ("{{ {1: 2}[1] }}", "{{ ({1: 2}|keyed_by_python)[1] }}"),
+            (
+                "{% set d = {'a': {true: [x, {}]}, 'b': y} %}",
+                "{% set d = {'a': ({true: [x, {}]}|keyed_by_python), 'b': y} %}",
+            ),
+            ("{% set d = {'a': b[1:2], (0, 0): 1", "{% set d = {'a': b[1:2], (0, 0): 1"),
+            ("{{ a[ 1.0 ] + [1.0][0] + a[1] }}", "{{ a[(1.0|float_key)] + [1.0][0] + a[1] }}"),
+            ("{{ a[1.0:] }}{{ a[x.y] }}", "{{ a[1.0:] }}{{ a[x.y] }}"),
+            ("{{ o.keys is defined }}", "{{ o is with_attribute('keys') }}"),
+            ("{{ ''.strip is not callable and x", "{{ '' is not with_callable('strip') and x"),
+            ("{{ o.name is defined }}{{ keys is", "{{ o.name is defined }}{{ keys is"),
+            ("{{ o.keys() is defined }}", "{{ o.keys() is defined }}"),
+            ("{{ '{1: 2}' }} {1: 2} o.keys is defined", "{{ '{1: 2}' }} {1: 2} o.keys is defined"),
         ] {
             assert_eq!(with_plain_expressions(source), wanted);
         }

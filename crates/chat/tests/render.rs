@@ -57,6 +57,51 @@ fn python_and_hugging_face_manners_work() {
 }
 
 #[test]
+fn keys_that_are_one_number_are_one_key() {
+    for (source, wanted) in [
+        (
+            "{% set d = {true: 1, 1.0: 2, 0: 3} %}{{ d }}{{ d[1] }}{{ d[false] }}",
+            "{True: 2, 0: 3}23",
+        ),
+        (
+            "{% set k = 0 == 0 %}{% set d = {k: 'x'} %}{{ d[1] }}{{ d.get(1.0) }}{{ d | length }}",
+            "xx1",
+        ),
+        (
+            "{% for k, v in {1: 'a', none: 'b'}.items() %}{{ k }}={{ v }};{% endfor %}",
+            "1=a;None=b;",
+        ),
+        (
+            "{{ {1: 2} == {true: 2} }}{{ {true: 2} == {1: 2} }}{{ {1: 2} == {1: 3} }}",
+            "TrueTrueFalse",
+        ),
+        ("{{ dict([(1, 'a'), (true, 'b')]) }}{{ {1: 'a'} | tojson }}", r#"{1: 'b'}{"1": "a"}"#),
+        (
+            "{{ {1: 2} is mapping }}{{ 1.0 in {true: 2} }}{{ messages[1.0] is defined }}",
+            "TrueTrueFalse",
+        ),
+        ("{{ 'abc'[1.0] is defined }}{{ [7, 8][1.0] is defined }}{{ [7, 8][1] }}", "FalseFalse8"),
+    ] {
+        assert_eq!(render(source).as_deref(), Ok(wanted), "{source}");
+    }
+}
+
+#[test]
+fn methods_are_asked_for_by_name() {
+    for (source, wanted) in [
+        ("{{ messages[0].keys is defined }}{{ messages[0].role.keys is defined }}", "TrueFalse"),
+        ("{{ messages.append is callable }}{{ messages[0].role is callable }}", "TrueFalse"),
+        ("{{ {'upper': 1}.upper is callable }}{{ {'upper': 1}.upper is defined }}", "FalseTrue"),
+        ("{{ messages[0].values is undefined or 'x'.split is not callable }}", "False"),
+        ("{% macro m() %}{% endmacro %}{{ {'get': m}.get is callable }}", "True"),
+    ] {
+        assert_eq!(render(source).as_deref(), Ok(wanted), "{source}");
+    }
+    let error = render("{{ nothing.keys is defined }}").expect_err("nothing has no keys");
+    assert!(error.contains("undefined"), "{error}");
+}
+
+#[test]
 fn faults_are_said_in_one_line() {
     for (source, words) in [
         ("{{ raise_exception('roles must alternate') }}", "refuses these messages: roles must"),
