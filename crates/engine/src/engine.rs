@@ -124,8 +124,8 @@ impl Shared {
 }
 
 fn window_limits(window: KvWindow) -> WindowLimits {
-    let number = |count: usize| u32::try_from(count).expect("far below 2^32");
-    WindowLimits { reach: number(window.reach), page_count: number(window.page_count) }
+    let page_count = u32::try_from(window.page_count).expect("far below 2^32");
+    WindowLimits { reach: window.reach as u64, page_count }
 }
 
 /// Closes the door when the step thread ends, also by a panic, so that nobody waits forever.
@@ -173,7 +173,7 @@ impl Engine {
             sequences_max: options.sequences_max,
             queue_len_max: options.queue_len_max,
             step_tokens_max: options.step_tokens_max,
-            context_len_max: options.context_len,
+            context_len_max: u64::from(options.context_len),
             // A state is of all that came before, and cached pages hold none.
             shares_prefixes: model.spec().state().0.is_none(),
             window: model.kv_window().map(window_limits),
@@ -241,7 +241,7 @@ impl Engine {
         }
         let id = RequestId(state.next_id);
         state.next_id += 1;
-        let (tokens_max, user) = (request.tokens_max, request.user);
+        let (tokens_max, user) = (u64::from(request.tokens_max), request.user);
         let queued = Request { id, prompt: request.prompt, tokens_max, user, prelude };
         let now = self.shared.tick();
         let position = match state.scheduler.admit(queued, now) {

@@ -80,7 +80,7 @@ pub enum Error {
     #[error("the request needs {needed} pages of cache and the model was given {available}")]
     NeverFits {
         /// Pages needed.
-        needed: u32,
+        needed: u64,
         /// Pages there are.
         available: u32,
     },

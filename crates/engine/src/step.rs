@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use grammar::Matcher;
 use model::{AdapterScale, Model};
 use scheduler::{
-    Event as Scheduled, FinishReason, Made, Outcome, PageId, Plan, PlanSpan, RequestId, StepResult,
+    Event as Scheduled, FinishReason, Made, Outcome, Plan, PlanSpan, RequestId, StepResult,
 };
 use tensor::{Batch, Span};
 use tokenizer::{StreamDecoder, Tokenizer};
@@ -330,6 +330,7 @@ fn tell(shared: &Shared, live: &mut HashMap<RequestId, Running>, events: Vec<Sch
                 if let Some(running) = live.get_mut(&id) {
                     // A request that was preempted starts again; only its first start is news.
                     if running.first_step.is_none() {
+                        let cached_len = u32::try_from(cached_len).unwrap_or(u32::MAX);
                         running.usage.cached_tokens = cached_len;
                         let prompt_tokens = running.usage.prompt_tokens;
                         let counts = &mut shared.ledger().counts;
@@ -360,16 +361,12 @@ fn forward(
     logits: &mut Vec<f32>,
 ) -> model::Result<()> {
     let tokens: Vec<u32> = plan.spans.iter().flat_map(|span| span.tokens.iter().copied()).collect();
-    let numbers = |pages: &[PageId]| pages.iter().map(|PageId(page)| *page).collect();
-    let pages: Vec<Vec<u32>> = plan.spans.iter().map(|span| numbers(&span.pages)).collect();
-    let windows: Vec<Vec<u32>> =
-        plan.spans.iter().map(|span| numbers(&span.window_pages)).collect();
-    let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
+    let windows: Vec<&[u32]> = plan.spans.iter().map(|span| span.window_pages.numbers()).collect();
     let mut spans = Vec::with_capacity(plan.spans.len());
     let mut output_rows = Vec::new();
     let mut row = 0;
-    for (span, pages) in plan.spans.iter().zip(&pages) {
-        let first_position = span.first_position as usize;
+    for span in &plan.spans {
+        let (first_position, pages) = (span.first_position, span.pages.numbers());
         let state = span.seat as usize;
         spans.push(Span { rows: span.tokens.len(), first_position, pages, state });
         row += u32::try_from(span.tokens.len()).expect("a step is far shorter than 2^32 tokens");

@@ -50,7 +50,7 @@ pub enum Event {
         /// Name.
         id: RequestId,
         /// Tokens that need not be computed.
-        cached_len: u32,
+        cached_len: usize,
     },
     /// It gave its pages up and waits to start again; its tokens are kept.
     Preempted {
@@ -171,6 +171,6 @@ impl PlanSpan {
     /// Position after the last token of the span.
     #[must_use]
     pub fn end_position(&self) -> usize {
-        self.first_position as usize + self.tokens.len()
+        self.first_position + self.tokens.len()
     }
 }

@@ -11,6 +11,8 @@
 //! are shared. **Invariant:** pages planned for a step stay leased until its commit.
 //! **Invariant:** of layers that see only a window, the pages that the next tokens can see stay,
 //! and those behind are given back at each commit.
+//! **Invariant:** positions have 64 bits, and a step copies no table of pages, however long a
+//! sequence is.
 //! **Invariant:** a plan is empty only when nothing runs and nothing waiting can start.
 
 mod commit;
@@ -22,6 +24,7 @@ mod prefix;
 mod request;
 mod scheduler;
 mod sequence;
+mod table;
 #[cfg(test)]
 mod tests;
 mod windows;
@@ -31,3 +34,4 @@ pub use limits::{DRAFT_TOKENS_MAX, Limits, WindowLimits};
 pub use plan::{Plan, PlanSpan};
 pub use request::{Admission, PageId, Refusal, Request, RequestId, Tick, TokenId};
 pub use scheduler::{Scheduler, Stats};
+pub use table::PageTable;

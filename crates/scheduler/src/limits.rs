@@ -15,7 +15,7 @@ pub struct Limits {
     /// Tokens computed in one step.
     pub step_tokens_max: u32,
     /// Tokens that a request may hold, prompt and answer together.
-    pub context_len_max: u32,
+    pub context_len_max: u64,
     /// Whether a sequence may start from pages that another filled. Not where the pages are only
     /// a part of what a sequence is made of.
     pub shares_prefixes: bool,
@@ -27,7 +27,7 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowLimits {
     /// Positions before the next one to compute that must stay.
-    pub reach: u32,
+    pub reach: u64,
     /// Pages of that cache; see [`Limits::window_pages_needed`].
     pub page_count: u32,
 }
@@ -52,21 +52,22 @@ impl Limits {
     /// and is never computed.
     pub(crate) fn sequence_len_max(&self) -> usize {
         let in_pages = u64::from(self.page_len) * u64::from(self.page_count) + 1;
-        let len = in_pages.min(u64::from(self.context_len_max));
-        usize::try_from(len).expect("not above a u32")
+        // Below what an address space holds: each token takes four bytes of it.
+        usize::try_from(in_pages.min(self.context_len_max)).unwrap_or(usize::MAX)
     }
 
     /// Pages with which no sequence ever lacks one for its window, however many run: each holds
     /// those that `reach` touches, and what a step computes is shared among all.
     #[must_use]
-    pub fn window_pages_needed(&self, reach: u32) -> u64 {
-        let each = u64::from(reach.div_ceil(self.page_len)) + 2;
+    pub fn window_pages_needed(&self, reach: u64) -> u64 {
+        let each = reach.div_ceil(u64::from(self.page_len)) + 2;
         u64::from(self.sequences_max) * each + u64::from(self.step_tokens_max / self.page_len)
     }
 
     /// The first position whose window must still be there when `computed` are computed.
     pub(crate) fn first_seen(&self, computed: usize) -> usize {
-        self.window.map_or(0, |window| computed.saturating_sub(window.reach as usize))
+        let reach = |window: WindowLimits| usize::try_from(window.reach).unwrap_or(usize::MAX);
+        self.window.map_or(0, |window| computed.saturating_sub(reach(window)))
     }
 
     pub(crate) fn pages_for(&self, len: usize) -> usize {

@@ -4,7 +4,7 @@ use crate::commit::Event;
 use crate::limits::{PREEMPTIONS_MAX, PREFILLS_TOGETHER_MAX};
 use crate::scheduler::Scheduler;
 use crate::sequence::Sequence;
-use crate::{PageId, RequestId, Tick, TokenId};
+use crate::{PageTable, RequestId, Tick, TokenId};
 
 /// One step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct PlanSpan {
     /// Name.
     pub id: RequestId,
     /// Position of the first of `tokens`; all before it are computed.
-    pub first_position: u32,
+    pub first_position: usize,
     /// To compute.
     pub tokens: Vec<TokenId>,
     /// Whether they are of the prompt; else all are of the answer, also where a sequence that was
@@ -29,10 +29,10 @@ pub struct PlanSpan {
     /// How many of `tokens`, at their end, are draft tokens: what may follow, likely or not.
     pub drafted: u32,
     /// Position `p` is in page `p / page_len`, at `p % page_len`; just enough for this span.
-    pub pages: Vec<PageId>,
+    pub pages: PageTable,
     /// The same of layers that see only a window; any page stands for those behind it, which are
     /// not to be read. Empty where there are no such layers.
-    pub window_pages: Vec<PageId>,
+    pub window_pages: PageTable,
     /// Whether the logits of the last known token's row are to be sampled, and after it those of
     /// each draft token as long as it is what was sampled.
     pub wants_token: bool,
@@ -192,7 +192,7 @@ impl Scheduler {
         let taken = |seat: &u32| self.running.iter().any(|other| other.seat == *seat);
         let free = (0..self.limits.sequences_max).find(|seat| !taken(seat));
         sequence.seat = free.expect("nothing starts without a free seat");
-        let cached_len = u32::try_from(sequence.computed()).expect("within the context");
+        let cached_len = sequence.computed();
         self.events.push(Event::Started { id: sequence.id, cached_len });
         let place = self.running.partition_point(|other| other.arrival < sequence.arrival);
         self.running.insert(place, sequence);

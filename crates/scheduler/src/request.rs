@@ -23,7 +23,7 @@ pub struct Request {
     /// What to continue.
     pub prompt: Vec<TokenId>,
     /// Most tokens to make.
-    pub tokens_max: u32,
+    pub tokens_max: u64,
     /// Whose: users are served in turn.
     pub user: u64,
     /// What besides its tokens decides over its keys and values, such as adapters: pages are shared
@@ -59,9 +59,9 @@ pub enum Refusal {
     )]
     PromptTooLong {
         /// Tokens of the prompt.
-        prompt_len: u32,
+        prompt_len: u64,
         /// Tokens of prompt and answer together, at most.
-        context_len_max: u32,
+        context_len_max: u64,
     },
     /// Nothing to continue.
     #[error("the prompt is empty: give at least one token")]
@@ -73,7 +73,7 @@ pub enum Refusal {
     )]
     NeverFits {
         /// Pages that the prompt needs.
-        pages_needed: u32,
+        pages_needed: u64,
         /// Pages there are.
         page_count: u32,
     },

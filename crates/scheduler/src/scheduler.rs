@@ -212,12 +212,12 @@ impl Scheduler {
         if request.tokens_max == 0 {
             return Some(Refusal::TokensMaxZero);
         }
-        let prompt_len = u32::try_from(request.prompt.len()).unwrap_or(u32::MAX);
+        let prompt_len = request.prompt.len() as u64;
         if prompt_len >= context_len_max {
             return Some(Refusal::PromptTooLong { prompt_len, context_len_max });
         }
-        let pages_needed = prompt_len.div_ceil(self.limits.page_len);
-        if pages_needed > page_count {
+        let pages_needed = prompt_len.div_ceil(u64::from(self.limits.page_len));
+        if pages_needed > u64::from(page_count) {
             return Some(Refusal::NeverFits { pages_needed, page_count });
         }
         let fresh = self.waiting.iter().filter(|sequence| sequence.preemptions == 0).count();

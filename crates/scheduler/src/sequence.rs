@@ -4,7 +4,7 @@ use crate::limits::Limits;
 use crate::pages::{PageLease, Pool, WindowLease};
 use crate::plan::PlanSpan;
 use crate::prefix::Before;
-use crate::{PageId, Request, RequestId, Tick, TokenId};
+use crate::{PageId, PageTable, Request, RequestId, Tick, TokenId};
 
 #[derive(Debug)]
 pub(crate) struct Sequence {
@@ -28,9 +28,15 @@ pub(crate) struct Sequence {
     computed: usize,
     /// Most that `computed` ever was: what lies below is not charged again.
     charged: usize,
-    pages: PageTable,
+    pages: Leases,
+    /// Their numbers, for plans.
+    table: PageTable,
     /// Beside `pages`, where there are layers that see only a window; none behind it.
     windows: Vec<Option<WindowLease>>,
+    /// Their numbers; behind the window the last ones.
+    window_table: PageTable,
+    /// How many of `windows` are behind.
+    behind_count: usize,
     published_count: usize,
     /// What may follow `tokens`; those that are planned once there is a plan.
     draft_tokens: Vec<TokenId>,
@@ -46,15 +52,18 @@ impl Sequence {
             arrived: now,
             prompt_len: request.prompt.len(),
             tokens: request.prompt,
-            tokens_max: request.tokens_max as usize,
+            tokens_max: usize::try_from(request.tokens_max).unwrap_or(usize::MAX),
             is_cancelled: false,
             preemptions: 0,
             step_last: 0,
             seat: 0,
             computed: 0,
             charged: 0,
-            pages: PageTable::default(),
+            pages: Leases::default(),
+            table: PageTable::default(),
             windows: Vec::new(),
+            window_table: PageTable::default(),
+            behind_count: 0,
             published_count: 0,
             draft_tokens: Vec::new(),
         }
@@ -103,12 +112,15 @@ impl Sequence {
         }
         let page_len = limits.page_len as usize;
         let prefix = &self.tokens[..self.tokens.len() - 1];
-        self.pages = PageTable(pool.find_prefix((&self.prelude, prefix), page_len));
+        self.pages = Leases(pool.find_prefix((&self.prelude, prefix), page_len));
         if limits.window.is_some() {
             let first_of = |count: usize| limits.first_seen(count * page_len) / page_len;
             self.windows = pool.find_windows(&self.pages.0, first_of);
             self.pages.shorten(self.windows.len());
+            self.window_table = self.windows.iter().map(page_or_any).collect();
+            self.behind_count = self.windows.iter().take_while(|lease| lease.is_none()).count();
         }
+        self.table = self.pages.0.iter().map(PageLease::page).collect();
         self.published_count = self.pages.0.len();
         self.computed = self.pages.0.len() * page_len;
         self.charged = self.charged.max(self.computed);
@@ -127,7 +139,10 @@ impl Sequence {
     /// Gives all pages back; the tokens stay.
     pub(crate) fn release_pages(&mut self) {
         self.windows.clear();
-        self.pages = PageTable::default();
+        self.window_table = PageTable::default();
+        self.behind_count = 0;
+        self.pages = Leases::default();
+        self.table = PageTable::default();
         self.published_count = 0;
         self.computed = 0;
         self.draft_tokens.clear();
@@ -140,9 +155,12 @@ impl Sequence {
         let needed = limits.pages_for(self.computed + wanted);
         while self.pages.0.len() < needed {
             let Some(lease) = pool.allocate() else { break };
+            self.table.push(lease.page());
             self.pages.0.push(lease);
             if limits.window.is_some() {
-                self.windows.push(Some(pool.allocate_window()));
+                let window = pool.allocate_window();
+                self.window_table.push(window.page());
+                self.windows.push(Some(window));
             }
         }
         let room = self.pages.0.len() * page_len - self.computed;
@@ -189,12 +207,12 @@ impl Sequence {
         tokens.extend_from_slice(&self.draft_tokens);
         PlanSpan {
             id: self.id,
-            first_position: u32::try_from(self.computed).expect("within the context"),
+            first_position: self.computed,
             tokens,
             is_prompt: self.is_in_prompt(),
             drafted: u32::try_from(self.draft_tokens.len()).expect("a few"),
-            pages: self.pages.0.iter().map(PageLease::page).collect(),
-            window_pages: self.windows.iter().map(page_or_any).collect(),
+            pages: self.table.clone(),
+            window_pages: self.window_table.clone(),
             wants_token,
             seat: self.seat,
         }
@@ -212,8 +230,12 @@ impl Sequence {
             self.publish_next(pool, page_len);
         }
         let behind = limits.first_seen(self.computed) / page_len;
-        for window in self.windows.iter_mut().take(behind).filter_map(Option::take) {
-            window.fall_behind();
+        // Those that fell behind before are not looked at again, however many they are.
+        while self.behind_count < behind.min(self.windows.len()) {
+            if let Some(window) = self.windows[self.behind_count].take() {
+                window.fall_behind();
+            }
+            self.behind_count += 1;
         }
         fresh as u64
     }
@@ -224,11 +246,13 @@ impl Sequence {
         let before = parent.map_or(Before::Start(&self.prelude), Before::Page);
         let tokens = &self.tokens[slot * page_len..(slot + 1) * page_len];
         if let Some(same) = pool.publish(&self.pages.0[slot], before, tokens) {
+            self.table.set(slot, same.page());
             self.pages.0[slot] = same;
         }
         if let Some(Some(window)) = self.windows.get_mut(slot)
             && let Some(same) = pool.publish_window(window, self.pages.0[slot].page())
         {
+            self.window_table.set(slot, same.page());
             *window = same;
         }
         self.published_count += 1;
@@ -246,6 +270,8 @@ impl Sequence {
             assert_eq!(is_published, slot < self.published_count, "full pages are published");
             assert!(refs == 1 || is_published, "a page being written has one owner");
         }
+        let pages = self.pages.0.iter().map(PageLease::page);
+        assert!(pages.eq(self.table.pages_from(0)), "the table names the pages that are leased");
         self.assert_windows_consistent(pool, limits);
     }
 
@@ -254,10 +280,12 @@ impl Sequence {
     fn assert_windows_consistent(&self, pool: &Pool, limits: &Limits) {
         let wanted = if limits.window.is_some() { self.pages.0.len() } else { 0 };
         assert_eq!(self.windows.len(), wanted, "a window beside each page");
+        assert_eq!(self.window_table.len(), wanted, "and its number");
         let behind = limits.first_seen(self.computed) / limits.page_len as usize;
         for (slot, window) in self.windows.iter().enumerate() {
             assert_eq!(window.is_none(), slot < behind, "what is seen is kept, and no more");
             let Some(window) = window else { continue };
+            assert_eq!(self.window_table.get(slot), Some(window.page()), "and that of windows");
             let (refs, full) = pool.window_state(window.page());
             let published = (slot < self.published_count).then(|| self.pages.0[slot].page());
             assert_eq!(full, published, "it stands beside its page once that is published");
@@ -273,9 +301,9 @@ fn page_or_any(window: &Option<WindowLease>) -> PageId {
 
 /// Leases in the order of positions. Dropped from the end, see [`Pool`].
 #[derive(Debug, Default)]
-struct PageTable(Vec<PageLease>);
+struct Leases(Vec<PageLease>);
 
-impl PageTable {
+impl Leases {
     /// Leaves the first `len`.
     fn shorten(&mut self, len: usize) {
         while self.0.len() > len {
@@ -284,7 +312,7 @@ impl PageTable {
     }
 }
 
-impl Drop for PageTable {
+impl Drop for Leases {
     fn drop(&mut self) {
         self.shorten(0);
     }

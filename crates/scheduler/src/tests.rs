@@ -6,8 +6,8 @@ use crate::limits::{IDLE_USERS_MAX, PREEMPTIONS_MAX};
 use crate::pages::{PageLease, Pool};
 use crate::prefix::{Before, chain_hash};
 use crate::{
-    Admission, Event, FinishReason, Limits, Made, Outcome, PageId, Plan, Refusal, Request,
-    RequestId, Scheduler, StepResult, Tick,
+    Admission, Event, FinishReason, Limits, Made, Outcome, PageId, PageTable, Plan, PlanSpan,
+    Refusal, Request, RequestId, Scheduler, StepResult, Tick, WindowLimits,
 };
 
 const LIMITS: Limits = Limits {
@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits {
     window: None,
 };
 
-fn request(id: u64, user: u64, prompt_len: u32, tokens_max: u32) -> Request {
+fn request(id: u64, user: u64, prompt_len: u32, tokens_max: u64) -> Request {
     // Prompts of different requests share nothing.
     let first = 1000 * u32::try_from(id).expect("tests use small ids");
     let prompt = (first..first + prompt_len).collect();
@@ -360,4 +360,96 @@ fn variants_whose_hashes_collide_share_nothing() {
         let found = pool.find_prefix((prelude, &tokens), 4);
         assert_eq!(found.iter().map(PageLease::page).collect::<Vec<_>>(), [lease.page()]);
     }
+}
+
+/// The limits of a cache for a million tokens.
+const LONG: Limits = Limits {
+    page_len: 32,
+    page_count: 32_000,
+    step_tokens_max: 65_536,
+    context_len_max: 1 << 40,
+    ..LIMITS
+};
+
+#[test]
+fn steps_of_a_million_tokens_share_one_table() {
+    let mut scheduler = Scheduler::new(LONG);
+    let prompt: Vec<u32> = (0..1_000_000).collect();
+    admit(&mut scheduler, Request { prompt, ..request(1, 1, 1, 100) });
+    let mut before = PageTable::default();
+    let (mut shared, mut grown) = (0, 0);
+    for step in 0..80 {
+        let plan = scheduler.plan(Tick(0));
+        let span = &plan.spans[0];
+        let position = if step < 16 { step * 65_536 } else { 1_000_000 + step - 16 };
+        assert_eq!(span.first_position, position);
+        assert_eq!(span.pages.len(), span.end_position().div_ceil(32));
+        if span.pages.len() == before.len() {
+            assert!(span.pages.is_shared_with(&before), "step {step} copied the table");
+            shared += 1;
+        } else {
+            grown += 1;
+        }
+        before = span.pages.clone();
+        finish(&mut scheduler, &plan);
+    }
+    // 16 parts of the prompt, and 64 tokens that fill two pages.
+    assert_eq!((shared, grown), (62, 18));
+}
+
+#[test]
+fn a_table_that_is_read_stays_as_it_is_while_its_sequence_grows() {
+    let mut scheduler = Scheduler::new(LIMITS);
+    admit(&mut scheduler, request(1, 1, 4, 9));
+    let first = scheduler.plan(Tick(0));
+    finish(&mut scheduler, &first);
+    let second = scheduler.plan(Tick(0));
+    assert_eq!((first.spans[0].pages.len(), second.spans[0].pages.len()), (1, 2));
+    assert_eq!(first.spans[0].pages.get(0), second.spans[0].pages.get(0));
+}
+
+#[test]
+fn windows_fall_behind_and_their_table_is_shared_too() {
+    let limits = Limits { page_count: 400, context_len_max: 2000, ..LIMITS };
+    let page_count = u32::try_from(limits.window_pages_needed(8)).expect("a few");
+    let window = Some(WindowLimits { reach: 8, page_count });
+    let mut scheduler = Scheduler::new(Limits { window, ..limits });
+    admit(&mut scheduler, request(1, 1, 900, 50));
+    let mut before = PageTable::default();
+    let mut shared = 0;
+    for _ in 0..60 {
+        let plan = scheduler.plan(Tick(0));
+        let windows = &plan.spans[0].window_pages;
+        assert_eq!(windows.len(), plan.spans[0].pages.len());
+        shared += u32::from(windows.is_shared_with(&before));
+        before = windows.clone();
+        finish(&mut scheduler, &plan);
+        scheduler.assert_consistent();
+        assert!(scheduler.stats().window_pages_used <= 4, "what lies behind is given back");
+    }
+    // Of 31 steps of the answer, eight begin a page.
+    assert_eq!(shared, 23);
+}
+
+#[test]
+fn positions_and_sizes_go_beyond_32_bits() {
+    const FAR: usize = 1 << 40;
+    let limits = Limits { page_len: 1 << 16, page_count: 1 << 31, ..LONG };
+    assert_eq!(limits.sequence_len_max(), FAR);
+    assert_eq!(limits.pages_for(FAR + 1), (1 << 24) + 1);
+    let window = Some(WindowLimits { reach: 1 << 33, page_count: 1 });
+    assert_eq!(Limits { window, ..limits }.first_seen(FAR), FAR - (1 << 33));
+    assert_eq!(limits.window_pages_needed(1 << 33), 4 * ((1 << 17) + 2) + 1);
+    let span = PlanSpan {
+        id: RequestId(1),
+        first_position: FAR,
+        tokens: vec![1, 2],
+        is_prompt: true,
+        drafted: 0,
+        pages: PageTable::default(),
+        window_pages: PageTable::default(),
+        wants_token: false,
+        seat: 0,
+    };
+    assert_eq!(span.end_position(), FAR + 2);
 }

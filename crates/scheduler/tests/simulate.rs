@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod fake_model;
 
-use fake_model::{Cache, END_OF_TEXT, Rng, State, alone, result_of};
+use fake_model::{Cache, END_OF_TEXT, Rng, State, alone, result_of, swap_tokens, swapped};
 use scheduler::{
     Admission, Event, FinishReason, Limits, Outcome, Plan, PlanSpan, Refusal, Request, RequestId,
     Scheduler, StepResult, Tick, TokenId, WindowLimits,
@@ -188,12 +188,12 @@ impl Life {
             sequences_max: rng.between(1, 7) as u32,
             queue_len_max: rng.between(1, 9) as u32,
             step_tokens_max: rng.between(1, 24) as u32,
-            context_len_max: rng.between(6, 60) as u32,
+            context_len_max: rng.between(6, 60),
             shares_prefixes: rng.between(0, 9) > 0,
             window: None,
         };
         if rng.chance(1, 2) {
-            let reach = rng.between(1, 12) as u32;
+            let reach = rng.between(1, 12);
             let page_count = limits.window_pages_needed(reach) + rng.below(3) * rng.below(8);
             limits.window = Some(WindowLimits { reach, page_count: page_count as u32 });
         }
@@ -278,7 +278,7 @@ impl Life {
         };
         let waiting = self.scheduler.stats().waiting;
         let id = request.id;
-        let prompt_len = request.prompt.len() as u32;
+        let prompt_len = request.prompt.len() as u64;
         match self.scheduler.admit(request, Tick(self.step)) {
             Admission::Queued { position } => {
                 check!(position <= waiting, "behind {position} of {waiting}");
@@ -292,7 +292,7 @@ impl Life {
                     Refusal::PromptTooLong { .. } => prompt_len >= self.limits.context_len_max,
                     Refusal::PromptEmpty => prompt_len == 0,
                     Refusal::NeverFits { page_count, .. } => {
-                        prompt_len > page_count * self.limits.page_len
+                        prompt_len > u64::from(page_count * self.limits.page_len)
                     }
                     Refusal::TokensMaxZero => client.tokens_max == 0,
                 };
@@ -312,7 +312,7 @@ impl Life {
         prompt.extend((0..self.rng.below(4)).map(|_| self.rng.token()));
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        let tokens_max = self.rng.below(30) as u32;
+        let tokens_max = self.rng.below(30);
         let user = self.rng.below(self.user_count);
         Request { id, prompt, tokens_max, user, prelude: Vec::new() }
     }
@@ -351,7 +351,7 @@ impl Life {
         let mut written_by = BTreeMap::new();
         for span in &plan.spans {
             let known = self.scheduler.tokens_of(span.id).ok_or("planned, and not here")?;
-            let (first, last) = (span.first_position as usize, span.end_position());
+            let (first, last) = (span.first_position, span.end_position());
             let end = last - span.drafted as usize;
             let told = &span.tokens[..end - first];
             check!(known[first..].starts_with(told), "other tokens: {span:?}");
@@ -360,18 +360,18 @@ impl Life {
             check!(span.is_prompt == (first < prompt_len), "another kind: {span:?}");
             check!(span.is_prompt == (last <= prompt_len), "two kinds: {span:?}");
             check!(span.wants_token == (end == known.len()), "samples elsewhere: {span:?}");
-            let pages: BTreeSet<_> = span.pages.iter().collect();
+            let pages: BTreeSet<_> = span.pages.pages_from(0).collect();
             check!(pages.len() == span.pages.len(), "a page twice: {span:?}");
             check!(last.div_ceil(self.cache.page_len) == pages.len(), "more pages: {span:?}");
-            for page in &span.pages[first / self.cache.page_len..] {
-                let other = written_by.insert(*page, span.id);
+            for page in span.pages.pages_from(first / self.cache.page_len) {
+                let other = written_by.insert(page, span.id);
                 check!(other.is_none(), "{page:?} is written by {other:?} and {:?}", span.id);
             }
         }
         check!(plan.spans.is_sorted_by_key(|span| span.is_prompt), "a prompt before an answer");
         for span in &plan.spans {
-            for page in &span.pages {
-                let is_own = written_by.get(page).is_none_or(|writer| *writer == span.id);
+            for page in span.pages.pages_from(0) {
+                let is_own = written_by.get(&page).is_none_or(|writer| *writer == span.id);
                 check!(is_own, "{page:?} is read by {:?} while it is written", span.id);
             }
         }
@@ -390,21 +390,21 @@ impl Life {
         let mut written_by = BTreeMap::new();
         for span in &plan.spans {
             check!(span.window_pages.len() == span.pages.len(), "no window for a page: {span:?}");
-            let below = span.window_pages.iter().all(|page| page.0 < window.page_count);
+            let below = span.window_pages.numbers().iter().all(|page| *page < window.page_count);
             check!(below, "a page that is not there: {span:?}");
-            let seen = self.cache.first_seen(span.first_position as usize) / page_len;
+            let seen = self.cache.first_seen(span.first_position) / page_len;
             self.seen.forgotten += seen as u64;
-            let pages: BTreeSet<_> = span.window_pages[seen..].iter().collect();
+            let pages: BTreeSet<_> = span.window_pages.pages_from(seen).collect();
             check!(pages.len() == span.window_pages.len() - seen, "a window twice: {span:?}");
-            for page in &span.window_pages[span.first_position as usize / page_len..] {
-                let other = written_by.insert(*page, span.id);
+            for page in span.window_pages.pages_from(span.first_position / page_len) {
+                let other = written_by.insert(page, span.id);
                 check!(other.is_none(), "{page:?} is written by {other:?} and {:?}", span.id);
             }
         }
         for span in &plan.spans {
-            let seen = self.cache.first_seen(span.first_position as usize) / page_len;
-            for page in &span.window_pages[seen..] {
-                let is_own = written_by.get(page).is_none_or(|writer| *writer == span.id);
+            let seen = self.cache.first_seen(span.first_position) / page_len;
+            for page in span.window_pages.pages_from(seen) {
+                let is_own = written_by.get(&page).is_none_or(|writer| *writer == span.id);
                 check!(is_own, "{page:?} is read by {:?} while it is written", span.id);
             }
         }
@@ -468,14 +468,18 @@ impl Life {
         let Some(canary) = self.canary else { return };
         let (from, to) = (self.rng.pick(spans.len()), self.rng.pick(spans.len()));
         match canary {
-            Canary::SharesAPage if from != to => spans[to].pages[0] = spans[from].pages[0],
+            Canary::SharesAPage if from != to => {
+                let first = spans[from].pages.get(0);
+                let others = spans[to].pages.pages_from(1);
+                spans[to].pages = first.into_iter().chain(others).collect();
+            }
             Canary::FreesEarly if self.rng.chance(1, 4) => {
-                let page = spans[from].pages[0].0 as usize;
+                let page = spans[from].pages.numbers()[0] as usize;
                 let page_len = self.limits.page_len as usize;
                 self.cache.slots[page * page_len] ^= 1;
             }
             Canary::ForgetsAWindow if self.limits.window.is_some() && self.rng.chance(1, 4) => {
-                let first = spans[from].first_position as usize;
+                let first = spans[from].first_position;
                 let seen = self.cache.first_seen(first);
                 if seen < first {
                     let slot = self.cache.slot(&spans[from].window_pages, seen);
@@ -483,17 +487,17 @@ impl Life {
                 }
             }
             Canary::MistakesAWindow if self.rng.chance(1, 4) => {
-                let first = spans[from].first_position as usize;
+                let first = spans[from].first_position;
                 let page = self.cache.first_seen(first) / self.limits.page_len as usize;
                 let pages = &mut spans[from].window_pages;
                 if page + 1 < pages.len() {
-                    pages.swap(page, page + 1);
+                    *pages = swapped(pages, page);
                 }
             }
             Canary::MistakesAPrefix if spans[to].first_position > 0 => {
-                let tokens = &spans[to].pages;
-                if tokens.len() > 1 && self.rng.chance(1, 4) {
-                    spans[to].pages.swap(0, 1);
+                let pages = &mut spans[to].pages;
+                if pages.len() > 1 && self.rng.chance(1, 4) {
+                    *pages = swapped(pages, 0);
                 }
             }
             _ => {}
@@ -505,10 +509,10 @@ impl Life {
             match *event {
                 Event::Started { id, cached_len } => {
                     let len = self.scheduler.tokens_of(id).map_or(usize::MAX, <[_]>::len);
-                    check!((cached_len as usize) < len, "all of {id:?} is cached");
-                    check!(cached_len % self.limits.page_len == 0, "part of a page is shared");
+                    check!(cached_len < len, "all of {id:?} is cached");
+                    check!(cached_len % self.cache.page_len == 0, "part of a page is shared");
                     self.seen.cached_starts += u64::from(cached_len > 0);
-                    let gone = self.cache.first_seen(cached_len as usize) / self.cache.page_len;
+                    let gone = self.cache.first_seen(cached_len) / self.cache.page_len;
                     self.seen.cached_windows += u64::from(gone > 0);
                 }
                 Event::Preempted { .. } => self.seen.preempted += 1,
@@ -548,16 +552,6 @@ impl Life {
     }
 }
 
-fn swap_tokens(results: &mut [(RequestId, StepResult)]) {
-    let is_token = |(_, result): &&mut (RequestId, StepResult)| {
-        matches!(result, StepResult::Token(_) | StepResult::Finish(..))
-    };
-    let mut tokens = results.iter_mut().filter(is_token);
-    if let (Some((_, one)), Some((_, other))) = (tokens.next(), tokens.next()) {
-        std::mem::swap(one, other);
-    }
-}
-
 fn flood(seed: u64) -> Option<u64> {
     const STEPS_MAX: u64 = 3_000;
     let mut life = Life::new(seed, None);
@@ -565,7 +559,8 @@ fn flood(seed: u64) -> Option<u64> {
     life.limits.context_len_max = life.limits.context_len_max.max(4);
     life.scheduler = Scheduler::new(life.limits);
     let guest = RequestId(u64::MAX);
-    let room = (life.limits.page_count * life.limits.page_len).min(life.limits.context_len_max - 1);
+    let in_pages = u64::from(life.limits.page_count * life.limits.page_len);
+    let room = in_pages.min(life.limits.context_len_max - 1);
     let prompt = (0..room).map(|_| life.rng.token()).collect();
     let request = Request { id: guest, prompt, tokens_max: 3, user: 99, prelude: Vec::new() };
     let mut has_come = false;

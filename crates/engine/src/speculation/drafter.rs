@@ -147,9 +147,9 @@ impl Drafter {
     pub(crate) fn settle(&mut self, plan: &Plan, results: &[(RequestId, StepResult)]) {
         for (span, (id, result)) in plan.spans.iter().zip(results) {
             assert_eq!(span.id, *id, "results are in the order of the plan");
-            let (first, page_len) = (span.first_position as usize, self.page_len);
+            let (first, page_len) = (span.first_position, self.page_len);
             let begun = first.div_ceil(page_len)..span.end_position().div_ceil(page_len);
-            for PageId(page) in &span.pages[begun] {
+            for page in &span.pages.numbers()[begun] {
                 self.filled[*page as usize] = 0;
             }
             let accepted = match result {
@@ -158,7 +158,7 @@ impl Drafter {
             };
             let computed = span.end_position() - span.drafted as usize + accepted;
             if let Some(PageId(page)) = span.pages.get(computed / page_len) {
-                let filled = &mut self.filled[*page as usize];
+                let filled = &mut self.filled[page as usize];
                 *filled = (*filled).min(computed % page_len);
             }
         }
@@ -173,7 +173,7 @@ impl Drafter {
         most: usize,
     ) -> Option<Ahead> {
         let last = tokens.len() - 1;
-        let mut pages: Vec<u32> = span.pages.iter().map(|PageId(page)| *page).collect();
+        let mut pages = span.pages.numbers().to_vec();
         let mut computed = 0;
         for page in &pages {
             let filled = self.filled[*page as usize];

@@ -5,7 +5,9 @@ mod rng;
 
 use std::collections::VecDeque;
 
-use scheduler::{FinishReason, Limits, Made, PageId, PlanSpan, StepResult, TokenId};
+use scheduler::{
+    FinishReason, Limits, Made, PageId, PageTable, PlanSpan, RequestId, StepResult, TokenId,
+};
 
 pub(crate) use rng::Rng;
 
@@ -68,8 +70,9 @@ impl Cache {
         }
     }
 
-    pub(crate) fn slot(&self, pages: &[PageId], position: usize) -> usize {
-        pages[position / self.page_len].0 as usize * self.page_len + position % self.page_len
+    pub(crate) fn slot(&self, pages: &PageTable, position: usize) -> usize {
+        pages.numbers()[position / self.page_len] as usize * self.page_len
+            + position % self.page_len
     }
 
     /// The first position of the window of the one at `first`; itself where there is no window.
@@ -79,7 +82,7 @@ impl Cache {
 
     /// What all slots before the span make together.
     pub(crate) fn read(&self, span: &PlanSpan) -> State {
-        let first = span.first_position as usize;
+        let first = span.first_position;
         let of_all = |state, position| mix(state, self.slots[self.slot(&span.pages, position)]);
         let seen = if self.reach > 0 { self.first_seen(first)..first } else { 0..0 };
         let of_window = |position| self.window_slots[self.slot(&span.window_pages, position)];
@@ -100,7 +103,7 @@ impl Cache {
             if skipped == Some(row) {
                 continue;
             }
-            let position = span.first_position as usize + row;
+            let position = span.first_position + row;
             let slot = self.slot(&span.pages, position);
             self.slots[slot] = value;
             if self.reach > 0 {
@@ -156,4 +159,22 @@ pub(crate) fn mix(state: u64, value: u64) -> u64 {
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
+}
+
+/// The table with the page at a place and the next one in each other's place.
+pub(crate) fn swapped(pages: &PageTable, place: usize) -> PageTable {
+    let mut pages: Vec<PageId> = pages.pages_from(0).collect();
+    pages.swap(place, place + 1);
+    pages.into_iter().collect()
+}
+
+/// Two sequences get each other's token.
+pub(crate) fn swap_tokens(results: &mut [(RequestId, StepResult)]) {
+    let is_token = |(_, result): &&mut (RequestId, StepResult)| {
+        matches!(result, StepResult::Token(_) | StepResult::Finish(..))
+    };
+    let mut tokens = results.iter_mut().filter(is_token);
+    if let (Some((_, one)), Some((_, other))) = (tokens.next(), tokens.next()) {
+        std::mem::swap(one, other);
+    }
 }
