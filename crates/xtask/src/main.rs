@@ -10,6 +10,7 @@ mod e2e;
 mod fit;
 mod limits;
 mod memory;
+mod mixes;
 mod quality;
 mod setup;
 mod shell;
@@ -27,6 +28,7 @@ Usage: cargo xtask <command>
   e2e        Whole-program runs with the real model (after a release build)
   quality    The fast kernels against the reference on a real text: top-1, KL, perplexity
              [--llama-logits FILE] compares with a file of llama-perplexity --save-all-logits
+             --mixes --against BUILD_FOLDER: the types of `hob quantize` beside llama-quantize's
   fit        The planner's speed model against published measurements: cross-validation
              [--write] fits its coefficients anew, [--check] fails where a promise is missed
   conformance  Every architecture on every backend against transformers, into docs/models.md
@@ -38,6 +40,7 @@ Usage: cargo xtask <command>
   bench      hob and llama.cpp in turn, with this machine's limits: --against BUILD_FOLDER
              [--cases quick|all] [--only SUBSTRING] [--reps N] [--threads N] [--backend NAME]
   tokenizers  hob and llama-tokenize in turn on 10 MB of text: --against BUILD_FOLDER
+             [--only PART] those vocabularies alone
   counts     Instructions of the hot kernels against crates/kernels-cpu/counts.txt [--accept]
   arm        The kernels for Arm under emulation: i8mm, dotprod and plain NEON
   ci         Everything that must pass before a change lands
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         ["test"] => ci::test(),
         ["tidy"] => tidy::run(),
         ["e2e"] => e2e::run(),
+        ["quality", "--mixes", "--against", build] => mixes::run(build),
         ["quality", rest @ ..] => quality::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["fit", rest @ ..] => fit::run(rest),

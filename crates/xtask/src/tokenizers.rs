@@ -13,7 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::bench;
 use crate::shell::{cache, command, root, step};
 
-const USAGE: &str = "usage: cargo xtask tokenizers --against LLAMA_CPP_BUILD";
+const USAGE: &str = "usage: cargo xtask tokenizers --against LLAMA_CPP_BUILD \
+                     [--only PART]";
 /// Of the text.
 const BYTES: usize = 10_000_000;
 /// What texts are made of.
@@ -25,9 +26,14 @@ const REPETITIONS: usize = 3;
 /// How far ahead hob is to be.
 const RATIO_MIN: f64 = 2.0;
 
-/// Measures all vocabularies that `setup` installed, and prints a table.
+/// Measures all vocabularies that `setup` installed, or those with a part in their names: prints a
+/// table.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
-    let ["--against", build] = *arguments else { bail!(USAGE) };
+    let (build, only) = match *arguments {
+        ["--against", build] => (build, ""),
+        ["--against", build, "--only", part] => (build, part),
+        _ => bail!(USAGE),
+    };
     let peer = Path::new(build).join("bin/llama-tokenize");
     ensure!(peer.exists(), "no {}: build the target llama-tokenize", peer.display());
     step("release build", command("cargo").args(["build", "--release", "--package", "hob"]))?;
@@ -41,7 +47,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         "| vocabulary | tokens | same | hob, s | llama.cpp, s | ratio |\n|---|---|---|---|---|---|"
     );
     let (mut ahead, mut count) = (0, 0);
-    for (name, vocabulary) in vocabularies()? {
+    let wanted = vocabularies()?.into_iter().filter(|(name, _)| name.contains(only));
+    for (name, vocabulary) in wanted {
         let mut best = [f64::INFINITY; 4];
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..REPETITIONS {
@@ -58,6 +65,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         let (hob, peer) = (best[0] - best[1], best[2] - best[3]);
         let ratio = peer / hob;
         let same = if ours == theirs { "yes" } else { "no" };
+        // Each at once: a run over all of them takes a quarter of an hour.
         println!("| {name} | {} | {same} | {hob:.2} | {peer:.2} | {ratio:.1} |", ours.len());
         (ahead, count) = (ahead + usize::from(ratio >= RATIO_MIN), count + 1);
     }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::cases::Case;
+use super::cases::{self, Case};
 use crate::setup;
 use crate::shell::{cache, command, step};
 
@@ -51,6 +51,15 @@ pub(crate) fn make(cases: Vec<Case>, peer: &Path) -> Result<Vec<Case>> {
         }
     }
     Ok(kept)
+}
+
+/// The shipped model in F16, made if it is not there yet.
+pub(crate) fn shipped_in_f16(peer: &Path) -> Result<PathBuf> {
+    let is_it = |case: &Case| case.model() == (SHIPPED.0, "F16");
+    let case =
+        cases::all().into_iter().find(is_it).context("no case of the shipped model in F16")?;
+    make(vec![case], peer)?;
+    Ok(path(&case))
 }
 
 /// Names of the random models that can be made.
