@@ -142,7 +142,7 @@ impl App {
         show::model_info(model)
     }
 
-    /// Token ids of a text with the bytes of each, from the headers alone.
+    /// Calls `each` with the ids of a text and the bytes of each, from the headers alone.
     ///
     /// # Errors
     /// When the file is damaged.
@@ -151,11 +151,14 @@ impl App {
         model: &ModelRef,
         text: &str,
         specials: bool,
-    ) -> Result<Vec<(u32, Vec<u8>)>> {
+        each: &mut dyn FnMut(u32, &[u8]),
+    ) -> Result<()> {
         let file = open::open(&model.path)?;
         let tokenizer = Tokenizer::from_metadata(file.metadata())?;
-        let ids = loaded::encode(&tokenizer, text, specials);
-        Ok(ids.into_iter().map(|id| (id, tokenizer.token_bytes(id).to_vec())).collect())
+        for id in loaded::encode(&tokenizer, text, specials) {
+            each(id, tokenizer.token_bytes(id));
+        }
+        Ok(())
     }
 
     /// Loads and starts a model. `progress(done_bytes, total_bytes)` is called while loading.

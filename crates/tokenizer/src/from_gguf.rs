@@ -305,7 +305,7 @@ fn word_piece(metadata: &Metadata) -> Result<Parsed> {
     Ok(Parsed {
         kind: "bert",
         normal,
-        steps: vec![Step::Words { alone: is_mark }],
+        steps: vec![Step::words(is_mark)],
         model: Model::WordPiece(Box::new(model)),
         strips_space: true,
         usual: (Some(101), Some(102)),

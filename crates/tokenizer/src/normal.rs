@@ -56,13 +56,94 @@ pub(crate) fn apply<'a>(
     spare: &mut String,
 ) -> &'a str {
     out.clear();
-    out.push_str(text);
-    for step in steps {
-        spare.clear();
-        step.apply(out, start, spare);
-        std::mem::swap(out, spare);
+    let Some(ascii) = Ascii::of(steps) else {
+        out.push_str(text);
+        one_by_one(steps, start, out, spare);
+        return out;
+    };
+    // Stretches of ASCII, which most texts mostly are, take all steps at once.
+    let mut run = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (plain, after) = rest.split_at(ascii_len(rest.as_bytes()));
+        ascii.apply(plain, out);
+        let end = after.bytes().position(|byte| byte.is_ascii()).unwrap_or(after.len());
+        let (other, after) = after.split_at(end);
+        if !other.is_empty() {
+            run.clear();
+            run.push_str(other);
+            one_by_one(steps, start, &mut run, spare);
+            out.push_str(&run);
+        }
+        rest = after;
     }
     out
+}
+
+/// `text` after every step.
+fn one_by_one(steps: &[Normal], start: bool, text: &mut String, spare: &mut String) {
+    for step in steps {
+        spare.clear();
+        step.apply(text, start, spare);
+        std::mem::swap(text, spare);
+    }
+}
+
+/// What steps do to ASCII that do nothing else to it, wherever it stands: none of them looks across
+/// a border of ASCII and other characters. (Composing ones do: an `e` takes the accent behind it.)
+struct Ascii {
+    clean: bool,
+    lower: bool,
+}
+
+impl Ascii {
+    /// None where a step is of another kind.
+    fn of(steps: &[Normal]) -> Option<Ascii> {
+        let mut ascii = Ascii { clean: false, lower: false };
+        for step in steps {
+            match step {
+                Normal::Clean => ascii.clean = true,
+                Normal::Lowercase => ascii.lower = true,
+                Normal::Chinese
+                | Normal::NoAccents
+                | Normal::NoMarks
+                | Normal::Nfd
+                | Normal::Nfkd => {}
+                Normal::Spaces { .. }
+                | Normal::WordSpaces { .. }
+                | Normal::Charsmap(_)
+                | Normal::Nfc
+                | Normal::Nfkc
+                | Normal::Strip { .. }
+                | Normal::Replace { .. }
+                | Normal::ReplacePattern { .. }
+                | Normal::Prepend(_) => return None,
+            }
+        }
+        Some(ascii)
+    }
+
+    fn apply(&self, text: &str, out: &mut String) {
+        let first = out.len();
+        let control = |text: &str| text.bytes().position(|byte| byte.is_ascii_control());
+        let mut rest = text;
+        while let Some(at) = control(rest).filter(|_| self.clean) {
+            out.push_str(&rest[..at]);
+            out.extend(clean(char::from(rest.as_bytes()[at])));
+            rest = &rest[at + 1..];
+        }
+        out.push_str(rest);
+        if self.lower {
+            out[first..].make_ascii_lowercase();
+        }
+    }
+}
+
+/// How many bytes at the beginning are ASCII.
+fn ascii_len(bytes: &[u8]) -> usize {
+    let whole = bytes.chunks_exact(32).take_while(|chunk| chunk.is_ascii()).count() * 32;
+    let end = bytes[whole..].iter().position(|byte| !byte.is_ascii());
+    end.map_or(bytes.len(), |end| whole + end)
 }
 
 impl Normal {
@@ -179,8 +260,9 @@ pub(crate) fn is_mark(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use fancy_regex::Regex;
+    use proptest::prelude::*;
 
-    use super::{Normal, apply, is_mark};
+    use super::{Normal, apply, is_mark, one_by_one};
 
     fn check(steps: &[Normal], text: &str, wanted: &str) {
         let (mut out, mut spare) = (String::new(), String::new());
@@ -204,5 +286,27 @@ mod tests {
         check(&[Normal::Prepend("▁".into())], "a", "▁a");
         check(&[Normal::Prepend("▁".into())], "", "");
         assert!(is_mark('$') && is_mark('。') && !is_mark('€') && !is_mark('a'));
+    }
+
+    proptest! {
+        /// Characters of all kinds that a step knows, so that borders of every kind occur.
+        #[test]
+        fn ascii_at_once_is_as_step_by_step(
+            text in "([ -~]{0,40}|[\\x00-\\x7f]|[é́̈ẛÅ①İΣ漢\u{a0}\u{85}\u{fffd}]|\\PC){0,24}",
+            lower: bool,
+            clean: bool,
+        ) {
+            let mut steps = vec![Normal::Chinese, Normal::Nfd, Normal::NoAccents];
+            if clean {
+                steps.insert(0, Normal::Clean);
+            }
+            if lower {
+                steps.push(Normal::Lowercase);
+            }
+            let (mut out, mut spare) = (String::new(), String::new());
+            let mut wanted = text.clone();
+            one_by_one(&steps, true, &mut wanted, &mut String::new());
+            prop_assert_eq!(apply(&steps, &text, true, &mut out, &mut spare), wanted);
+        }
     }
 }

@@ -34,18 +34,38 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         args.text.join(" ")
     };
     let model = models::find_or_pull(&context.app, &args.model, context.terminal)?;
-    let tokens = context.app.tokenize(&model, &text, !args.plain)?;
     let mut out = io::stdout().lock();
     if args.ids {
-        let ids: Vec<String> = tokens.iter().map(|(id, _)| id.to_string()).collect();
-        return Ok(writeln!(out, "{}", ids.join(" "))?);
+        let mut line = Vec::new();
+        context.app.tokenize(&model, &text, !args.plain, &mut |id, _| push_id(&mut line, id))?;
+        line.pop_if(|last| *last == b' ');
+        line.push(b'\n');
+        return Ok(out.write_all(&line)?);
     }
-    let rows: Vec<Vec<String>> =
-        tokens.iter().map(|(id, bytes)| vec![id.to_string(), shown(bytes)]).collect();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    context.app.tokenize(&model, &text, !args.plain, &mut |id, bytes| {
+        rows.push(vec![id.to_string(), shown(bytes)]);
+    })?;
     for line in text::table(&[Side::Right, Side::Left], &rows) {
         writeln!(out, "{line}")?;
     }
     Ok(())
+}
+
+/// Appends an id and a space; a text of 10 MB has millions, so that none becomes a text of its own.
+fn push_id(line: &mut Vec<u8>, id: u32) {
+    let mut digits = [0; 10];
+    let (mut at, mut rest) = (digits.len(), id);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    line.extend_from_slice(&digits[at..]);
+    line.push(b' ');
 }
 
 /// A token as a Rust string literal: blanks are seen, and bytes of half a character too.
@@ -61,7 +81,14 @@ fn shown(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::{push_id, shown};
+
+    #[test]
+    fn ids_are_written_in_full() {
+        let mut line = Vec::new();
+        [0, 7, 10, 4_294_967_295].into_iter().for_each(|id| push_id(&mut line, id));
+        assert_eq!(line, b"0 7 10 4294967295 ");
+    }
 
     #[test]
     fn tokens_show_blanks_and_half_characters() {

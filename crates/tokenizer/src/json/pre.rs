@@ -25,7 +25,7 @@ pub(super) fn read(node: &Node<'_>) -> Result<Pre> {
 fn add(node: &Node<'_>, pre: &mut Pre) -> Result<()> {
     let steps = &mut pre.steps;
     match node.kind()? {
-        "BertPreTokenizer" => steps.push(Step::Words { alone: is_mark }),
+        "BertPreTokenizer" => steps.push(Step::words(is_mark)),
         "ByteLevel" => {
             if node.part("add_prefix_space").flag(true)? {
                 let first = FirstSpace::Always;
@@ -59,7 +59,7 @@ fn add(node: &Node<'_>, pre: &mut Pre) -> Result<()> {
             steps.push(Step::of_file(&pattern, node.part("invert").flag(false)?, matches)?);
         }
         "Whitespace" => steps.push(Step::of_file(r"\w+|[^\w\s]+", true, Matches::Removed)?),
-        "WhitespaceSplit" => steps.push(Step::Words { alone: |_| false }),
+        "WhitespaceSplit" => steps.push(Step::words(|_| false)),
         other => return Err(node.unknown_kind(other)),
     }
     Ok(())

@@ -27,7 +27,7 @@ pub(crate) fn rule(name: &str) -> Result<&'static Rule> {
 /// The steps of a row.
 pub(crate) fn steps(rule: &Rule) -> Vec<Step> {
     match rule.letters {
-        Letters::Words => vec![Step::Words { alone: |_| false }],
+        Letters::Words => vec![Step::words(|_| false)],
         Letters::Bytes | Letters::Spaces => {
             rule.patterns.iter().map(|pattern| Step::of_row(pattern)).collect()
         }
@@ -58,9 +58,7 @@ pub(crate) enum Step {
     /// Before each `▁` that no token has after the character that stands there.
     BeforeSpace(Box<SpaceCut>),
     /// White space is gone, and what `alone` says stands alone.
-    Words {
-        alone: fn(char) -> bool,
-    },
+    Words(Box<WordCut>),
     Pattern {
         regex: Box<Regex>,
         inverted: bool,
@@ -126,6 +124,11 @@ impl SpaceCut {
 }
 
 impl Step {
+    /// White space is gone, and what `alone` says stands alone.
+    pub(crate) fn words(alone: fn(char) -> bool) -> Step {
+        Step::Words(Box::new(WordCut::new(alone)))
+    }
+
     /// The step of one of our rows' patterns.
     fn of_row(pattern: &str) -> Step {
         by_hand(pattern).unwrap_or_else(|| {
@@ -266,7 +269,7 @@ pub(crate) fn cut(steps: &[Step], text: &str, start: bool, out: &mut dyn FnMut(&
             }
         }
         Step::BeforeSpace(space) => space.cut(text, &mut next),
-        Step::Words { alone } => words(text, *alone, &mut next),
+        Step::Words(words) => words.cut(text, &mut next),
         Step::Pattern { regex, inverted, matches } => {
             pattern(regex, *inverted, *matches, text, &mut next);
         }
@@ -281,23 +284,64 @@ pub(crate) fn cut(steps: &[Step], text: &str, start: bool, out: &mut dyn FnMut(&
     }
 }
 
-fn words(text: &str, alone: fn(char) -> bool, out: &mut dyn FnMut(&str)) {
-    let mut from = 0;
-    for (at, c) in text.char_indices() {
-        let space = classes::of(c) & classes::SPACE != 0;
-        if !space && !alone(c) {
-            continue;
+/// What a character is to `Step::Words`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Inside,
+    Space,
+    Alone,
+}
+
+pub(crate) struct WordCut {
+    alone: fn(char) -> bool,
+    /// Of ASCII, which most texts mostly are.
+    ascii: [Part; 128],
+}
+
+impl WordCut {
+    fn new(alone: fn(char) -> bool) -> WordCut {
+        let mut cut = WordCut { alone, ascii: [Part::Inside; 128] };
+        for code in 0..128_u8 {
+            cut.ascii[usize::from(code)] = cut.part(char::from(code));
         }
-        if at > from {
-            out(&text[from..at]);
-        }
-        from = at + c.len_utf8();
-        if !space {
-            out(&text[at..from]);
+        cut
+    }
+
+    fn part(&self, c: char) -> Part {
+        if classes::of(c) & classes::SPACE != 0 {
+            Part::Space
+        } else if (self.alone)(c) {
+            Part::Alone
+        } else {
+            Part::Inside
         }
     }
-    if from < text.len() {
-        out(&text[from..]);
+
+    fn cut(&self, text: &str, out: &mut dyn FnMut(&str)) {
+        let bytes = text.as_bytes();
+        let (mut from, mut at) = (0, 0);
+        while at < bytes.len() {
+            let (part, len) = match self.ascii.get(usize::from(bytes[at])) {
+                Some(part) => (*part, 1),
+                None => {
+                    let c = text[at..].chars().next().unwrap_or_default();
+                    (self.part(c), c.len_utf8())
+                }
+            };
+            if part != Part::Inside {
+                if at > from {
+                    out(&text[from..at]);
+                }
+                if part == Part::Alone {
+                    out(&text[at..at + len]);
+                }
+                from = at + len;
+            }
+            at += len;
+        }
+        if from < text.len() {
+            out(&text[from..]);
+        }
     }
 }
 
