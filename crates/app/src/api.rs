@@ -103,6 +103,8 @@ pub struct ModelInfo {
     pub kv_bytes_per_token: u64,
     /// Chat template, as it stands in the file.
     pub template: Option<String>,
+    /// Whether it knows images and its part for them is not read.
+    pub is_without_images: bool,
     /// Every tensor.
     pub tensors: Vec<TensorLine>,
     /// Every metadata key with its value, long ones shortened.

@@ -303,9 +303,10 @@ impl LoadedModel {
         self.inner.draft.as_ref()
     }
 
-    /// What of its chat template a person should know, a line each; nothing where it makes no text.
+    /// What a person should know of it before they judge its answers, a line each; nothing where it
+    /// makes no text.
     #[must_use]
-    pub fn template_notes(&self) -> Vec<String> {
+    pub fn notes(&self) -> Vec<String> {
         if self.inner.retriever.is_some() {
             return Vec::new();
         }

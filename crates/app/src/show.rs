@@ -60,6 +60,7 @@ pub(crate) fn model_info(model: &ModelRef) -> Result<ModelInfo> {
         blocks: spec.map(|spec| spec.features()).map_err(|error| error.to_string()),
         // Two bytes each.
         kv_bytes_per_token: (values * 2) as u64,
+        is_without_images: metadata.str(checkpoint::NOT_READ)? == Some("images"),
         template: metadata.str("tokenizer.chat_template")?.map(str::to_owned),
         metadata: metadata.iter().map(|(key, value)| (key.to_owned(), shown(value))).collect(),
         architecture,

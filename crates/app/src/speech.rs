@@ -22,6 +22,8 @@ pub(crate) struct Voice {
     template: Template,
     /// Name of hob's own template, where the model brought none.
     stand_in: Option<&'static str>,
+    /// Whether its part for images was left out.
+    is_without_images: bool,
     /// Tokens of the vocabulary that the dialect knows as markers.
     pub(crate) markers: Arc<Markers>,
     /// The markers of the dialect that the vocabulary has as tokens.
@@ -58,7 +60,9 @@ impl Voice {
         let markers = Arc::new(markers(dialect, tokenizer));
         let is_token = |text: &&'static str| tokenizer.token_id(text).is_some();
         let tokens = dialect.markers().into_iter().filter(is_token).collect();
-        Ok(Voice { template, stand_in, markers, tokens })
+        let not_read = file.metadata().str(checkpoint::NOT_READ)?;
+        let is_without_images = not_read == Some("images");
+        Ok(Voice { template, stand_in, is_without_images, markers, tokens })
     }
 
     /// What a person should know, a line each.
@@ -69,6 +73,9 @@ impl Voice {
                 "{model} brings no chat template; hob uses its own `{name}`, which may not be what \
                  the model was trained with"
             ));
+        }
+        if self.is_without_images {
+            notes.push(format!("{model} knows images too; hob runs its text part, and reads none"));
         }
         if self.template.merges_system() {
             notes.push(format!(

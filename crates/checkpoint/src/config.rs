@@ -146,6 +146,18 @@ impl Config {
         self.fields.keys().map(String::as_str)
     }
 
+    /// Puts a list of one text in a field.
+    pub(crate) fn replace(&mut self, key: &str, text: &str) {
+        self.fields.insert(key.to_owned(), Value::from(vec![text]));
+    }
+
+    /// Takes over a field of another configuration, where it has it.
+    pub(crate) fn take(&mut self, from: &Config, key: &str) {
+        if let Some(value) = from.fields.get(key) {
+            self.fields.insert(key.to_owned(), value.clone());
+        }
+    }
+
     /// Adds fields that are not there.
     pub(crate) fn complete(&mut self, more: &Config, keys: &[(&str, &str)]) {
         for (key, theirs) in keys {

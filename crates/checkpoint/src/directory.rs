@@ -195,7 +195,7 @@ impl<'a> Directory<'a> {
     /// What is known to be no part of the model that runs.
     fn leave_alone(&mut self, tied: bool) {
         for (i, source) in self.sources.all().iter().enumerate() {
-            let name = &*source.tensor.name;
+            let name = &*source.name;
             let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next());
             let layer = layer.and_then(|layer| layer.parse::<u64>().ok());
             let guesses = match self.family.guesses {
@@ -206,7 +206,8 @@ impl<'a> Directory<'a> {
             let is_known = NO_WEIGHTS.iter().any(|end| name.ends_with(end))
                 || (tied && name == OUTPUT)
                 || self.is_scale(name)
-                || guesses;
+                || guesses
+                || source.is_left_out;
             if is_known {
                 self.used.insert(i);
             }

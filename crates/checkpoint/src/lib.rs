@@ -7,7 +7,8 @@
 //! `families` with rows of data. The format: <https://github.com/huggingface/safetensors>.
 //!
 //! **Invariant:** every length, offset, type and shape is checked before use; hostile files are
-//! the normal case. **Invariant:** a tensor that no row takes is refused by name, never left out.
+//! the normal case. **Invariant:** a tensor that no row takes is refused by name, never left out;
+//! what belongs to images is left out by a list, and [`NOT_READ`] says so.
 
 mod adapter;
 mod config;
@@ -34,4 +35,4 @@ pub use headers::{
     open_headers, parse, parse_config,
 };
 pub use limits::{CONFIG_BYTES_MAX, INDEX_BYTES_MAX};
-pub use open::open;
+pub use open::{NOT_READ, open};

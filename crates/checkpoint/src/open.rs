@@ -8,12 +8,16 @@ use quant::FormatId;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::error::{Told, shown};
+use crate::families::images;
 use crate::headers::{CONFIG, Files, small_file};
 use crate::keys::Keys;
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::recipe::{Made, Recipe};
 use crate::sources::Sources;
 use crate::{Error, Result, families, tokens};
+
+/// The key that says what a model was trained with and is not read here: `images`.
+pub const NOT_READ: &str = "hob.not_read";
 
 /// Opens a checkpoint on disk, its folder or any file of it, as a GGUF file: the same keys, and
 /// tensors of the same names and shapes. Weights stay where they are; those that GGUF has in
@@ -32,10 +36,19 @@ pub fn open(path: &Path) -> Result<GgufFile> {
         let tensors: Vec<_> = sources.all().iter().map(|source| source.tensor.clone()).collect();
         index.check(&tensors).map_err(|why| Error::at(path, why))?;
     }
-    let family = families::find(&config).map_err(|why| Error::at(&config_path, why))?;
-    quantised(&config, &mut sources).map_err(|why| Error::at(&config_path, why))?;
+    let at_config = |why| Error::at(&config_path, why);
+    let with_images = images::find(&config).map_err(at_config)?;
+    let config = match with_images {
+        None => config,
+        Some(class) => {
+            sources.rename(|name| class.meaning(name)).map_err(|why| Error::at(path, why))?;
+            class.text(&config).map_err(at_config)?
+        }
+    };
+    let family = families::find(&config).map_err(at_config)?;
+    quantised(&config, &mut sources).map_err(at_config)?;
     let mut keys = Keys::new(&config, family.architecture);
-    (family.keys)(&mut keys).map_err(|why| Error::at(&config_path, why))?;
+    (family.keys)(&mut keys).map_err(at_config)?;
     let Keys { mut metadata, computed, .. } = keys;
     let mut directory =
         Directory::read(&sources, family, &config).map_err(|why| Error::at(path, why))?;
@@ -44,6 +57,9 @@ pub fn open(path: &Path) -> Result<GgufFile> {
     }
     let Directory { tensors, recipes, .. } = directory;
     describe(&mut metadata, &files.folder, &tensors);
+    if with_images.is_some() {
+        metadata.insert(NOT_READ, Value::String("images".to_owned()));
+    }
     tokens::put(&mut metadata, &files.folder, &config)?;
     Ok(assembled(metadata, tensors, (sources, recipes)))
 }
@@ -90,7 +106,7 @@ fn quantised(config: &Config, sources: &mut Sources) -> Told<()> {
             };
             let scaled: Vec<(usize, usize)> = (0..sources.all().len())
                 .filter_map(|by| {
-                    let of = sources.all()[by].tensor.name.strip_suffix("_scale_inv")?;
+                    let of = sources.all()[by].name.strip_suffix("_scale_inv")?;
                     Some((sources.find(of)?, by))
                 })
                 .collect();

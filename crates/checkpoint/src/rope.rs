@@ -179,6 +179,8 @@ impl Rope {
 
 fn kind(rule: &Config) -> Told<&str> {
     match rule.text("rope_type")? {
+        // Sections are of positions in pictures; in text all are the same.
+        Some("mrope") if rule.has("mrope_section") => Ok("default"),
         Some(kind) => Ok(kind),
         None => match RULED.iter().find(|key| rule.has(key)) {
             Some(key) => Err(format!("rope_type is missing, and {key} is there")),

@@ -8,6 +8,7 @@ use gguf::MappedFile;
 use quant::FormatId;
 
 use crate::error::{Told, shown};
+use crate::families::images::Meaning;
 use crate::headers::{Files, Parsed, SafeTensor, length, parse};
 use crate::{Error, Result, fp8};
 
@@ -22,6 +23,10 @@ pub(crate) struct Sources {
 /// A tensor.
 pub(crate) struct Source {
     pub(crate) tensor: SafeTensor,
+    /// What it is found by, which is its name in a model of text alone; empty where it is none.
+    pub(crate) name: String,
+    /// Whether it is known to belong to what is not read.
+    pub(crate) is_left_out: bool,
     file: usize,
     /// Where it is of 8 bits: the factor of each block of `(rows, columns)`.
     scales: Option<(usize, (usize, usize))>,
@@ -49,11 +54,35 @@ impl Sources {
                     let why = format!("tensor {} is in an earlier file too", shown(&tensor.name));
                     return Err(Error::at(path, why));
                 }
-                sources.tensors.push(Source { tensor, file, scales: None });
+                let name = tensor.name.clone();
+                sources.tensors.push(Source {
+                    tensor,
+                    name,
+                    is_left_out: false,
+                    file,
+                    scales: None,
+                });
             }
             sources.files.push(map);
         }
         Ok(sources)
+    }
+
+    /// Gives tensors the names that they have in a model of text alone.
+    pub(crate) fn rename(&mut self, meaning: impl Fn(&str) -> Meaning) -> Told<()> {
+        self.by_name.clear();
+        for (i, source) in self.tensors.iter_mut().enumerate() {
+            let meaning = meaning(&source.tensor.name);
+            source.is_left_out = meaning == Meaning::Images;
+            source.name.clear();
+            let Meaning::Text(name) = meaning else { continue };
+            if self.by_name.insert(name.clone(), i).is_some() {
+                let found = shown(&source.tensor.name);
+                return Err(format!("tensor {found} is there in two spellings"));
+            }
+            source.name = name;
+        }
+        Ok(())
     }
 
     pub(crate) fn all(&self) -> &[Source] {

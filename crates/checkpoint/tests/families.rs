@@ -4,12 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use checkpoint::NOT_READ;
 use gguf::{GgufFile, TensorInfo};
 use model::{LoadOptions, Model};
 use quant::FormatId;
 use tensor::reference::Reference;
 use tensor::{Batch, KvFormat, Span};
-use testkit::{ReferenceModel, TinyCheckpoint, reference_models};
+use testkit::{ReferenceModel, TinyCheckpoint, checkpoints_with_images, reference_models};
 
 /// Largest error of a logit, as `crates/model/tests/architectures.rs` has it.
 const TOLERANCE: f32 = 1e-4;
@@ -98,22 +99,97 @@ fn worst(model: &ReferenceModel, file: &GgufFile) -> f32 {
     })
 }
 
+/// The folder's model, whose keys, tensors and logits are those of its GGUF file; and how far
+/// logits are off.
+fn same_model(name: &str, of: &ReferenceModel, checkpoint: &TinyCheckpoint) -> (GgufFile, f32) {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), checkpoint, (FormatId::F32, 1));
+    let path = folder.path().join("wanted.gguf");
+    let mut bytes = Vec::new();
+    of.writer(FormatId::F32).write_to(&mut bytes).expect("memory takes all");
+    std::fs::write(&path, bytes).expect("a folder");
+    let (found, wanted) = (open(folder.path()), GgufFile::open(&path).expect("GGUF"));
+    same_keys(name, &found, &wanted);
+    same_tensors(name, &found, &wanted);
+    let worst = worst(of, &found);
+    assert!(worst <= TOLERANCE, "{name} is off by {worst}");
+    (found, worst)
+}
+
 #[test]
 fn a_folder_is_the_model_that_its_gguf_file_is() {
     for (model, checkpoint) in models() {
-        let folder = tempfile::tempdir().expect("a folder");
-        write(folder.path(), &checkpoint, (FormatId::F32, 1));
-        let path = folder.path().join("wanted.gguf");
-        let mut bytes = Vec::new();
-        model.writer(FormatId::F32).write_to(&mut bytes).expect("memory takes all");
-        std::fs::write(&path, bytes).expect("a folder");
-        let (found, wanted) = (open(folder.path()), GgufFile::open(&path).expect("GGUF"));
-        same_keys(&model.name, &found, &wanted);
-        same_tensors(&model.name, &found, &wanted);
-        let worst = worst(&model, &found);
+        let (found, worst) = same_model(&model.name, &model, &checkpoint);
         println!("{:16} {worst:.1e}", model.name);
-        assert!(worst <= TOLERANCE, "{} is off by {worst}", model.name);
+        assert_eq!(found.metadata().get(NOT_READ), None, "{}", model.name);
     }
+}
+
+/// Names in the spelling that `transformers` has used for modules since 4.52, and files have since
+/// then.
+fn respelled(checkpoint: &TinyCheckpoint) -> TinyCheckpoint {
+    let mut made = checkpoint.clone();
+    for (name, ..) in &mut made.tensors {
+        let newer = if let Some(rest) = name.strip_prefix("language_model.model.") {
+            format!("model.language_model.{rest}")
+        } else if let Some(rest) = name.strip_prefix("language_model.lm_head.") {
+            format!("lm_head.{rest}")
+        } else if name.starts_with("model.layers.") || name.starts_with("model.norm.") {
+            name.replacen("model.", "model.language_model.", 1)
+        } else if ["visual.", "vision_tower.", "multi_modal_"].iter().any(|it| name.starts_with(it))
+        {
+            format!("model.{name}")
+        } else {
+            continue;
+        };
+        *name = newer;
+    }
+    made
+}
+
+/// The configuration as Qwen 2 and 2.5 VL were released: that of text is the whole's.
+fn flat(checkpoint: &TinyCheckpoint) -> TinyCheckpoint {
+    let mut made = checkpoint.clone();
+    let class = made.config["text_config"]["architectures"].take();
+    let kind = made.config["model_type"].take();
+    made.config = made.config["text_config"].take();
+    made.config["architectures"] = class;
+    made.config["model_type"] = kind;
+    let sections = made.config["rope_scaling"]["mrope_section"].take();
+    made.config["rope_scaling"] = serde_json::json!({"type": "mrope", "mrope_section": sections});
+    made
+}
+
+#[test]
+fn text_of_a_model_with_images_is_the_model_of_text() {
+    let mut classes = Vec::new();
+    for (name, model, checkpoint) in checkpoints_with_images() {
+        for checkpoint in [&checkpoint, &respelled(&checkpoint)] {
+            let (found, worst) = same_model(&name, &model, checkpoint);
+            println!("{name:16} {worst:.1e}");
+            let not_read = found.metadata().str(NOT_READ).expect("text");
+            assert_eq!(not_read, Some("images"), "{name}");
+        }
+        if name.starts_with("qwen2") {
+            same_model(&name, &model, &flat(&checkpoint));
+        }
+        let config = &checkpoint.config;
+        let class = config.get("architectures").unwrap_or(&config["text_config"]["architectures"]);
+        classes.push(class[0].as_str().expect("one").to_owned());
+    }
+    classes.sort();
+    classes.dedup();
+    let known = [
+        "Gemma3",
+        "Llava",
+        "Mistral3",
+        "Qwen2VL",
+        "Qwen2_5_VL",
+        "Qwen3VL",
+        "Qwen3_5",
+        "Qwen3_5Moe",
+    ];
+    assert_eq!(classes, known.map(|name| format!("{name}ForConditionalGeneration")));
 }
 
 #[test]

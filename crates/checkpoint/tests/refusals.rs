@@ -6,7 +6,7 @@ use std::path::Path;
 
 use quant::FormatId;
 use serde_json::{Value as Json, json};
-use testkit::{TinyCheckpoint, reference_models, safetensors};
+use testkit::{TinyCheckpoint, checkpoints_with_images, reference_models, safetensors};
 
 const TOKENIZER: &str = r#"{"model":{"type":"BPE","vocab":{},"merges":[]},"added_tokens":[]}"#;
 
@@ -133,6 +133,50 @@ fn numbers_that_lie_are_refused() {
     refused("deepseek3", set("kv_lora_rank", json!(u32::MAX)), "kv_lora_rank is 4294967295: hob");
     refused("qwen35", set("linear_num_value_heads", json!(3)), "does not fit what config.json");
     refused("phi3", set("head_dim", json!(-1)), "head_dim is -1");
+}
+
+/// The same of a folder of a model with images.
+#[track_caller]
+fn refused_with_images(name: &str, change: impl FnOnce(&mut TinyCheckpoint), why: &str) {
+    let mut all = checkpoints_with_images().into_iter();
+    let found = all.find(|(found, ..)| found == name);
+    let (.., mut checkpoint) = found.expect("a fixture of this name");
+    change(&mut checkpoint);
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), &checkpoint, 1);
+    let error = look(folder.path()).expect_err(why);
+    assert!(error.contains(why) && !error.contains('\n'), "{error}");
+}
+
+#[test]
+fn beside_text_and_images_nothing_is_left_out() {
+    let more = |name: &'static str| {
+        move |it: &mut TinyCheckpoint| it.tensors.push((name.to_owned(), vec![2], vec![0.0; 2]))
+    };
+    for (of, name) in [
+        ("gemma3", "audio_tower.weight"),
+        ("gemma3", "model.layers.0.mlp.down_proj.weight"),
+        ("gemma3", "language_model.model.layers.0.telepathy.weight"),
+        ("mistral3", "language_model.model.layers.0.self_attn.q_proj.weight_scale"),
+        ("qwen25_vl", "model.layers.9.mlp.down_proj.weight"),
+        ("qwen3_vl", "visual.blocks.0.weight"),
+        ("qwen35", "model.visualise.weight"),
+    ] {
+        refused_with_images(of, more(name), &format!("tensor {name} has no place in a "));
+    }
+    let twice = "model.language_model.norm.weight";
+    refused_with_images("gemma3", more(twice), &format!("{twice} is there in two spellings"));
+    let without = |it: &mut TinyCheckpoint| _ = it.config["text_config"].take();
+    refused_with_images("gemma3", without, "text_config is missing: it says what");
+    let kind =
+        |it: &mut TinyCheckpoint| it.config["text_config"]["model_type"] = json!("ministral3");
+    refused_with_images("mistral3", kind, "text is \"ministral3\": of a Mistral3ForConditional");
+    let method = |it: &mut TinyCheckpoint| {
+        it.config["quantization_config"] = json!({"quant_method": "awq"});
+    };
+    refused_with_images("mistral3", method, "quantised by \"awq\" cannot be run");
+    let head = |it: &mut TinyCheckpoint| it.config["tie_word_embeddings"] = json!(false);
+    refused_with_images("gemma3", head, "tensor lm_head.weight is missing");
 }
 
 /// A field of a fixture, by its path, with another value or without any.

@@ -90,13 +90,13 @@ pub(crate) fn load(
     Ok(loaded?)
 }
 
-/// Says what a person should know of the model's template before they judge its answers, and what
-/// drafts them.
+/// Says what a person should know of the model before they judge its answers, and what drafts
+/// them.
 pub(crate) fn tell_notes(model: &LoadedModel, terminal: Terminal) {
     if let Some(draft) = model.draft() {
         terminal.say(&terminal.faint(&format!("note: {} drafts its answers", draft.name)));
     }
-    for note in model.template_notes() {
+    for note in model.notes() {
         terminal.say(&terminal.faint(&format!("note: {note}")));
     }
 }

@@ -4,7 +4,7 @@
 //! `tools/reference/checkpoints.py` makes fixtures.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use quant::FormatId;
 use serde_json::{Map, Value as Json, json};
@@ -50,6 +50,42 @@ impl ReferenceModel {
         let name = row["name"].as_str().expect("a name").to_owned();
         (name, shape, values)
     }
+}
+
+/// Models of text and images: what they are called, the model of text in them, and their folders,
+/// where all that belongs to images is NaN.
+///
+/// # Panics
+/// When a fixture cannot be read.
+#[must_use]
+pub fn checkpoints_with_images() -> Vec<(String, ReferenceModel, TinyCheckpoint)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("checkpoint");
+    let entries = fs::read_dir(folder.join("tests/fixtures/images")).expect("fixtures");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    let models = crate::reference_models();
+    let read = |path: &PathBuf| {
+        let text = fs::read_to_string(path).expect("text");
+        let json: Json = serde_json::from_str(&text).expect("JSON");
+        let model = models.iter().find(|model| json["of"] == *model.name).expect("its text");
+        let mut made = model.checkpoint().expect("its folder");
+        made.config = json["config"].clone();
+        for (name, ..) in &mut made.tensors {
+            let begins = json["begins"].as_object().expect("beginnings").iter();
+            let mut renamed = begins.filter_map(|(alone, begin)| {
+                Some(format!("{}{}", begin.as_str()?, name.strip_prefix(alone)?))
+            });
+            *name = renamed.next().expect("a name of text");
+        }
+        for (name, shape) in json["others"].as_object().expect("tensors") {
+            let shape: Vec<u64> = serde_json::from_value(shape.clone()).expect("a shape");
+            let values = vec![f32::NAN; shape.iter().product::<u64>() as usize];
+            made.tensors.push((name.clone(), shape, values));
+        }
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+        (name, model.clone(), made)
+    };
+    paths.iter().map(read).collect()
 }
 
 fn scatter(of: &[f32], loops: &[[i64; 3]], (start, end): (i64, i64), out: &mut [f32]) {

@@ -18,7 +18,7 @@ mod tiny;
 mod vocabulary;
 
 pub use adapter::{TinyAdapter, merged};
-pub use checkpoint::{TinyCheckpoint, safetensors};
+pub use checkpoint::{TinyCheckpoint, checkpoints_with_images, safetensors};
 pub use encoder::TinyEncoder;
 pub use mix::{MIXES, Mix, Part};
 pub use real::{smollm2, smollm2_required};

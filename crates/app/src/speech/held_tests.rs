@@ -60,6 +60,7 @@ fn model(name: &str, sign: &str, has_markers: bool) -> Model {
     let voice = Voice {
         template,
         stand_in: None,
+        is_without_images: false,
         markers: Arc::default(),
         tokens: tokens.iter().copied().collect::<HashSet<_>>(),
     };

@@ -20,7 +20,9 @@ const TEMPLATE: &str = "{% for tool in tools or [] %}{{ tool | tojson }}{% endfo
 
 fn voice(template: &str) -> Voice {
     let template = Template::new(template, "", "").expect("valid");
-    Voice { template, stand_in: None, markers: super::Arc::default(), tokens: HashSet::new() }
+    let markers = super::Arc::default();
+    let tokens = HashSet::new();
+    Voice { template, stand_in: None, is_without_images: false, markers, tokens }
 }
 
 fn request(names: &[&str]) -> ChatRequest {
@@ -169,8 +171,9 @@ fn a_person_hears_of_what_hob_does_to_the_conversation() {
     assert!(voice(TEMPLATE).notes("m").is_empty());
     let plain = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}\
         {% endfor %}";
-    let voice = Voice { stand_in: Some("gemma"), ..voice(plain) };
+    let voice = Voice { stand_in: Some("gemma"), is_without_images: true, ..voice(plain) };
     let notes = voice.notes("m").join("\n");
     assert!(notes.contains("m brings no chat template; hob uses its own `gemma`"), "{notes}");
+    assert!(notes.contains("m knows images too; hob runs its text part"), "{notes}");
     assert!(notes.contains("m knows no system message"), "{notes}");
 }

@@ -6,6 +6,7 @@ mod gemma3;
 mod glm4;
 mod gpt_oss;
 mod granite;
+pub(crate) mod images;
 mod llama;
 mod olmo2;
 mod phi3;
@@ -90,6 +91,7 @@ pub(crate) fn find(config: &Config) -> Told<&'static Family> {
     let family = *found.ok_or_else(|| {
         let class = shown(class);
         let mut known: Vec<&str> = FAMILIES.iter().flat_map(|it| it.classes).copied().collect();
+        known.extend(images::WITH_IMAGES.iter().map(|it| it.class));
         known.sort_unstable();
         format!(
             "hob cannot run a \"{class}\" from safetensors; these can be run: {}; or fetch the \
@@ -115,6 +117,7 @@ mod tests {
         assert!(FAMILIES.is_sorted_by_key(|family| family.architecture));
         let mut classes: Vec<&str> =
             FAMILIES.iter().flat_map(|family| family.classes).copied().collect();
+        classes.extend(super::images::WITH_IMAGES.iter().map(|it| it.class));
         let all = classes.len();
         classes.sort_unstable();
         classes.dedup();

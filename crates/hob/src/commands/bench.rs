@@ -310,6 +310,7 @@ mod tests {
             blocks: Ok(Vec::new()),
             kv_bytes_per_token: 23_040,
             template: None,
+            is_without_images: false,
             tensors: vec![tensor("F32", 10), tensor("Q4_1", 20), tensor("F32", 5)],
             metadata: Vec::new(),
         };

@@ -124,7 +124,13 @@ fn summary(info: &ModelInfo) -> Vec<String> {
 /// What kind of file it is.
 fn form(info: &ModelInfo) -> String {
     let gguf = info.gguf_version.map(|version| format!("GGUF version {version}"));
-    gguf.unwrap_or_else(|| "safetensors".to_owned())
+    let form = gguf.unwrap_or_else(|| "safetensors".to_owned());
+    if info.is_without_images {
+        return format!(
+            "{form}; the text part of a model that knows images too, which are not read"
+        );
+    }
+    form
 }
 
 /// Number of tensors of each type.
@@ -196,6 +202,7 @@ fn object(info: &ModelInfo) -> Value {
         "kv_bytes_per_token": info.kv_bytes_per_token,
         "types": counts.collect::<BTreeMap<_, _>>(),
         "template": info.template,
+        "without_images": info.is_without_images,
         "metadata": info.metadata.iter().cloned().collect::<BTreeMap<String, String>>(),
         "tensors": info.tensors.iter().map(tensor).collect::<Vec<_>>(),
     })
@@ -228,6 +235,7 @@ mod tests {
             blocks: Ok(vec!["grouped heads".to_owned(), "tied embeddings".to_owned()]),
             kv_bytes_per_token: 23_040,
             template: Some("{{ x }}".to_owned()),
+            is_without_images: false,
             tensors: vec![
                 tensor("norm", &[576], "F32", 2304),
                 tensor("w", &[576, 64], "Q4_1", 23_040),
@@ -258,6 +266,15 @@ mod tests {
         licence       not stated
         format        GGUF version 3
         ");
+    }
+
+    #[test]
+    fn images_that_are_not_read_are_told_of() {
+        let info = ModelInfo { is_without_images: true, gguf_version: None, ..info() };
+        let found = summary(&info).join("\n");
+        let wanted = "safetensors; the text part of a model that knows images too";
+        assert!(found.contains(wanted), "{found}");
+        assert_eq!(object(&info)["without_images"], true);
     }
 
     #[test]
