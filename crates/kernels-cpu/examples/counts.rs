@@ -60,7 +60,15 @@ fn product(cpu: CpuBackend, format: FormatId, rows: usize) -> Result<Run> {
     let row_bytes = format.row_bytes(K).expect("K is whole blocks");
     // f16 0x2b2b is 0.056: sane scales in every format.
     let bytes = vec![0x2b; N * row_bytes];
-    let source = WeightSource { name: "weight", format, n: N, k: K, bytes: &bytes, precise: false };
+    let source = WeightSource {
+        name: "weight",
+        format,
+        n: N,
+        k: K,
+        bytes: &bytes,
+        precise: false,
+        factor: 1.0,
+    };
     let weight = cpu.prepare(&source)?;
     let (x, mut out) = (values(rows, K), Tensor::host_zeros(rows, N));
     Ok(Box::new(move || cpu.matmul(&mut [&mut out], &x, &[&weight])))

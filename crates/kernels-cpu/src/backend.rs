@@ -174,9 +174,9 @@ impl Kinds {
 
 /// `weight` for rows of `cols`.
 pub(crate) fn matrix(weight: &Weight, cols: usize) -> Result<Matrix<'_>> {
-    let Weight { format, n, k, .. } = *weight;
+    let Weight { format, n, k, factor, .. } = *weight;
     fit(k == cols, || format!("x has {cols} columns, weight [{n}, {k}]"))?;
-    Ok(Matrix { packed: Packed::of(weight)?, format, n, k })
+    Ok(Matrix { packed: Packed::of(weight)?, format, n, k, factor })
 }
 
 /// Whether both multiply the same preparation of an activation in the same way.
@@ -234,9 +234,9 @@ impl Backend for CpuBackend {
 
     fn prepare(&self, source: &WeightSource<'_>) -> Result<Weight> {
         let packed = Packed::new((self.isa, &self.pool), source)?;
-        let WeightSource { format, n, k, .. } = *source;
+        let WeightSource { format, n, k, factor, .. } = *source;
         let held_bytes = packed.held_bytes();
-        Ok(Weight { format, n, k, held_bytes, store: Box::new(packed) })
+        Ok(Weight { format, n, k, factor, held_bytes, store: Box::new(packed) })
     }
 
     fn upload(&self, out: &mut Tensor, values: &[f32]) -> Result<()> {
@@ -270,6 +270,9 @@ impl Backend for CpuBackend {
             let tokens = &tokens[part * (part_len / k)..];
             for (out, token) in out.chunks_exact_mut(k).zip(tokens) {
                 packed.row(table.format, *token as usize, out);
+                if table.factor != 1.0 {
+                    out.iter_mut().for_each(|value| *value *= table.factor);
+                }
             }
         });
         Ok(())

@@ -39,6 +39,8 @@ pub(crate) struct Matrix<'a> {
     pub(crate) format: FormatId,
     pub(crate) n: usize,
     pub(crate) k: usize,
+    /// What all its products are multiplied with, before anything is added to them.
+    pub(crate) factor: f32,
 }
 
 /// Where rows of products go: row `i` to `first + i * stride` of `out`.
@@ -249,6 +251,12 @@ fn multiply<const W: usize>(
     (x, rows): (&Activation, Range<usize>),
     mut each: impl FnMut(At, [&mut [[f32; LANES]]; W]),
 ) {
+    let mut each = |at: At, mut sums: [&mut [[f32; LANES]]; W]| {
+        for (weight, sums) in weights.iter().zip(&mut sums) {
+            scale(sums, weight.factor);
+        }
+        each(at, sums);
+    };
     let start = rows.start;
     let pairs = columns.clone().flat_map(|tile| weights.map(|weight| (weight, tile)));
     let mut each_tile = |row: usize, sums: &mut [&mut [[f32; LANES]]]| {
@@ -288,6 +296,13 @@ fn multiply<const W: usize>(
             }
             each(At { row, tiles: tile..tile + 1 }, sums);
         }
+    }
+}
+
+fn scale(lines: &mut [[f32; LANES]], factor: f32) {
+    // Nearly all have none: that costs a comparison a tile.
+    if factor != 1.0 {
+        lines.as_flattened_mut().iter_mut().for_each(|value| *value *= factor);
     }
 }
 

@@ -134,7 +134,7 @@ fn prepared_for(
     precise: bool,
 ) -> Weight {
     let bytes = random_bytes(format, n, k);
-    let source = WeightSource { name: "test", format, n, k, bytes: &bytes, precise };
+    let source = WeightSource { name: "test", format, n, k, bytes: &bytes, precise, factor: 1.0 };
     let weight = cpu.prepare(&source).unwrap();
     assert_eq!(weight.held_bytes, cpu.prepared_bytes(&source), "{format:?}");
     weight
@@ -499,6 +499,7 @@ fn wrong_shapes_are_errors() {
         k: 32,
         bytes: &[0; 35],
         precise: false,
+        factor: 1.0,
     };
     assert!(cpu.prepare(&short).is_err());
 }

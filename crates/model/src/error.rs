@@ -65,10 +65,10 @@ pub enum Error {
         /// Architecture.
         architecture: String,
     },
-    /// A factor of a whole matrix; leaving it out would give wrong numbers.
+    /// A factor of what has none; leaving it out would give wrong numbers.
     #[error(
-        "the tensor {name} is a factor of a whole matrix, as files in NVFP4 may have: such files \
-         cannot be run yet; take the model in another type"
+        "the tensor {name} is a factor of embeddings or of what is no matrix: such files cannot be \
+         run; take the model in another type"
     )]
     TensorFactor {
         /// Name.

@@ -10,7 +10,7 @@ use crate::spec::{
     AttentionSpec, Classifier, DeltaNetSpec, DenseForm, DenseSpec, Entry, ExpertsSpec, FeedForward,
     LatentSpec, Mixer, ModelSpec, Norms, QueryKeyNorms,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, factors};
 
 /// A tensor that a model has.
 pub(crate) struct Item<'a> {
@@ -19,6 +19,9 @@ pub(crate) struct Item<'a> {
     pub(crate) role: Role,
     /// Matrices are prepared by the backend, vectors and tables become activations.
     pub(crate) kind: Kind,
+    /// Of its matrices, where the file keeps them apart: one for all of them, or one for
+    /// each of a stack.
+    pub(crate) factors: Vec<f32>,
 }
 
 /// Shape of a tensor.
@@ -94,9 +97,12 @@ pub(crate) fn check<'a>(
     for (role, layer, kind) in wanted(spec) {
         let name = architecture.tensor_name(role, layer);
         let tensor = find(file, name, &kind)?;
-        items.push(Item { tensor, role, kind });
+        let factors = factors::read(file, &tensor.name, (role, &kind))?;
+        items.push(Item { tensor, role, kind, factors });
     }
     let mut known: HashSet<&str> = items.iter().map(|item| &*item.tensor.name).collect();
+    let beside: Vec<String> = items.iter().flat_map(factors::known).collect();
+    known.extend(beside.iter().map(String::as_str));
     known.extend(ROPE_FACTORS);
     // A model for retrieval may have kept the output matrix of the one it was made of.
     let output = architecture.tensor_name(Role::Output, 0);
@@ -107,7 +113,7 @@ pub(crate) fn check<'a>(
         |name: &str| known.contains(name) || unused.iter().any(|prefix| name.starts_with(prefix));
     match file.tensors().iter().find(|tensor| !is_known(&tensor.name)) {
         None => Ok(items),
-        Some(tensor) if is_factor(&tensor.name, &known) => {
+        Some(tensor) if factors::is_one(&tensor.name, |name| known.contains(name)) => {
             Err(Error::TensorFactor { name: tensor.name.clone() })
         }
         Some(tensor) => Err(Error::TensorUnknown {
@@ -117,14 +123,7 @@ pub(crate) fn check<'a>(
     }
 }
 
-/// Whether a tensor is a factor of another as a whole, or of what that is multiplied with: so
-/// llama.cpp's converter names those of NVFP4 (`scale`, `input_scale` in its `llama-model.cpp`).
-fn is_factor(name: &str, known: &HashSet<&str>) -> bool {
-    let of = name.strip_suffix(".scale").or_else(|| name.strip_suffix(".input_scale"));
-    of.is_some_and(|of| known.contains(&*format!("{of}.weight")))
-}
-
-fn find<'a>(file: &'a GgufFile, name: String, kind: &Kind) -> Result<&'a TensorInfo> {
+pub(crate) fn find<'a>(file: &'a GgufFile, name: String, kind: &Kind) -> Result<&'a TensorInfo> {
     let wanted = kind.shape();
     let Some(tensor) = file.tensor(&name) else {
         return Err(Error::TensorMissing { name, wanted });

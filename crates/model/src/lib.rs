@@ -12,6 +12,7 @@ mod arch;
 mod blocks;
 mod cost;
 mod error;
+mod factors;
 mod features;
 mod forward;
 mod inventory;

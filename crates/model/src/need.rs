@@ -59,5 +59,7 @@ pub(crate) fn source<'a>(item: &Item<'a>, i: usize) -> WeightSource<'a> {
         bytes: &[],
         // Tied embeddings are the output head too; others are only looked up.
         precise: matches!(item.role, Role::Output | Role::TokenEmbedding),
+        // One for all of a tensor's matrices, or one for each.
+        factor: item.factors.get(i).or(item.factors.first()).copied().unwrap_or(1.0),
     }
 }

@@ -20,6 +20,8 @@ pub struct WeightSource<'a> {
     /// Whether activations that meet it keep all the precision that the backend has: the output
     /// head, whose errors reach the logits as they are.
     pub precise: bool,
+    /// What every weight is multiplied with: files may keep it apart from the blocks.
+    pub factor: f32,
 }
 
 /// A backend's own copy of a matrix.
@@ -36,6 +38,8 @@ pub struct Weight {
     pub n: usize,
     /// Columns: inputs.
     pub k: usize,
+    /// What every weight in `store` is to be multiplied with.
+    pub factor: f32,
     /// Bytes held.
     pub held_bytes: usize,
     /// Memory, in the backend's layout.

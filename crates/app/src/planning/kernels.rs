@@ -205,7 +205,7 @@ impl Bench<'_> {
     fn matrix(&self, (n, k): (usize, usize), rows: &[u8], precise: bool) -> Result<Weight> {
         let row_bytes = self.format.row_bytes(k).expect("whole blocks");
         let (name, format, bytes) = ("calibration", self.format, &rows[..n * row_bytes]);
-        let source = WeightSource { name, format, n, k, bytes, precise };
+        let source = WeightSource { name, format, n, k, bytes, precise, factor: 1.0 };
         Ok(self.backend.prepare(&source).map_err(model::Error::from)?)
     }
 

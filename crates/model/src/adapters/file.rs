@@ -39,7 +39,15 @@ impl Pair<'_> {
 
 fn source(tensor: &TensorInfo, (n, k): (usize, usize)) -> WeightSource<'_> {
     // What is added is small beside what it is added to.
-    WeightSource { name: &tensor.name, format: tensor.format, n, k, bytes: &[], precise: false }
+    WeightSource {
+        name: &tensor.name,
+        format: tensor.format,
+        n,
+        k,
+        bytes: &[],
+        precise: false,
+        factor: 1.0,
+    }
 }
 
 /// The pairs of a file, all of which can be applied.

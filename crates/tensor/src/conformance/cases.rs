@@ -57,9 +57,11 @@ pub(super) struct Matrix {
     pub(super) n: usize,
     pub(super) k: usize,
     pub(super) bytes: Vec<u8>,
+    factor: f32,
 }
 
 impl Matrix {
+    /// One that is kept apart from a factor where files in this format have one.
     pub(super) fn new(format: FormatId, (n, k): (usize, usize), rng: &mut Rng) -> Matrix {
         let mut bytes = vec![0; n * format.row_bytes(k).expect("cases have whole blocks")];
         if format.can_quantize() {
@@ -68,18 +70,20 @@ impl Matrix {
         } else {
             bytes.chunks_exact_mut(format.block_bytes()).for_each(|block| fill(format, block, rng));
         }
-        Matrix { format, n, k, bytes }
+        let factor = if format == FormatId::NVFP4 { 1.5 + rng.even() } else { 1.0 };
+        Matrix { format, n, k, bytes, factor }
     }
 
     pub(super) fn source(&self) -> crate::WeightSource<'_> {
-        let Matrix { format, n, k, ref bytes } = *self;
-        crate::WeightSource { name: "case", format, n, k, bytes, precise: false }
+        let Matrix { format, n, k, ref bytes, factor } = *self;
+        crate::WeightSource { name: "case", format, n, k, bytes, precise: false, factor }
     }
 
     /// `[n, k]`.
     pub(super) fn dequantized(&self) -> Vec<f32> {
         let mut weights = vec![0.0; self.n * self.k];
         self.format.dequantize_row(&self.bytes, &mut weights);
+        weights.iter_mut().for_each(|weight| *weight *= self.factor);
         weights
     }
 }

@@ -75,6 +75,8 @@ fn cases() -> Vec<Case> {
             ..case([FormatId::IQ2XXS, FormatId::IQ2XXS, FormatId::IQ3S], 4, 2)
         },
         Case { activation: Activation::GeluTanh, ..case(all(FormatId::Q5_1), 4, 3) },
+        // Each expert has factors of its own, and its biases none.
+        Case { biases: true, ffn: 64, rows: &[1, 7, 65], ..case(all(FormatId::NVFP4), 8, 3) },
     ]
 }
 

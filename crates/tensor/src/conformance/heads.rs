@@ -14,13 +14,14 @@ const ROWS: [usize; 5] = [0, 1, 2, 7, 33];
 const NORMED: [(usize, usize); 9] =
     [(1, 3), (2, 1), (16, 3), (20, 2), (64, 1), (64, 5), (80, 3), (128, 4), (256, 2)];
 /// Formats, outputs and inputs of heads that are multiplied.
-const MULTIPLIED: [(FormatId, usize, usize); 6] = [
+const MULTIPLIED: [(FormatId, usize, usize); 7] = [
     (FormatId::F32, 33, 20),
     (FormatId::F16, 16, 64),
     (FormatId::Q8_0, 33, 32),
     (FormatId::Q8_0, 64, 128),
     (FormatId::Q4_0, 17, 64),
     (FormatId::Q4K, 20, 256),
+    (FormatId::NVFP4, 17, 64),
 ];
 const N_HEADS: usize = 3;
 

@@ -25,7 +25,7 @@ pub(super) fn zeroed<T: Clone + Default>(len: Option<usize>, purpose: &str) -> R
 
 /// Copies the matrix as it is.
 pub(super) fn prepare(source: &WeightSource<'_>) -> Result<Weight> {
-    let WeightSource { name, format, n, k, bytes, .. } = *source;
+    let WeightSource { name, format, n, k, bytes, factor, .. } = *source;
     let expected = format.row_bytes(k).and_then(|row| row.checked_mul(n));
     if expected != Some(bytes.len()) {
         let found = bytes.len();
@@ -40,7 +40,8 @@ pub(super) fn prepare(source: &WeightSource<'_>) -> Result<Weight> {
         purpose: format!("the weight {name}"),
     })?;
     held.extend_from_slice(bytes);
-    Ok(Weight { format, n, k, held_bytes: bytes.len(), store: Box::new(FileBytes(held)) })
+    let (held_bytes, store) = (bytes.len(), Box::new(FileBytes(held)));
+    Ok(Weight { format, n, k, factor, held_bytes, store })
 }
 
 /// The rows of a weight.
@@ -49,6 +50,7 @@ pub(super) struct WeightRows<'a> {
     format: quant::FormatId,
     row_bytes: usize,
     bytes: &'a [u8],
+    factor: f32,
 }
 
 impl<'a> WeightRows<'a> {
@@ -56,11 +58,13 @@ impl<'a> WeightRows<'a> {
         let store: Option<&FileBytes> = weight.store.as_any().downcast_ref();
         let bytes = &store.ok_or(Error::ForeignBuffer)?.0[..];
         let row_bytes = bytes.len() / weight.n.max(1);
-        Ok(WeightRows { format: weight.format, row_bytes, bytes })
+        Ok(WeightRows { format: weight.format, row_bytes, bytes, factor: weight.factor })
     }
 
     /// Row `j` as f32, `out [k]`.
     pub(super) fn dequantize(&self, j: usize, out: &mut [f32]) {
         self.format.dequantize_row(&self.bytes[j * self.row_bytes..][..self.row_bytes], out);
+        // By 1 nothing changes, not even a zero's sign.
+        out.iter_mut().for_each(|value| *value *= self.factor);
     }
 }

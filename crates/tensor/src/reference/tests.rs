@@ -11,8 +11,15 @@ use crate::{
 fn weight(backend: &Reference, values: &[f32], k: usize) -> Weight {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let n = values.len() / k;
-    let source =
-        WeightSource { name: "w", format: FormatId::F32, n, k, bytes: &bytes, precise: false };
+    let source = WeightSource {
+        name: "w",
+        format: FormatId::F32,
+        n,
+        k,
+        bytes: &bytes,
+        precise: false,
+        factor: 1.0,
+    };
     backend.prepare(&source).unwrap()
 }
 
