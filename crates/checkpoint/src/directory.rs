@@ -22,6 +22,17 @@ const EXACT: &[&str] = &["ffn_gate_inp.weight", "ssm_conv1d.weight"];
 /// Ends of names of tensors that are no weights: tables that follow from the configuration.
 const NO_WEIGHTS: &[&str] = &[".rotary_emb.inv_freq"];
 
+/// Ends of names beside matrices of 4 bits, in place of `weight`.
+const NVFP4_BESIDE: &[&str] = &[
+    "weight_scale",
+    "weight_scale_2",
+    "weight_global_scale",
+    "input_scale",
+    "input_global_scale",
+    "k_scale",
+    "v_scale",
+];
+
 /// The checkpoint's names of the first matrix and the last.
 const EMBEDDINGS: &str = "model.embed_tokens.weight";
 const OUTPUT: &str = "lm_head.weight";
@@ -110,12 +121,17 @@ impl<'a> Directory<'a> {
         if seen.then == Then::Keep && is_small && format != FormatId::F32 {
             seen.then = Then::Widen;
         }
-        let len = dimensions.iter().product();
-        let views: Vec<View> = seen.views.iter().map(View::joined).collect();
+        let len = dimensions.iter().product::<usize>() / format.block_len();
+        let mut views: Vec<View> = seen.views.iter().map(View::joined).collect();
         let elements = views.iter().map(View::len).sum::<usize>().checked_mul(sources.len());
         if elements != Some(seen.shape.iter().product()) || elements == Some(0) {
             return Err(at(format!("its shape {dimensions:?} is none that it can have")));
         }
+        if format.block_len() > 1 {
+            views = in_blocks(&views, (format, seen.then)).map_err(at)?;
+        }
+        let factors: Vec<f32> =
+            sources.iter().filter_map(|source| self.sources.factor(*source)).collect();
         let mut pieces = Vec::new();
         for source in sources {
             if self.shape(source) != dimensions || self.sources.format(source)? != format {
@@ -134,6 +150,9 @@ impl<'a> Directory<'a> {
             true => Recipe::Plain(first),
             false => Recipe::Gathered { pieces, format, then },
         };
+        if !factors.is_empty() {
+            self.add_values(&ours.replace(".weight", ".scale"), factors);
+        }
         self.put(ours, (&seen.shape, made), recipe);
         Ok(())
     }
@@ -155,8 +174,7 @@ impl<'a> Directory<'a> {
     }
 
     fn shape(&self, source: usize) -> Vec<usize> {
-        // Below the file's length, as its header was checked against it.
-        self.sources.all()[source].tensor.shape.iter().map(|len| *len as usize).collect()
+        self.sources.shape(source)
     }
 
     /// `[.., n, blocks, 16]` of codes, and as many scales.
@@ -206,6 +224,7 @@ impl<'a> Directory<'a> {
             let is_known = NO_WEIGHTS.iter().any(|end| name.ends_with(end))
                 || (tied && name == OUTPUT)
                 || self.is_scale(name)
+                || self.is_beside(name)
                 || guesses
                 || source.is_left_out;
             if is_known {
@@ -218,6 +237,16 @@ impl<'a> Directory<'a> {
     fn is_scale(&self, name: &str) -> bool {
         let of = name.strip_suffix("_scale_inv").and_then(|of| self.sources.find(of));
         of.is_some_and(|of| self.sources.is_scaled(of))
+    }
+
+    /// Whether it is beside a tensor of 4 bits: scales and a factor that are read with it, and what
+    /// activations, keys and values would be rounded by, which they are not here.
+    fn is_beside(&self, name: &str) -> bool {
+        NVFP4_BESIDE.iter().any(|end| {
+            let of =
+                name.strip_suffix(end).and_then(|of| self.sources.find(&format!("{of}weight")));
+            of.is_some_and(|of| self.sources.factor(of).is_some())
+        })
     }
 
     /// That the embeddings have a row for each token, and that there is a way out of the model.
@@ -246,4 +275,12 @@ impl<'a> Directory<'a> {
             )),
         }
     }
+}
+
+/// Views of whole blocks.
+fn in_blocks(views: &[View], (format, then): (FormatId, Then)) -> Told<Vec<View>> {
+    let blocks = views.iter().map(|view| view.in_blocks(format.block_len())).collect();
+    let blocks: Option<Vec<View>> = blocks;
+    let why = || format!("GGUF has it in an order or a type that its {} has not", format.name());
+    blocks.filter(|_| then == Then::Keep).ok_or_else(why)
 }

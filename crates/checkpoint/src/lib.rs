@@ -20,6 +20,7 @@ mod headers;
 mod keys;
 mod limits;
 mod mxfp4;
+mod nvfp4;
 mod open;
 mod recipe;
 mod rope;

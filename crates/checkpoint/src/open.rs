@@ -85,8 +85,13 @@ fn describe(metadata: &mut Metadata, folder: &Path, tensors: &[TensorInfo]) {
         of.map(|tensor| tensor.size_bytes).sum()
     };
     // GGML's numbers of file types.
-    let types =
-        [(FormatId::F32, 0), (FormatId::F16, 1), (FormatId::BF16, 32), (FormatId::MXFP4, 38)];
+    let types = [
+        (FormatId::F32, 0),
+        (FormatId::F16, 1),
+        (FormatId::BF16, 32),
+        (FormatId::MXFP4, 38),
+        (FormatId::NVFP4, 39),
+    ];
     let most = types.into_iter().max_by_key(|(format, _)| bytes_of(*format));
     if let Some((_, number)) = most {
         metadata.insert("general.file_type", Value::U32(number));
@@ -113,6 +118,12 @@ fn quantised(config: &Config, sources: &mut Sources) -> Told<()> {
             let block = (rows as usize, columns as usize);
             scaled.into_iter().try_for_each(|(of, by)| sources.scaled(of, by, block))
         }
+        Some("modelopt") if how.text("quant_algo")? == Some("NVFP4") => {
+            four_bits(sources, ("weight", "weight_scale_2", |factor| factor))
+        }
+        Some("compressed-tensors") if how.text("format")? == Some("nvfp4-pack-quantized") => {
+            four_bits(sources, ("weight_packed", "weight_global_scale", f32::recip))
+        }
         Some(other) => {
             let how = shown(other);
             Err(format!(
@@ -120,4 +131,33 @@ fn quantised(config: &Config, sources: &mut Sources) -> Told<()> {
             ))
         }
     }
+}
+
+/// Joins weights of 4 bits with their scales and factors, by the ends of their names and what makes
+/// a factor of what is written.
+fn four_bits(
+    sources: &mut Sources,
+    (codes, factor, make): (&str, &str, fn(f32) -> f32),
+) -> Told<()> {
+    let of_factor = |by: usize| Some((sources.all()[by].name.strip_suffix(factor)?.to_owned(), by));
+    let found: Vec<(String, usize)> = (0..sources.all().len()).filter_map(of_factor).collect();
+    for (module, by) in found {
+        let beside = |end: &str| {
+            let name = format!("{module}{end}");
+            sources.find(&name).ok_or_else(|| format!("tensor {} is missing", shown(&name)))
+        };
+        let (of, scales) = (beside(codes)?, beside("weight_scale")?);
+        let is_one = sources.all()[by].tensor.dtype == "F32" && sources.stored(by).len() == 4;
+        let bytes = <[u8; 4]>::try_from(sources.stored(by)).unwrap_or_default();
+        let value = make(f32::from_le_bytes(bytes));
+        if !(is_one && value.is_finite() && value > 0.0) {
+            let name = shown(&sources.all()[by].tensor.name);
+            return Err(format!("tensor {name} is no number above 0 in F32: fetch it again"));
+        }
+        sources.packed(of, (scales, value))?;
+        if codes != "weight" {
+            sources.alias(format!("{module}weight"), of)?;
+        }
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use quant::FormatId;
 use crate::error::{Told, shown};
 use crate::families::images::Meaning;
 use crate::headers::{Files, Parsed, SafeTensor, length, parse};
-use crate::{Error, Result, fp8};
+use crate::{Error, Result, fp8, nvfp4};
 
 /// The open files.
 pub(crate) struct Sources {
@@ -28,8 +28,16 @@ pub(crate) struct Source {
     /// Whether it is known to belong to what is not read.
     pub(crate) is_left_out: bool,
     file: usize,
-    /// Where it is of 8 bits: the factor of each block of `(rows, columns)`.
-    scales: Option<(usize, (usize, usize))>,
+    scales: Option<Scales>,
+}
+
+/// What a tensor of few bits is multiplied with, by tensors beside it.
+#[derive(Clone, Copy, Debug)]
+enum Scales {
+    /// Of 8 bits: the factor of each block of `(rows, columns)`.
+    Fp8(usize, (usize, usize)),
+    /// Of 4 bits: the scale of each 16 columns, and the factor of all.
+    Nvfp4(usize, f32),
 }
 
 impl Sources {
@@ -93,9 +101,9 @@ impl Sources {
         self.by_name.get(name).copied()
     }
 
-    /// Whether factors of this tensor are known.
+    /// Whether factors of blocks of this tensor are known.
     pub(crate) fn is_scaled(&self, i: usize) -> bool {
-        self.tensors[i].scales.is_some()
+        matches!(self.tensors[i].scales, Some(Scales::Fp8(..)))
     }
 
     /// Names the factors of a tensor of 8 bits.
@@ -118,8 +126,61 @@ impl Sources {
                 scales.dtype
             ));
         }
-        self.tensors[of].scales = Some((by, block));
+        self.tensors[of].scales = Some(Scales::Fp8(by, block));
         Ok(())
+    }
+
+    /// Names the scales of a tensor of 4 bits, and its factor.
+    pub(crate) fn packed(&mut self, of: usize, (by, factor): (usize, f32)) -> Told<()> {
+        let (tensor, scales) = (&self.tensors[of].tensor, &self.tensors[by].tensor);
+        let shown = |tensor: &SafeTensor| {
+            format!("{} {:?} as {}", shown(&tensor.name), tensor.shape, tensor.dtype)
+        };
+        let group = nvfp4::GROUP as u64 / 2;
+        let fits = match (&*tensor.shape, &*scales.shape) {
+            (&[n, bytes], &[rows, groups]) => n == rows && groups.checked_mul(group) == Some(bytes),
+            _ => false,
+        };
+        if !(fits && tensor.dtype == "U8" && scales.dtype == "F8_E4M3") {
+            let (of, by) = (shown(tensor), shown(scales));
+            return Err(format!("tensor {of} has scales {by}: they do not fit each other"));
+        }
+        if !tensor.shape[1].is_multiple_of(nvfp4::BLOCK as u64 / 2) {
+            let (of, block) = (shown(tensor), nvfp4::BLOCK);
+            return Err(format!("tensor {of}: its rows are not whole blocks of {block} weights"));
+        }
+        self.tensors[of].scales = Some(Scales::Nvfp4(by, factor));
+        Ok(())
+    }
+
+    /// The factor of a whole tensor, where it is read with one.
+    pub(crate) fn factor(&self, i: usize) -> Option<f32> {
+        match self.tensors[i].scales {
+            Some(Scales::Nvfp4(_, factor)) => Some(factor),
+            Some(Scales::Fp8(..)) | None => None,
+        }
+    }
+
+    /// The shape of a tensor as [`Sources::bytes`] gives it, slowest first.
+    pub(crate) fn shape(&self, i: usize) -> Vec<usize> {
+        // Below the file's length, as its header was checked against it.
+        let stored = self.tensors[i].tensor.shape.iter().map(|len| *len as usize);
+        let mut shape: Vec<usize> = stored.collect();
+        if let (Some(_), Some(columns)) = (self.factor(i), shape.last_mut()) {
+            // Two in a byte.
+            *columns *= 2;
+        }
+        shape
+    }
+
+    /// Lets a tensor be found by this name too.
+    pub(crate) fn alias(&mut self, name: String, i: usize) -> Told<()> {
+        match self.by_name.insert(name, i) {
+            None => Ok(()),
+            Some(_) => {
+                Err(format!("tensor {} is there twice", shown(&self.tensors[i].tensor.name)))
+            }
+        }
     }
 
     /// The format of a tensor as [`Sources::bytes`] gives it.
@@ -130,6 +191,7 @@ impl Sources {
             ("F16", _) => Ok(FormatId::F16),
             ("BF16", _) => Ok(FormatId::BF16),
             ("F8_E4M3", Some(_)) => Ok(FormatId::BF16),
+            ("U8", Some(Scales::Nvfp4(..))) => Ok(FormatId::NVFP4),
             ("F8_E4M3", None) => Err(format!(
                 "tensor {} is of 8 bits and has no factors of blocks (weight_scale_inv)",
                 shown(&tensor.name)
@@ -151,7 +213,13 @@ impl Sources {
     /// A tensor's values in the format that [`Sources::format`] says.
     pub(crate) fn bytes(&self, i: usize) -> Cow<'_, [u8]> {
         let Source { tensor, scales, .. } = &self.tensors[i];
-        let Some((by, block)) = *scales else { return Cow::Borrowed(self.stored(i)) };
+        let (by, block) = match *scales {
+            None => return Cow::Borrowed(self.stored(i)),
+            Some(Scales::Nvfp4(by, _)) => {
+                return Cow::Owned(nvfp4::repack(self.stored(i), self.stored(by)));
+            }
+            Some(Scales::Fp8(by, block)) => (by, block),
+        };
         let format =
             if self.tensors[by].tensor.dtype == "F32" { FormatId::F32 } else { FormatId::BF16 };
         let stored = self.stored(by);

@@ -50,6 +50,18 @@ impl View {
         }
     }
 
+    /// The same in blocks of so many elements; none where one is not moved as a whole.
+    pub(crate) fn in_blocks(&self, block: usize) -> Option<View> {
+        let whole = |elements: usize| elements.is_multiple_of(block).then(|| elements / block);
+        let (&(count, 1), outer) = self.loops.split_last()? else { return None };
+        let mut loops = Vec::with_capacity(self.loops.len());
+        for (count, stride) in outer {
+            loops.push((*count, whole(*stride)?));
+        }
+        loops.push((whole(count)?, 1));
+        Some(View { start: whole(self.start)?, loops })
+    }
+
     /// Appends the elements, each of `width` bytes.
     ///
     /// # Panics
@@ -92,6 +104,20 @@ mod tests {
         check(&View::new(0, &[(4, 1), (3, 4)]), &[0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]);
         check(&View::new(1, &[(2, 4), (2, 2), (1, 9)]), &[1, 3, 5, 7]);
         assert_eq!(View::new(0, &[(3, 4), (4, 1)]).joined(), View::whole(12));
+    }
+
+    #[test]
+    fn blocks_are_moved_as_wholes_or_not_at_all() {
+        let turned = View::new(4, &[(2, 8), (4, 1)]);
+        assert_eq!(turned.in_blocks(4), Some(View::new(1, &[(2, 2), (1, 1)])));
+        for view in [
+            View::new(2, &[(2, 8), (4, 1)]),
+            View::new(4, &[(2, 6), (4, 1)]),
+            View::new(4, &[(2, 8), (2, 1)]),
+            View::new(0, &[(4, 1), (2, 4)]),
+        ] {
+            assert_eq!(view.in_blocks(4), None, "{view:?}");
+        }
     }
 
     #[test]

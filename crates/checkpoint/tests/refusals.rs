@@ -74,8 +74,15 @@ fn what_is_not_known_is_refused_by_name() {
     refused("llama", set("rope_scaling", json!({"rope_type": "odd"})), "a rule \"odd\" that hob");
     let awq = json!({"quant_method": "awq"});
     refused("llama", set("quantization_config", awq), "quantised by \"awq\" cannot be run");
-    let nvfp4 = json!({"quant_method": "modelopt", "quant_algo": "NVFP4"});
-    refused("llama", set("quantization_config", nvfp4), "quantised by \"modelopt\" cannot be run");
+    for (method, key, value) in [
+        ("modelopt", "quant_algo", "FP8"),
+        ("modelopt", "quant_algo", "MIXED_PRECISION"),
+        ("compressed-tensors", "format", "float-quantized"),
+    ] {
+        let how = json!({"quant_method": method, key: value});
+        let why = format!("quantised by \"{method}\" cannot be run");
+        refused("llama", set("quantization_config", how), &why);
+    }
     let fp8 = json!({"quant_method": "fp8"});
     refused("llama", set("quantization_config", fp8), "weight_block_size must be two sizes");
     let windows = |it: &mut TinyCheckpoint| {

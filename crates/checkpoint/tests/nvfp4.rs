@@ -1,0 +1,227 @@
+//! Folders in NVFP4, as ModelOpt and as compressed-tensors write them: the model is the one whose
+//! weights are codes times scales times factors, in F32.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use gguf::{GgufFile, TensorInfo};
+use model::{LoadOptions, Model};
+use quant::FormatId;
+use serde_json::{Value as Json, json};
+use tensor::reference::Reference;
+use tensor::{Batch, KvFormat, Span};
+use testkit::{ReferenceModel, TinyCheckpoint, reference_models, safetensors};
+
+/// Factors are multiplied with weights there and with products here, and logits reach some tens.
+const TOLERANCE: f32 = 1e-3;
+/// What a code is, without its sign.
+const CODES: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+/// Weights that share a scale, and that a row is made of.
+const GROUP: usize = 16;
+const BLOCK: usize = 64;
+
+/// A tensor of a folder: name, type, shape, bytes.
+type Stored = (String, &'static str, Vec<u64>, Vec<u8>);
+
+/// What writes such folders, and how.
+#[derive(Clone, Copy, Debug)]
+enum Writer {
+    ModelOpt,
+    CompressedTensors,
+}
+
+impl Writer {
+    fn config(self) -> Json {
+        match self {
+            Writer::ModelOpt => json!({"quant_method": "modelopt", "quant_algo": "NVFP4"}),
+            Writer::CompressedTensors => {
+                json!({"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"})
+            }
+        }
+    }
+
+    /// The tensors of a module: of codes, scales, the factor, and one of activations.
+    fn tensors(self, module: &str, shape: &[u64], parts: (Vec<u8>, Vec<u8>, f32)) -> [Stored; 4] {
+        let (codes, scales, factor) = parts;
+        let [n, k] = *shape else { panic!("a matrix") };
+        let (of_codes, of_factor, of_input, factor) = match self {
+            Writer::ModelOpt => ("weight", "weight_scale_2", "input_scale", factor),
+            Writer::CompressedTensors => {
+                ("weight_packed", "weight_global_scale", "input_global_scale", factor.recip())
+            }
+        };
+        let named = |end: &str| format!("{module}{end}");
+        let nan = f32::NAN.to_le_bytes().to_vec();
+        [
+            (named(of_codes), "U8", vec![n, k / 2], codes),
+            (named("weight_scale"), "F8_E4M3", vec![n, k / GROUP as u64], scales),
+            (named(of_factor), "F32", vec![1], factor.to_le_bytes().to_vec()),
+            (named(of_input), "F32", vec![1], nan),
+        ]
+    }
+}
+
+/// E4M3 without its sign.
+fn scale_of(byte: u8) -> f32 {
+    let (exponent, mantissa) = (i32::from(byte >> 3), f32::from(byte & 7));
+    (1.0 + mantissa / 8.0) * 2.0_f32.powi(exponent - 7)
+}
+
+/// The folder's tensors in NVFP4, and what they come to. Factors are powers of two, so that
+/// products with them are exact in either form.
+fn quantised(of: &TinyCheckpoint, writer: Writer) -> (Vec<Stored>, TinyCheckpoint) {
+    let (mut stored, mut values_of) = (Vec::new(), of.clone());
+    let mut rng = testkit::rng(1);
+    for (name, shape, values) in &mut values_of.tensors {
+        let is_chosen = ["_proj.weight", ".w1.weight", ".w2.weight", ".w3.weight"];
+        let is_matrix = shape.len() == 2 && shape[1].is_multiple_of(BLOCK as u64);
+        if !is_matrix || !is_chosen.iter().any(|end| name.ends_with(end)) {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            stored.push((name.clone(), "F32", shape.clone(), bytes));
+            continue;
+        }
+        let factor = 2.0_f32.powi(-5 - (rng.next_u64() % 3) as i32);
+        let codes: Vec<u8> = values.iter().map(|_| rng.next_u64() as u8 & 15).collect();
+        // Normal numbers of 1/4 to 2.
+        let scale = |_: &[f32]| 0x28 + (rng.next_u64() % 0x18) as u8;
+        let scales: Vec<u8> = values.chunks(GROUP).map(scale).collect();
+        for (i, (value, code)) in values.iter_mut().zip(&codes).enumerate() {
+            let size = CODES[usize::from(code & 7)] * scale_of(scales[i / GROUP]) * factor;
+            *value = if code & 8 == 0 { size } else { -size };
+        }
+        let packed = codes.chunks(2).map(|two| two[0] | two[1] << 4).collect();
+        let module = name.strip_suffix("weight").expect("it ends so");
+        stored.extend(writer.tensors(module, shape, (packed, scales, factor)));
+    }
+    (stored, values_of)
+}
+
+fn write(folder: &Path, (config, stored): (&Json, &[Stored])) {
+    let list: Vec<_> = stored
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (&**name, *dtype, &**shape, bytes.clone()))
+        .collect();
+    std::fs::write(folder.join("config.json"), config.to_string()).expect("a folder");
+    std::fs::write(folder.join("model.safetensors"), safetensors(&list)).expect("a folder");
+    tokenizer(folder);
+}
+
+fn tokenizer(folder: &Path) {
+    let tokenizer = r#"{"model":{"type":"BPE","vocab":{},"merges":[]},"added_tokens":[]}"#;
+    std::fs::write(folder.join("tokenizer.json"), tokenizer).expect("a folder");
+}
+
+fn values(file: &GgufFile, tensor: &TensorInfo) -> Vec<f32> {
+    let mut values = vec![0.0; tensor.shape.iter().product::<u64>() as usize];
+    tensor.format.dequantize_row(&file.bytes(tensor), &mut values);
+    values
+}
+
+/// The values of a tensor times its factors; and whether it has any.
+fn multiplied(file: &GgufFile, tensor: &TensorInfo) -> (Vec<f32>, bool) {
+    let mut found = values(file, tensor);
+    let Some(scale) = file.tensor(&tensor.name.replace(".weight", ".scale")) else {
+        return (found, false);
+    };
+    let factors = values(file, scale);
+    let each = found.len() / factors.len();
+    for (found, factor) in found.chunks_exact_mut(each).zip(factors) {
+        found.iter_mut().for_each(|value| *value *= factor);
+    }
+    (found, tensor.name.ends_with(".weight"))
+}
+
+fn logits(of: &ReferenceModel, file: &GgufFile) -> Vec<f32> {
+    let options = LoadOptions {
+        context_len: u32::try_from(of.tokens.len()).expect("a short sequence"),
+        rows_max: 64,
+        kv_page_len: 32,
+        kv_page_count: 2,
+        kv_format: KvFormat::F32,
+        state_slots: 1,
+    };
+    let backend = Arc::new(Reference::new());
+    let mut model = Model::load(file, backend, &options, &mut |_, _| ()).expect("a sound model");
+    let spans = [Span { rows: of.tokens.len(), first_position: 0, pages: &[0], state: 0 }];
+    let rows: Vec<u32> = of.positions.iter().map(|at| *at as u32).collect();
+    let mut found = Vec::new();
+    let batch = Batch::decode(&of.tokens, &spans);
+    model.forward((&batch, &[]), &rows, &mut found).expect("a sound step");
+    found
+}
+
+fn model(name: &str) -> (ReferenceModel, TinyCheckpoint) {
+    let found = reference_models().into_iter().find(|model| model.name == name);
+    let found = found.expect("a fixture of this name");
+    let checkpoint = found.checkpoint().expect("its folder");
+    (found, checkpoint)
+}
+
+fn same_model(name: &str, writer: Writer, wanted: usize) {
+    let (of, checkpoint) = model(name);
+    let (stored, plain) = quantised(&checkpoint, writer);
+    let mut config = checkpoint.config.clone();
+    config["quantization_config"] = writer.config();
+    let [packed, in_f32] = [(), ()].map(|()| tempfile::tempdir().expect("a folder"));
+    write(packed.path(), (&config, &stored));
+    plain.write(in_f32.path(), FormatId::F32, 1);
+    tokenizer(in_f32.path());
+    let open = |folder: &Path| checkpoint::open(folder).unwrap_or_else(|error| panic!("{error}"));
+    let (packed, in_f32) = (open(packed.path()), open(in_f32.path()));
+    let mut count = 0;
+    for tensor in in_f32.tensors() {
+        let other = packed.tensor(&tensor.name).expect("the same tensors");
+        assert_eq!(other.shape, tensor.shape, "{name}: {}", tensor.name);
+        let (found, has_factor) = multiplied(&packed, other);
+        assert_eq!(has_factor, other.format == FormatId::NVFP4, "{name}: {}", tensor.name);
+        count += usize::from(has_factor);
+        assert!(found == values(&in_f32, tensor), "{name}, {writer:?}: {}", tensor.name);
+    }
+    assert_eq!(count, wanted, "{name}: matrices in NVFP4");
+    let (found, expected) = (logits(&of, &packed), logits(&of, &in_f32));
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() <= TOLERANCE, "{name}: {found}, not {expected}");
+    }
+}
+
+#[test]
+fn folders_in_nvfp4_are_what_their_factors_make_of_them() {
+    for writer in [Writer::ModelOpt, Writer::CompressedTensors] {
+        // Rows of queries and keys in another order; experts; gate and up in one matrix.
+        same_model("llama", writer, 12);
+        same_model("qwen3moe", writer, 12);
+        same_model("phi3", writer, 6);
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let refused = |change: &dyn Fn(&mut Vec<Stored>), why: &str| {
+        let (_, checkpoint) = model("llama");
+        let (mut stored, _) = quantised(&checkpoint, Writer::ModelOpt);
+        change(&mut stored);
+        let mut config = checkpoint.config.clone();
+        config["quantization_config"] = Writer::ModelOpt.config();
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), (&config, &stored));
+        let error = checkpoint::open(folder.path()).err().expect(why).to_string();
+        assert!(error.contains(why) && !error.contains('\n'), "{error}");
+    };
+    fn at<'a>(stored: &'a mut [Stored], name: &str) -> &'a mut Stored {
+        let found = stored.iter_mut().find(|(found, ..)| found.ends_with(name));
+        found.expect("a tensor of this name")
+    }
+    let query = "layers.0.self_attn.q_proj.";
+    let scales = format!("{query}weight_scale");
+    let factor = format!("{query}weight_scale_2");
+    refused(&|it| at(it, &factor).3 = vec![0; 4], "weight_scale_2 is no number above 0");
+    refused(&|it| at(it, &scales).1 = "U8", "as U8: they do not fit each other");
+    let gone = |it: &mut Vec<Stored>| it.retain(|(name, ..)| !name.ends_with(&scales));
+    refused(&gone, "self_attn.q_proj.weight_scale is missing");
+    let gone = |it: &mut Vec<Stored>| it.retain(|(name, ..)| !name.ends_with(&factor));
+    refused(&gone, "self_attn.q_proj.weight is U8");
+    let more = |it: &mut Vec<Stored>| {
+        it.push(("model.norm.input_scale".to_owned(), "F32", vec![1], vec![0; 4]));
+    };
+    refused(&more, "tensor model.norm.input_scale has no place");
+}
