@@ -36,6 +36,8 @@ struct Case {
     step: usize,
     /// Page tables name a page of NaN in place of those that no row of the step can see.
     forgets: bool,
+    /// Whole pages that lie before each sequence, all the same one, which is no owner's NaN then.
+    pages_before: usize,
 }
 
 /// Rows of one step: `(sequence, first position, rows)`.
@@ -73,6 +75,7 @@ fn case((n_kv_heads, group): (usize, usize), head_dim: usize, spans: &[(usize, u
         bidirectional: false,
         step: 1,
         forgets: false,
+        pages_before: 0,
     }
 }
 
@@ -160,6 +163,14 @@ fn bidirectional_cases() -> Vec<Case> {
     cases
 }
 
+/// A million positions in: the windows of the first rows reach into what lies before. The bound is
+/// that of a position near 0, as an angle that is rounded to f32 there is off by 0.06.
+pub(super) fn run_far(check: &mut Checker<'_>) {
+    let spans = [(20, 3), (0, 10)];
+    let near = Case { window: Some(9), rotated: true, step: 7, ..case((1, 2), 64, &spans) };
+    run_cases(check, &[Case { pages_before: 1 << 16, format: KvFormat::F16, ..near }]);
+}
+
 pub(super) fn run(check: &mut Checker<'_>) {
     run_cases(check, &plain_cases());
     run_ruled(check);
@@ -193,6 +204,7 @@ impl Case {
         let rotated = if self.rotated { ", rotated" } else { "" };
         let rule = (self.window, self.soft_cap, self.sinks);
         let seen = if self.bidirectional { "both ways, " } else { "" };
+        let seen = if self.pages_before > 0 { "a million positions in, " } else { seen };
         format!(
             "{seen}{n_kv_heads} x {group} heads of {head_dim_k}/{head_dim_v}, pages of {page_len}, \
              {:?}, spans {:?}, scale {}{rotated}, window, cap and sinks {rule:?}",
@@ -246,7 +258,8 @@ impl Case {
 
     /// The page table of a step from `first` on.
     fn kept(&self, sequence: &Sequence, first: usize) -> Vec<u32> {
-        let mut kept = sequence.pages.clone();
+        let mut kept = vec![sequence.nobodys; self.pages_before];
+        kept.extend(&sequence.pages);
         if let Some(window) = self.window.filter(|_| self.forgets) {
             let needed = (first + 1).saturating_sub(window).saturating_sub(WINDOW_SLACK);
             let gone = (needed / self.page_len).min(kept.len());
@@ -342,7 +355,7 @@ fn attend(
             .zip(&kept)
             .map(|((_, first, rows), pages)| Span {
                 rows: *rows,
-                first_position: *first,
+                first_position: case.pages_before * case.page_len + first,
                 pages,
                 state: 0,
             })
@@ -387,7 +400,8 @@ fn poison(backend: &dyn Backend, case: &Case, kv: &mut KvCache) -> Result<()> {
     let batch = Batch::decode(&tokens, &spans);
     let nan = |cols: usize| -> Result<Tensor> {
         let mut tensor = backend.alloc(rows, cols)?;
-        backend.upload(&mut tensor, &vec![f32::NAN; rows * cols])?;
+        let left = if case.pages_before > 0 { 0.5 } else { f32::NAN };
+        backend.upload(&mut tensor, &vec![left; rows * cols])?;
         Ok(tensor)
     };
     let mut q = nan(case.n_heads() * case.head_dim_k)?;

@@ -34,6 +34,7 @@ pub fn run(backend: &dyn Backend) -> Vec<Failure> {
     experts::run(&mut check);
     rope::run(&mut check);
     attention::run(&mut check);
+    attention::run_far(&mut check);
     delta_net::run(&mut check);
     refusals::run(&mut check);
     check.failures
