@@ -166,7 +166,12 @@ pub(crate) struct Prefixes {
     slots: Vec<(u32, u32)>,
     /// Bytes of the longest text, by first character.
     longest: Vec<u16>,
+    /// A bit for the hash of every beginning of a text: nothing longer is there where it is 0.
+    begun: Vec<u64>,
 }
+
+/// Bits of `begun` for a text: a tenth of them are 1 where texts share few beginnings.
+const BEGUN_BITS: usize = 64;
 
 impl Prefixes {
     /// A table of texts with their ids; of two with one text the first wins.
@@ -177,6 +182,7 @@ impl Prefixes {
             entries: Vec::new(),
             slots: Vec::new(),
             longest: vec![0; 1 << 12],
+            begun: Vec::new(),
         };
         for (text, id) in tokens.filter(|(text, _)| !text.is_empty()) {
             let start = u32::try_from(prefixes.texts.len()).expect("bounded by the vocabulary");
@@ -187,9 +193,16 @@ impl Prefixes {
             *longest = (*longest).max(u16::try_from(len).unwrap_or(u16::MAX));
         }
         prefixes.slots = vec![(0, NONE); (prefixes.entries.len() * 2).next_power_of_two().max(8)];
+        let bits = (prefixes.entries.len() * BEGUN_BITS).next_power_of_two();
+        let mut begun = vec![0_u64; bits.div_ceil(64)];
         for entry in 0..prefixes.entries.len() {
             let text = prefixes.text(entry);
-            let hash = text.iter().fold(0, |hash, byte| prefixes.longer(hash, *byte));
+            let hash = text.iter().fold(0, |hash, byte| {
+                let hash = prefixes.longer(hash, *byte);
+                let (word, bit) = begun_at(hash, begun.len());
+                begun[word] |= bit;
+                hash
+            });
             if prefixes.find(hash, text).is_none() {
                 let mut at = prefixes.slot(hash);
                 while prefixes.slots[at].1 != NONE {
@@ -199,6 +212,7 @@ impl Prefixes {
                 prefixes.slots[at] = ((hash >> 32) as u32, entry);
             }
         }
+        prefixes.begun = begun;
         prefixes
     }
 
@@ -238,12 +252,23 @@ impl Prefixes {
         let mut hash = 0;
         for len in 1..=longest {
             hash = self.longer(hash, bytes[len - 1]);
+            let (word, bit) = begun_at(hash, self.begun.len());
+            if self.begun[word] & bit == 0 {
+                break;
+            }
             let ends_character = bytes.get(len).is_none_or(|byte| byte & 0xC0 != 0x80);
             if ends_character && let Some(id) = self.find(hash, &bytes[..len]) {
                 found(len, id);
             }
         }
     }
+}
+
+/// Word of `begun`, a power of two of them, and bit in it.
+#[inline]
+fn begun_at(hash: u64, words: usize) -> (usize, u64) {
+    // Other bits of the hash than those that choose a slot and are kept there.
+    ((hash.rotate_left(21) as usize) & (words - 1), 1 << (hash >> 37 & 63))
 }
 
 /// A number below 4096 for the first character.
