@@ -1,16 +1,18 @@
 //! Adapters in PEFT's form: what they add is what merged weights of the folder have; and what is
 //! refused.
 
+mod loaded;
+
 use std::path::Path;
-use std::sync::Arc;
 
 use gguf::GgufFile;
-use model::{AdapterFile, AdapterScale, LoadOptions, Model};
+use model::{AdapterFile, AdapterScale, Model};
 use quant::FormatId;
 use serde_json::{Value as Json, json};
-use tensor::reference::Reference;
-use tensor::{Batch, KvFormat, Span};
+use tensor::{Batch, Span};
 use testkit::{ReferenceModel, TinyCheckpoint, reference_models, rng, safetensors};
+
+use crate::loaded::load;
 
 /// Name, shape slowest first, values.
 type Tensor = (String, Vec<u64>, Vec<f32>);
@@ -71,19 +73,6 @@ fn open_base(folder: &Path, checkpoint: &TinyCheckpoint) -> GgufFile {
     let tokenizer = r#"{"model":{"type":"BPE","vocab":{},"merges":[]},"added_tokens":[]}"#;
     std::fs::write(folder.join("tokenizer.json"), tokenizer).expect("a folder");
     checkpoint::open(folder).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn load(model: &ReferenceModel, file: &GgufFile) -> Model {
-    let options = LoadOptions {
-        context_len: u32::try_from(model.tokens.len()).expect("a short sequence"),
-        rows_max: 64,
-        kv_page_len: 32,
-        kv_page_count: 2,
-        kv_format: KvFormat::F32,
-        state_slots: 1,
-    };
-    let backend = Arc::new(Reference::new());
-    Model::load(file, backend, &options, &mut |_, _| ()).expect("a sound model")
 }
 
 fn logits(loaded: &mut Model, tokens: &[u32], scales: &[AdapterScale]) -> Vec<f32> {

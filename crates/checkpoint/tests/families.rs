@@ -1,16 +1,17 @@
 //! Every family: a folder that `transformers` would write is the same model as the GGUF file that
 //! llama.cpp's converter makes of it, and gives the logits that `transformers` computed.
 
+mod loaded;
+
 use std::path::Path;
-use std::sync::Arc;
 
 use checkpoint::NOT_READ;
 use gguf::{GgufFile, TensorInfo};
-use model::{LoadOptions, Model};
 use quant::FormatId;
-use tensor::reference::Reference;
-use tensor::{Batch, KvFormat, Span};
+use tensor::{Batch, Span};
 use testkit::{ReferenceModel, TinyCheckpoint, checkpoints_with_images, reference_models};
+
+use crate::loaded::load;
 
 /// Largest error of a logit, as `crates/model/tests/architectures.rs` has it.
 const TOLERANCE: f32 = 1e-4;
@@ -76,17 +77,7 @@ fn same_keys(name: &str, found: &GgufFile, wanted: &GgufFile) {
 }
 
 fn worst(model: &ReferenceModel, file: &GgufFile) -> f32 {
-    let len = u32::try_from(model.tokens.len()).expect("a short sequence");
-    let options = LoadOptions {
-        context_len: len,
-        rows_max: 64,
-        kv_page_len: 32,
-        kv_page_count: 2,
-        kv_format: KvFormat::F32,
-        state_slots: 1,
-    };
-    let backend = Arc::new(Reference::new());
-    let mut loaded = Model::load(file, backend, &options, &mut |_, _| ()).expect("a sound model");
+    let mut loaded = load(model, file);
     let spans = [Span { rows: model.tokens.len(), first_position: 0, pages: &[0], state: 0 }];
     let rows: Vec<u32> = model.positions.iter().map(|at| *at as u32).collect();
     let mut found = Vec::new();

@@ -1,16 +1,17 @@
 //! Folders in NVFP4, as ModelOpt and as compressed-tensors write them: the model is the one whose
 //! weights are codes times scales times factors, in F32.
 
+mod loaded;
+
 use std::path::Path;
-use std::sync::Arc;
 
 use gguf::{GgufFile, TensorInfo};
-use model::{LoadOptions, Model};
 use quant::FormatId;
 use serde_json::{Value as Json, json};
-use tensor::reference::Reference;
-use tensor::{Batch, KvFormat, Span};
+use tensor::{Batch, Span};
 use testkit::{ReferenceModel, TinyCheckpoint, reference_models, safetensors};
+
+use crate::loaded::load;
 
 /// Factors are multiplied with weights there and with products here, and logits reach some tens.
 const TOLERANCE: f32 = 1e-3;
@@ -132,16 +133,7 @@ fn multiplied(file: &GgufFile, tensor: &TensorInfo) -> (Vec<f32>, bool) {
 }
 
 fn logits(of: &ReferenceModel, file: &GgufFile) -> Vec<f32> {
-    let options = LoadOptions {
-        context_len: u32::try_from(of.tokens.len()).expect("a short sequence"),
-        rows_max: 64,
-        kv_page_len: 32,
-        kv_page_count: 2,
-        kv_format: KvFormat::F32,
-        state_slots: 1,
-    };
-    let backend = Arc::new(Reference::new());
-    let mut model = Model::load(file, backend, &options, &mut |_, _| ()).expect("a sound model");
+    let mut model = load(of, file);
     let spans = [Span { rows: of.tokens.len(), first_position: 0, pages: &[0], state: 0 }];
     let rows: Vec<u32> = of.positions.iter().map(|at| *at as u32).collect();
     let mut found = Vec::new();

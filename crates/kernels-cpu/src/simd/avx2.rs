@@ -120,8 +120,8 @@ impl Multiply for Words {
         (codes, most): (&[Ints; V], u8),
         x: &[i32],
     ) {
-        // Sums of two products with a byte, whether all of a row stay within i16: then they are
-        // widened once. To do so in parts costs more than it saves.
+        // Where the products of all operands with bytes, added up in words, stay within i16, they
+        // are widened once. To do so in parts costs more than it saves.
         if V as i32 * 2 * 128 * i32::from(most) > i32::from(i16::MAX) {
             dots_by_row(Avx2(self), accs, (codes, most), x);
             return;
