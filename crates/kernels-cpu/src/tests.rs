@@ -1,6 +1,7 @@
 //! Every variant against sums in f64, against each other, and against itself in other batches.
 
 mod attention;
+mod conformance;
 mod prefill;
 
 use std::ops::Range;
@@ -327,16 +328,6 @@ fn rows_beyond_a_pass_are_those_of_a_pass() {
                 assert_eq!(bits(&alone), bits(&all[row * n..][..n]), "{format:?} {row}");
             }
         }
-    }
-}
-
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-#[test]
-fn amx_agrees_with_the_reference() {
-    // Here and not with the other variants: on most processors it is emulated, in tests alone.
-    if variants().contains(&Variant::Avx512Vnni) {
-        let failures = tensor::conformance::run(&with(Variant::Amx, 3));
-        assert!(failures.is_empty(), "{failures:?}");
     }
 }
 

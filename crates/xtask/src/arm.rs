@@ -30,36 +30,46 @@ struct Processor {
     wanted: &'static [&'static str],
     /// Tests that another processor runs.
     skipped: &'static [&'static str],
+    packages: &'static [&'static str],
 }
 
-/// The longest test. It tries all variants, and conformance has attention too: once is enough.
+const KERNELS: &str = "kernels-cpu";
+
+/// Long, for all variants that it finds, and conformance has attention too: two are enough.
 const ATTENTION: &str = "tests::attention_is_softmax_whatever_the_chunks";
 
-/// One for each variant as the best of a machine; the last one also runs the portable one.
+/// That no value depends on the threads is among the tests of all processors.
+const THREADS: &str = "on_three_threads";
+
+/// One for each variant as the best of a machine; the last one also runs the portable one. What
+/// knows of no instructions is tried on the first alone.
 const PROCESSORS: [Processor; 3] = [
     Processor {
         name: "max",
         variants: "variants: [NeonI8mm, NeonDotprod, Neon, Portable]",
-        wanted: &["the_best_variant_agrees_on_three_threads", ATTENTION],
-        skipped: &["the_other_variants"],
+        wanted: &["any_bytes_are_blocks"],
+        skipped: &["the_other_variants", THREADS, ATTENTION],
+        packages: &[KERNELS, "quant"],
     },
     Processor {
         name: "cortex-a76",
         variants: "variants: [NeonDotprod, Neon, Portable]",
         wanted: &[],
-        skipped: &["the_other_variants", "on_three_threads", ATTENTION],
+        skipped: &["the_other_variants", THREADS, ATTENTION],
+        packages: &[KERNELS],
     },
     Processor {
         name: "cortex-a72",
         variants: "variants: [Neon, Portable]",
-        wanted: &["the_other_variants_agree_on_one_thread"],
-        skipped: &["on_three_threads", ATTENTION],
+        wanted: &["tests::conformance::the_other_variants_agree_on_one_thread", ATTENTION],
+        skipped: &[THREADS],
+        packages: &[KERNELS],
     },
 ];
 
 /// Tests that must pass on every processor, so that a renamed one is missed.
 const WANTED: [&str; 5] = [
-    "the_best_variant_agrees_on_one_thread",
+    "tests::conformance::the_best_variant_agrees_on_one_thread",
     "simd::neon::tests::floats_are_those_of_plain_rust",
     "simd::neon::tests::integers_are_those_of_plain_rust",
     "tests::products_agree_with_f64_sums",
@@ -112,7 +122,7 @@ fn tests(processor: &Processor) -> Result<Command> {
     let mut cargo = command("cargo");
     // Optimised as it is for people; what optimises across crates would be for nothing here.
     cargo.args(["test", "--release", "--target", TARGET, "--tests"]);
-    cargo.args(["--package", "kernels-cpu", "--package", "quant"]);
+    cargo.args(processor.packages.iter().flat_map(|package| ["--package", *package]));
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
     cargo.env("CARGO_TARGET_DIR", folder().join("target"));
     cargo.env("RUSTC", RUSTC.brings);

@@ -189,12 +189,9 @@ pub(super) fn run_bidirectional(check: &mut Checker<'_>) {
 
 fn run_cases(check: &mut Checker<'_>, cases: &[Case]) {
     for (seed, case) in cases.iter().enumerate() {
-        for is_prefill in [false, true] {
-            let kind = if is_prefill { "prefill rows" } else { "decode rows" };
-            let name = format!("{}, {kind}, seed {seed}", case.name());
-            let result = compare(check, (case, is_prefill), seed as u64, &name);
-            check.done("attention", &name, result);
-        }
+        let name = format!("{}, seed {seed}", case.name());
+        let result = compare(check, case, seed as u64, &name);
+        check.done("attention", &name, result);
     }
 }
 
@@ -309,26 +306,28 @@ impl Case {
     }
 }
 
-fn compare(check: &mut Checker<'_>, of_kind: (&Case, bool), seed: u64, name: &str) -> Result<()> {
-    let case = of_kind.0;
+fn compare(check: &mut Checker<'_>, case: &Case, seed: u64, name: &str) -> Result<()> {
     let (sequences, page_count) = case.sequences(&mut Rng(seed));
+    let sequences = (&sequences[..], page_count);
     let backend = check.backend;
-    let found = attend(backend, of_kind, (&sequences, page_count), &case.batched())?;
-    let expected = attend(&check.reference, of_kind, (&sequences, page_count), &case.batched())?;
-    for (s, sequence) in sequences.iter().enumerate() {
-        let bounds = bounds(of_kind, sequence);
-        let bound = |i: usize| bounds[i / case.head_dim_v];
-        check.close(
-            "attention",
-            &format!("sequence {s} of {name}"),
-            (&found[s], &expected[s]),
-            bound,
-        );
-    }
-    let alone = attend(backend, of_kind, (&sequences, page_count), &case.alone())?;
-    for (s, (alone, found)) in alone.iter().zip(&found).enumerate() {
-        let name = format!("cut otherwise, sequence {s} of {name}");
-        check.same("attention", &name, alone, found);
+    // To the reference all rows are of one kind.
+    let expected = attend(&check.reference, (case, false), sequences, &case.batched())?;
+    let scores: Vec<Vec<f64>> = sequences.0.iter().map(|s| scores_highest(case, s)).collect();
+    for is_prefill in [false, true] {
+        let kind = if is_prefill { "prefill rows" } else { "decode rows" };
+        let of_kind = (case, is_prefill);
+        let found = attend(backend, of_kind, sequences, &case.batched())?;
+        for (s, sequence) in sequences.0.iter().enumerate() {
+            let bounds = bounds(of_kind, sequence, &scores[s]);
+            let name = format!("sequence {s} of {name}, {kind}");
+            let bound = |i: usize| bounds[i / case.head_dim_v];
+            check.close("attention", &name, (&found[s], &expected[s]), bound);
+        }
+        let alone = attend(backend, of_kind, sequences, &case.alone())?;
+        for (s, (alone, found)) in alone.iter().zip(&found).enumerate() {
+            let name = format!("cut otherwise, sequence {s} of {name}, {kind}");
+            check.same("attention", &name, alone, found);
+        }
     }
     Ok(())
 }
@@ -413,37 +412,45 @@ fn poison(backend: &dyn Backend, case: &Case, kv: &mut KvCache) -> Result<()> {
     Ok(())
 }
 
-/// Of every position and head, `[positions * n_heads]`.
-fn bounds((case, is_prefill): (&Case, bool), sequence: &Sequence) -> Vec<f64> {
+/// The largest `scale * sum |q_i k_i|` of every position and head, `[positions * n_heads]`.
+fn scores_highest(case: &Case, sequence: &Sequence) -> Vec<f64> {
     let (n_heads, dim_k) = (case.n_heads(), case.head_dim_k);
-    let head = |x: &'_ [f32], at: usize| -> Vec<f64> {
-        x[at * dim_k..][..dim_k].iter().map(|x| f64::from(x.abs())).collect()
-    };
-    let value_highest = sequence.v.iter().fold(0.0, |max: f32, v| max.max(v.abs()));
-    let mut bounds = Vec::with_capacity(sequence.len * n_heads);
+    let magnitudes = |x: &[f32]| -> Vec<f64> { x.iter().map(|x| f64::from(x.abs())).collect() };
+    let (q, k) = (magnitudes(&sequence.q), magnitudes(&sequence.k));
+    let mut highest = Vec::with_capacity(sequence.len * n_heads);
     for position in 0..sequence.len {
         for h in 0..n_heads {
-            let q = head(&sequence.q, position * n_heads + h);
-            let kv_head = h / case.group;
+            let q = &q[(position * n_heads + h) * dim_k..][..dim_k];
             let score = |p: usize| -> f64 {
-                let k = head(&sequence.k, p * case.n_kv_heads + kv_head);
+                let k = &k[(p * case.n_kv_heads + h / case.group) * dim_k..][..dim_k];
                 // Turning a pair may move its whole length into one value, in q and in k.
-                2.0 * q.iter().zip(&k).map(|(q, k)| q * k).sum::<f64>()
+                2.0 * q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>()
             };
             let seen = case.seen(position, sequence.len);
-            bounds.push(tolerance::attention(&tolerance::Attention {
-                positions: seen.len(),
-                head_dim_k: dim_k,
-                score_highest: seen.map(score).fold(0.0, f64::max) * f64::from(case.scale),
-                soft_cap: case.soft_cap.map(f64::from),
-                value_highest: f64::from(value_highest),
-                key_error: key_error(case, position),
-                score_step: score_step(case, sequence, (position, h)),
-                is_prefill,
-            }));
+            highest.push(seen.map(score).fold(0.0, f64::max) * f64::from(case.scale));
         }
     }
-    bounds
+    highest
+}
+
+/// Of every position and head, `[positions * n_heads]`, as [`scores_highest`] are.
+fn bounds((case, is_prefill): (&Case, bool), sequence: &Sequence, scores: &[f64]) -> Vec<f64> {
+    let (key_highest, value_highest) = (highest(&sequence.k), highest(&sequence.v));
+    let queries = sequence.q.chunks_exact(case.head_dim_k);
+    let bound = |(i, (score_highest, q)): (usize, (&f64, &[f32]))| {
+        let position = i / case.n_heads();
+        tolerance::attention(&tolerance::Attention {
+            positions: case.seen(position, sequence.len).len(),
+            head_dim_k: case.head_dim_k,
+            score_highest: *score_highest,
+            soft_cap: case.soft_cap.map(f64::from),
+            value_highest,
+            key_error: key_error(case, position),
+            score_step: score_step(case, q, key_highest),
+            is_prefill,
+        })
+    };
+    scores.iter().zip(queries).enumerate().map(bound).collect()
 }
 
 /// By how much of themselves rotated queries and stored keys may differ.
@@ -462,16 +469,18 @@ fn key_error(case: &Case, position: usize) -> f64 {
 /// What quantised keys add to the difference of scores, whatever the size of the single value: a
 /// query that is quantised to 16 bits for them, and rotated keys whose codes are rounded to the
 /// other side.
-fn score_step(case: &Case, sequence: &Sequence, (position, head): (usize, usize)) -> f64 {
+fn score_step(case: &Case, q: &[f32], key_highest: f64) -> f64 {
     if case.format != KvFormat::Q8_0 {
         return 0.0;
     }
-    let highest = |x: &[f32]| f64::from(x.iter().fold(0.0, |max: f32, x| max.max(x.abs())));
-    let q = &sequence.q[(position * case.n_heads() + head) * case.head_dim_k..][..case.head_dim_k];
-    let (q, k) = (highest(q), highest(&sequence.k));
     // Turning may put a pair's whole length into one value.
     let turned = if case.rotated { 2.0 } else { 1.0 };
     let key_step = if case.rotated { 1.0 / 127.0 } else { 0.0 };
-    let products = case.head_dim_k as f64 * turned * q * k;
+    let products = case.head_dim_k as f64 * turned * highest(q) * key_highest;
     f64::from(case.scale) * products * (key_step + 1.0 / f64::from(1 << 15))
+}
+
+/// The largest magnitude.
+fn highest(x: &[f32]) -> f64 {
+    f64::from(x.iter().fold(0.0, |highest: f32, x| highest.max(x.abs())))
 }

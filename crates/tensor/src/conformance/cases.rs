@@ -3,7 +3,7 @@
 
 use quant::FormatId;
 
-/// Rows of a step: none, one, and both sides of what kernels like to take at once.
+/// Rows of a step: none, one, and both sides of what kernels like to take at once. The most last.
 pub(super) const ROWS: [usize; 8] = [0, 1, 2, 7, 31, 32, 33, 65];
 /// Outputs of a matrix.
 const OUTPUTS: [usize; 6] = [1, 15, 16, 17, 33, 100];

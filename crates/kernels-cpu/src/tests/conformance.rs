@@ -2,14 +2,15 @@
 //!
 //! The best one is a test of its own: `cargo xtask arm` emulates a processor for each.
 
-use kernels_cpu::{CpuBackend, Variant, variants};
 use tensor::conformance;
+
+use super::with;
+use crate::{Variant, variants};
 
 /// Disagreements of these variants on `threads` threads, one a line.
 fn disagreements(variants: &[Variant], threads: usize) -> String {
     let check = |variant: &Variant| {
-        let backend = CpuBackend::with_variant(*variant, threads).expect("a variant listed runs");
-        let failures = conformance::run(&backend).into_iter();
+        let failures = conformance::run(&with(*variant, threads)).into_iter();
         failures.map(|failure| format!("{}: {failure}\n", variant.name())).collect::<String>()
     };
     variants.iter().map(check).collect()
@@ -46,4 +47,14 @@ fn the_other_variants_agree_on_one_thread() {
 #[test]
 fn the_other_variants_agree_on_three_threads() {
     check(&variants()[1..], 3);
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn amx_agrees_with_the_reference() {
+    // On most processors it is emulated, in tests alone.
+    if variants().contains(&Variant::Avx512Vnni) {
+        let failures = conformance::run(&with(Variant::Amx, 3));
+        assert!(failures.is_empty(), "{failures:?}");
+    }
 }
