@@ -354,7 +354,7 @@ impl Place<'_> {
             let scaled = s.mul(highs[half], inverse);
             highs[half] = s.round(scaled);
             let low = s.round(s.mul(s.sub(scaled, highs[half]), steps));
-            lows[half] = s.min(low, s.splat(127.0));
+            lows[half] = s.max(s.splat(-127.0), s.min(low, s.splat(127.0)));
             codes[half] = s.fma(highs[half], s.splat((1 << FINE_BITS) as f32), lows[half]);
         }
         put(s, self.highs, (self.rows, self.r), highs);

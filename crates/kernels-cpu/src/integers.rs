@@ -253,8 +253,9 @@ fn dots_under<S: Simd, F: Format, const R: usize, const V: usize>(
     let first = (MINUS_CODES + part(F::Scales::HALVES, half)) * R;
     // They take the offset out of codes that stand for negative numbers too.
     let offsets = &x.highs[first..][..R];
+    let has_offsets = !F::Scales::MIN && !(S::LOWERS && F::Codes::MOST >= 128);
     let mut dots = [s.splat_i(0); R];
-    if x.fine == 0 && !F::Scales::MIN {
+    if x.fine == 0 && has_offsets {
         // As what the products are added to, offsets cost no addition of their own.
         for (r, dot) in dots.iter_mut().enumerate() {
             *dot = s.splat_i(offsets[r]);
@@ -263,7 +264,7 @@ fn dots_under<S: Simd, F: Format, const R: usize, const V: usize>(
     dots_of::<S, F, R, V>(s, &mut dots, codes, (&x.highs[half * V * R..], u8::MAX));
     if x.fine != 0 {
         for (r, dot) in dots.iter_mut().enumerate() {
-            let offset = if F::Scales::MIN { 0 } else { offsets[r] };
+            let offset = if has_offsets { offsets[r] } else { 0 };
             *dot = s.add_i(s.shl_i(*dot, FINE_BITS), s.splat_i(offset));
         }
         dots_of::<S, F, R, V>(s, &mut dots, codes, (&x.lows[half * V * R..], x.fine));

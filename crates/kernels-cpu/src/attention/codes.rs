@@ -42,7 +42,8 @@ impl Group {
             let code = (x * inverse).clamp(-HIGHEST, HIGHEST).round_ties_even() as i32;
             let high = (code + 128) >> 8;
             group.high[i] = high as i8;
-            group.low[i] = (code - (high << 8)) as i8;
+            // -128 is nothing that [`Simd::dot_wide`] takes.
+            group.low[i] = (code - (high << 8)).max(-127) as i8;
         }
         group
     }
@@ -174,8 +175,10 @@ fn products<S: Simd, const R: usize, const N: usize>(
             *codes = s.line(line);
         }
         let mut whole = [s.splat_i(0); N];
-        for (whole, offset) in whole.iter_mut().zip(&offsets[group * N..][..N]) {
-            *whole = s.splat_i(*offset);
+        if !S::LOWERS {
+            for (whole, offset) in whole.iter_mut().zip(&offsets[group * N..][..N]) {
+                *whole = s.splat_i(*offset);
+            }
         }
         s.dots::<N, LINES>(&mut whole, (&codes, u8::MAX), &x[group * N * LINES..], u8::MAX);
         let key_scales = s.load_f16(key_scales);

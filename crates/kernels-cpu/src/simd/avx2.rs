@@ -12,6 +12,8 @@ pub(crate) struct Avx2<M>(M);
 
 /// How bytes are multiplied; only this file can make one.
 pub(crate) trait Multiply: Copy {
+    /// [`Simd::LOWERS`].
+    const LOWERS: bool;
     /// Runs a kernel in a function that has the target features.
     fn enter<K: Kernel>(s: Avx2<Self>, kernel: K) -> K::Output;
     /// [`Simd::dot`].
@@ -85,6 +87,7 @@ fn enter_vnni<K: Kernel>(s: Avx2<Vnni>, kernel: K) -> K::Output {
 }
 
 impl Multiply for Words {
+    const LOWERS: bool = true;
     #[inline(always)]
     fn enter<K: Kernel>(s: Avx2<Words>, kernel: K) -> K::Output {
         on!(enter_words(s, kernel))
@@ -96,22 +99,13 @@ impl Multiply for Words {
     }
     #[inline(always)]
     fn wide(self, acc: Ints, codes: Ints, x: i32) -> Ints {
-        // Even and odd bytes apart, so that no sum of two products saturates.
-        let x = on!(x86::_mm256_set1_epi32(x));
-        let even_x = on!(x86::_mm256_slli_epi16::<8>(x));
-        let even_x = on!(x86::_mm256_srai_epi16::<8>(even_x));
-        let odd_x = on!(x86::_mm256_srai_epi16::<8>(x));
-        let mask = on!(x86::_mm256_set1_epi16(255));
-        let mut out = acc;
-        for half in 0..2 {
-            let even = on!(x86::_mm256_and_si256(codes[half], mask));
-            let odd = on!(x86::_mm256_srli_epi16::<8>(codes[half]));
-            let even = on!(x86::_mm256_madd_epi16(even, even_x));
-            let odd = on!(x86::_mm256_madd_epi16(odd, odd_x));
-            let sum = on!(x86::_mm256_add_epi32(even, odd));
-            out[half] = on!(x86::_mm256_add_epi32(out[half], sum));
-        }
-        out
+        // Magnitudes times the other factor with their signs; 2 * 128 * 127 < 2^15.
+        let offset = [on!(x86::_mm256_set1_epi8(-128)); 2];
+        let signed = both!(_mm256_xor_si256(codes, offset));
+        let magnitudes = both!(_mm256_abs_epi8(signed));
+        let x = [on!(x86::_mm256_set1_epi32(x)); 2];
+        let x = both!(_mm256_sign_epi8(x, signed));
+        widened(acc, both!(_mm256_maddubs_epi16(magnitudes, x)))
     }
     #[inline(always)]
     fn dots<const R: usize, const V: usize>(
@@ -156,6 +150,7 @@ fn widened(acc: Ints, words: Ints) -> Ints {
 }
 
 impl Multiply for Vnni {
+    const LOWERS: bool = false;
     #[inline(always)]
     fn enter<K: Kernel>(s: Avx2<Vnni>, kernel: K) -> K::Output {
         on!(enter_vnni(s, kernel))
@@ -186,6 +181,7 @@ impl<M: Multiply> Simd for Avx2<M> {
     type B = Ints;
     const ROWS: usize = 4;
     const SUMS: usize = 4;
+    const LOWERS: bool = M::LOWERS;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {

@@ -46,6 +46,7 @@ impl Simd for Avx512 {
     type B = __m512i;
     const ROWS: usize = 8;
     const SUMS: usize = 16;
+    const LOWERS: bool = false;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {

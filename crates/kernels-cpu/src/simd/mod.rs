@@ -45,6 +45,8 @@ pub(crate) trait Simd: Copy {
     const ROWS: usize;
     /// Vectors of sums that stay in registers beside what they are made of.
     const SUMS: usize;
+    /// Whether [`Simd::dot_wide`] takes 128 off each code.
+    const LOWERS: bool;
 
     /// Runs a kernel in a function that has this instruction set's target features.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
@@ -99,10 +101,12 @@ pub(crate) trait Simd: Copy {
     fn lookup(self, x: Self::B, table: &[u8; 16]) -> Self::B;
     /// `acc[i] += sum_j codes[4i + j] * x_j` with the four signed bytes `x_j` of `x`; codes < 128.
     fn dot(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I;
-    /// As [`Simd::dot`], for codes up to 255.
+    /// As [`Simd::dot`], for codes up to 255 and no `x_j` of -128; with [`Simd::LOWERS`] of codes
+    /// less 128.
     fn dot_wide(self, acc: Self::I, codes: Self::B, x: i32) -> Self::I;
     /// `accs[r] += codes[v] . x[v * R + r]` for all `v`, and all `r` whose bit `r / 4` is set in
-    /// `rows`; the others' `x` is zero. No code is above `most`, a constant once this is inlined.
+    /// `rows`; the others' `x` is zero. No code is above `most`, a constant once this is inlined:
+    /// from 128 on as [`Simd::dot_wide`] does it.
     #[inline(always)]
     fn dots<const R: usize, const V: usize>(
         self,

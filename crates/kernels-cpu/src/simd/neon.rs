@@ -247,6 +247,7 @@ impl<M: Multiply> Simd for Neon<M> {
     type B = Bytes;
     const ROWS: usize = 4;
     const SUMS: usize = 4;
+    const LOWERS: bool = false;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {

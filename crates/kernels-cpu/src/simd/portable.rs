@@ -43,6 +43,7 @@ impl Simd for Portable {
     type B = [u32; LANES];
     const ROWS: usize = 4;
     const SUMS: usize = 4;
+    const LOWERS: bool = false;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
