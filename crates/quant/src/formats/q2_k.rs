@@ -38,20 +38,15 @@ impl BlockFormat for Q2K {
     }
 
     fn quantize(src: &[f32]) -> Block {
-        let groups: [affine::Group; 16] =
-            std::array::from_fn(|g| affine::fit(&src[g * 16..][..16], 3.0));
-        let (d, dmin) = affine::super_scales(&groups, 15.0);
-        let scales = std::array::from_fn(|g| {
-            affine::code(groups[g].scale, d, 15.0) | affine::code(groups[g].min, dmin, 15.0) << 4
-        });
-        let (d, dmin) = (f16::from_f32(d), f16::from_f32(dmin));
+        let max = affine::CodeMax { weight: 3.0, scale: 15.0 };
+        let fitted = affine::fit_block::<16>(src, max);
+        let (d, dmin) = (fitted.d, fitted.dmin);
+        let scales = fitted.groups.map(|(scale, min)| scale | min << 4);
         let mut block = Block { scales, qs: [0; 64], d, dmin };
         for (i, x) in src.iter().enumerate() {
-            let scale = block.scales[i / 16];
-            let step = d.to_f32() * f32::from(scale & 15);
-            let min = dmin.to_f32() * f32::from(scale >> 4);
-            block.qs[i / 128 * 32 + i % 32] |=
-                affine::code(x + min, step, 3.0) << (i % 128 / 32 * 2);
+            let group = fitted.group(i / 16);
+            let code = affine::code(x + group.min, group.scale, max.weight);
+            block.qs[i / 128 * 32 + i % 32] |= code << (i % 128 / 32 * 2);
         }
         block
     }

@@ -40,18 +40,14 @@ impl BlockFormat for Q4K {
     }
 
     fn quantize(src: &[f32]) -> Block {
-        let groups: [affine::Group; 8] =
-            std::array::from_fn(|g| affine::fit(&src[g * 32..][..32], 15.0));
-        let (d, dmin) = affine::super_scales(&groups, 63.0);
-        let codes =
-            groups.map(|g| (affine::code(g.scale, d, 63.0), affine::code(g.min, dmin, 63.0)));
-        let scales = affine::pack_scales(&codes);
-        let (d, dmin) = (f16::from_f32(d), f16::from_f32(dmin));
+        let max = affine::CodeMax { weight: 15.0, scale: 63.0 };
+        let fitted = affine::fit_block::<8>(src, max);
+        let (d, dmin) = (fitted.d, fitted.dmin);
+        let scales = affine::pack_scales(&fitted.groups);
         let mut block = Block { d, dmin, scales, qs: [0; 128] };
         for (i, x) in src.iter().enumerate() {
-            let (scale, min) = codes[i / 32];
-            let step = d.to_f32() * f32::from(scale);
-            let code = affine::code(x + dmin.to_f32() * f32::from(min), step, 15.0);
+            let group = fitted.group(i / 32);
+            let code = affine::code(x + group.min, group.scale, max.weight);
             block.qs[i / 64 * 32 + i % 32] |= code << (i % 64 / 32 * 4);
         }
         block
