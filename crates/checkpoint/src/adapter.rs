@@ -10,6 +10,7 @@ use quant::FormatId;
 
 use crate::config::Config;
 use crate::error::{Told, shown_message};
+use crate::families::images::{self, Meaning};
 use crate::families::{self, Family};
 use crate::headers::{Files, small_file};
 use crate::limits::{CONFIG_BYTES_MAX, LAYERS_MAX};
@@ -51,7 +52,8 @@ pub fn open_adapter(path: &Path, base: &Metadata) -> Result<GgufFile> {
     let config = Config::parse(&small_file(&config_path, CONFIG_BYTES_MAX)?).map_err(at_config)?;
     let scaling = Scaling::read(&config).map_err(at_config)?;
     let parts = vec![folder.join(ADAPTER_MODEL)];
-    let sources = Sources::open(&Files { folder, parts, index: None })?;
+    let mut sources = Sources::open(&Files { folder, parts, index: None })?;
+    sources.rename(meaning).map_err(|why| Error::at(path, why))?;
     let base = Base::read(base).map_err(|why| Error::at(path, why))?;
     let mut pairs = Pairs { sources: &sources, scaling, used: HashSet::new(), made: Vec::new() };
     pairs.read(&base).map_err(|why| Error::at(path, why))?;
@@ -63,6 +65,13 @@ pub fn open_adapter(path: &Path, base: &Metadata) -> Result<GgufFile> {
     metadata.insert("adapter.type", text("lora"));
     metadata.insert("adapter.lora.alpha", Value::F32(0.0));
     Ok(assembled(metadata, tensors, (sources, recipes)))
+}
+
+/// What the name of a tensor means: one of an adapter that was trained beside a model of images and
+/// text has the name that it would have beside the text alone.
+fn meaning(name: &str) -> Meaning {
+    let alone = name.strip_prefix(PREFIX).and_then(images::alone);
+    Meaning::Text(alone.map_or_else(|| name.to_owned(), |alone| format!("{PREFIX}{alone}")))
 }
 
 /// What must be known of the base.
@@ -128,7 +137,7 @@ impl Scaling {
                 return Err(format!("alpha_pattern has the expression {shown:?}: give names"));
             }
             let alpha = pattern.float(module)?.ok_or("alpha_pattern has a module without one")?;
-            Ok((module.to_owned(), alpha))
+            Ok((images::alone(module).unwrap_or_else(|| module.to_owned()), alpha))
         });
         let by_root = config.flag("use_rslora")?.unwrap_or(false);
         Ok(Scaling { alpha, alphas: alphas.collect::<Told<_>>()?, by_root })

@@ -233,6 +233,35 @@ fn what_is_more_than_a_plain_pair_is_refused() {
     assert!(ragged.contains("lora_A is") && ragged.contains("and lora_B is"), "{ragged}");
 }
 
+/// Beside the model of text in one that knows images too, whose modules are a level further down.
+#[test]
+fn names_of_a_language_model_are_those_of_text_alone() {
+    let named = |begin: &str| {
+        let own = begin.to_owned();
+        refusal(move |config, tensors| {
+            let full = format!("{own}layers.1.self_attn.q_proj");
+            config["alpha_pattern"] = json!({ full: 3 });
+            for (name, ..) in tensors {
+                *name = name.replace("model.model.layers.", &format!("model.{own}layers."));
+            }
+        })
+    };
+    for begin in ["model.", "model.language_model.", "language_model.model."] {
+        assert_eq!(named(begin), Ok(()), "{begin}");
+    }
+    for begin in ["model.visual.", "model.vision_tower.", "language_model."] {
+        let said = named(begin).expect_err(begin);
+        let name = format!("tensor base_model.model.{begin}layers.1.self_attn.q_proj.lora_A");
+        assert!(said.starts_with(&name) && said.contains("cannot be applied to a llama"), "{said}");
+    }
+    let twice = refusal(|_, tensors| {
+        let (name, shape, values) = tensors[0].clone();
+        let name = name.replace("model.model.layers.", "model.model.language_model.layers.");
+        tensors.push((name, shape, values));
+    });
+    assert!(twice.expect_err("twice").contains("is there in two spellings"));
+}
+
 #[test]
 fn a_folder_without_tensors_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");

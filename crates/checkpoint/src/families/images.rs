@@ -178,11 +178,18 @@ impl WithImages {
         if self.images.iter().any(|begin| name.starts_with(begin)) {
             return Meaning::Images;
         }
-        let alone = |(begin, alone): &(&str, &str)| {
-            name.strip_prefix(begin).map(|rest| Meaning::Text(format!("{alone}{rest}")))
-        };
-        self.begins.iter().find_map(alone).unwrap_or(Meaning::Unknown)
+        renamed(name, self.begins).map_or(Meaning::Unknown, Meaning::Text)
     }
+}
+
+/// The name in the model of text alone of what the language model of any class has; none where a
+/// name is of no such model.
+pub(crate) fn alone(name: &str) -> Option<String> {
+    renamed(name, LLAVA_TEXT)
+}
+
+fn renamed(name: &str, begins: &[(&str, &str)]) -> Option<String> {
+    begins.iter().find_map(|(begin, alone)| Some(format!("{alone}{}", name.strip_prefix(begin)?)))
 }
 
 #[cfg(test)]
