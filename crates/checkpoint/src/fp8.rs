@@ -6,7 +6,7 @@
 use quant::FormatId;
 
 /// The value of a byte.
-fn value(byte: u8) -> f32 {
+pub(crate) fn value(byte: u8) -> f32 {
     let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
     let size = match (exponent, byte & 7) {
         (15, 7) => f32::NAN,

@@ -22,6 +22,7 @@ mod limits;
 mod mxfp4;
 mod nvfp4;
 mod open;
+mod quantised;
 mod recipe;
 mod rope;
 mod rows;

@@ -7,14 +7,13 @@ use quant::FormatId;
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::error::{Told, shown};
 use crate::families::images;
 use crate::headers::{CONFIG, Files, small_file};
 use crate::keys::Keys;
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::recipe::{Made, Recipe};
 use crate::sources::Sources;
-use crate::{Error, Result, families, tokens};
+use crate::{Error, Result, families, quantised, tokens};
 
 /// The key that says what a model was trained with and is not read here: `images`.
 pub const NOT_READ: &str = "hob.not_read";
@@ -46,7 +45,7 @@ pub fn open(path: &Path) -> Result<GgufFile> {
         }
     };
     let family = families::find(&config).map_err(at_config)?;
-    quantised(&config, &mut sources).map_err(at_config)?;
+    quantised::join(&config, &files.folder, &mut sources)?;
     let mut keys = Keys::new(&config, family.architecture);
     (family.keys)(&mut keys).map_err(at_config)?;
     let Keys { mut metadata, computed, .. } = keys;
@@ -96,68 +95,4 @@ fn describe(metadata: &mut Metadata, folder: &Path, tensors: &[TensorInfo]) {
     if let Some((_, number)) = most {
         metadata.insert("general.file_type", Value::U32(number));
     }
-}
-
-/// Joins weights of 8 bits with their factors; refuses what else may be quantised.
-fn quantised(config: &Config, sources: &mut Sources) -> Told<()> {
-    let how = config.part("quantization_config")?;
-    match how.text("quant_method")? {
-        None | Some("mxfp4") => Ok(()),
-        Some("fp8") => {
-            let block = how.wholes("weight_block_size")?.unwrap_or_default();
-            let [rows @ 1..=65_536, columns @ 1..=65_536] = *block else {
-                let why = "weight_block_size must be two sizes: fetch a release in BF16 or as GGUF";
-                return Err(why.to_owned());
-            };
-            let scaled: Vec<(usize, usize)> = (0..sources.all().len())
-                .filter_map(|by| {
-                    let of = sources.all()[by].name.strip_suffix("_scale_inv")?;
-                    Some((sources.find(of)?, by))
-                })
-                .collect();
-            let block = (rows as usize, columns as usize);
-            scaled.into_iter().try_for_each(|(of, by)| sources.scaled(of, by, block))
-        }
-        Some("modelopt") if how.text("quant_algo")? == Some("NVFP4") => {
-            four_bits(sources, ("weight", "weight_scale_2", |factor| factor))
-        }
-        Some("compressed-tensors") if how.text("format")? == Some("nvfp4-pack-quantized") => {
-            four_bits(sources, ("weight_packed", "weight_global_scale", f32::recip))
-        }
-        Some(other) => {
-            let how = shown(other);
-            Err(format!(
-                "weights quantised by \"{how}\" cannot be run: fetch a release in BF16, or as GGUF"
-            ))
-        }
-    }
-}
-
-/// Joins weights of 4 bits with their scales and factors, by the ends of their names and what makes
-/// a factor of what is written.
-fn four_bits(
-    sources: &mut Sources,
-    (codes, factor, make): (&str, &str, fn(f32) -> f32),
-) -> Told<()> {
-    let of_factor = |by: usize| Some((sources.all()[by].name.strip_suffix(factor)?.to_owned(), by));
-    let found: Vec<(String, usize)> = (0..sources.all().len()).filter_map(of_factor).collect();
-    for (module, by) in found {
-        let beside = |end: &str| {
-            let name = format!("{module}{end}");
-            sources.find(&name).ok_or_else(|| format!("tensor {} is missing", shown(&name)))
-        };
-        let (of, scales) = (beside(codes)?, beside("weight_scale")?);
-        let is_one = sources.all()[by].tensor.dtype == "F32" && sources.stored(by).len() == 4;
-        let bytes = <[u8; 4]>::try_from(sources.stored(by)).unwrap_or_default();
-        let value = make(f32::from_le_bytes(bytes));
-        if !(is_one && value.is_finite() && value > 0.0) {
-            let name = shown(&sources.all()[by].tensor.name);
-            return Err(format!("tensor {name} is no number above 0 in F32: fetch it again"));
-        }
-        sources.packed(of, (scales, value))?;
-        if codes != "weight" {
-            sources.alias(format!("{module}weight"), of)?;
-        }
-    }
-    Ok(())
 }

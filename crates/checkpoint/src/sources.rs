@@ -145,10 +145,6 @@ impl Sources {
             let (of, by) = (shown(tensor), shown(scales));
             return Err(format!("tensor {of} has scales {by}: they do not fit each other"));
         }
-        if !tensor.shape[1].is_multiple_of(nvfp4::BLOCK as u64 / 2) {
-            let (of, block) = (shown(tensor), nvfp4::BLOCK);
-            return Err(format!("tensor {of}: its rows are not whole blocks of {block} weights"));
-        }
         self.tensors[of].scales = Some(Scales::Nvfp4(by, factor));
         Ok(())
     }
@@ -191,7 +187,8 @@ impl Sources {
             ("F16", _) => Ok(FormatId::F16),
             ("BF16", _) => Ok(FormatId::BF16),
             ("F8_E4M3", Some(_)) => Ok(FormatId::BF16),
-            ("U8", Some(Scales::Nvfp4(..))) => Ok(FormatId::NVFP4),
+            ("U8", Some(Scales::Nvfp4(..))) if nvfp4::are_blocks(tensor) => Ok(FormatId::NVFP4),
+            ("U8", Some(Scales::Nvfp4(..))) => Ok(FormatId::BF16),
             ("F8_E4M3", None) => Err(format!(
                 "tensor {} is of 8 bits and has no factors of blocks (weight_scale_inv)",
                 shown(&tensor.name)
@@ -216,7 +213,8 @@ impl Sources {
         let (by, block) = match *scales {
             None => return Cow::Borrowed(self.stored(i)),
             Some(Scales::Nvfp4(by, _)) => {
-                return Cow::Owned(nvfp4::repack(self.stored(i), self.stored(by)));
+                let made = if nvfp4::are_blocks(tensor) { nvfp4::repack } else { nvfp4::widen };
+                return Cow::Owned(made(self.stored(i), self.stored(by)));
             }
             Some(Scales::Fp8(by, block)) => (by, block),
         };

@@ -17,9 +17,8 @@ use crate::loaded::load;
 const TOLERANCE: f32 = 1e-3;
 /// What a code is, without its sign.
 const CODES: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
-/// Weights that share a scale, and that a row is made of.
+/// Weights that share a scale.
 const GROUP: usize = 16;
-const BLOCK: usize = 64;
 
 /// A tensor of a folder: name, type, shape, bytes.
 type Stored = (String, &'static str, Vec<u64>, Vec<u8>);
@@ -28,17 +27,24 @@ type Stored = (String, &'static str, Vec<u64>, Vec<u8>);
 #[derive(Clone, Copy, Debug)]
 enum Writer {
     ModelOpt,
+    /// As it was before `config.json` said so too.
+    OlderModelOpt,
     CompressedTensors,
 }
 
 impl Writer {
-    fn config(self) -> Json {
-        match self {
+    /// Says so in the folder and in the configuration that will be written there.
+    fn say(self, folder: &Path, config: &mut Json) {
+        config["quantization_config"] = match self {
             Writer::ModelOpt => json!({"quant_method": "modelopt", "quant_algo": "NVFP4"}),
+            Writer::OlderModelOpt => {
+                say_beside(folder, "NVFP4");
+                Json::Null
+            }
             Writer::CompressedTensors => {
                 json!({"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"})
             }
-        }
+        };
     }
 
     /// The tensors of a module: of codes, scales, the factor, and one of activations.
@@ -46,7 +52,9 @@ impl Writer {
         let (codes, scales, factor) = parts;
         let [n, k] = *shape else { panic!("a matrix") };
         let (of_codes, of_factor, of_input, factor) = match self {
-            Writer::ModelOpt => ("weight", "weight_scale_2", "input_scale", factor),
+            Writer::ModelOpt | Writer::OlderModelOpt => {
+                ("weight", "weight_scale_2", "input_scale", factor)
+            }
             Writer::CompressedTensors => {
                 ("weight_packed", "weight_global_scale", "input_global_scale", factor.recip())
             }
@@ -62,6 +70,15 @@ impl Writer {
     }
 }
 
+/// ModelOpt's own file.
+fn say_beside(folder: &Path, how: &str) {
+    let said = json!({
+        "producer": {"name": "modelopt", "version": "0.23.0"},
+        "quantization": {"quant_algo": how, "kv_cache_quant_algo": "FP8", "group_size": 16},
+    });
+    std::fs::write(folder.join("hf_quant_config.json"), said.to_string()).expect("a folder");
+}
+
 /// E4M3 without its sign.
 fn scale_of(byte: u8) -> f32 {
     let (exponent, mantissa) = (i32::from(byte >> 3), f32::from(byte & 7));
@@ -75,7 +92,7 @@ fn quantised(of: &TinyCheckpoint, writer: Writer) -> (Vec<Stored>, TinyCheckpoin
     let mut rng = testkit::rng(1);
     for (name, shape, values) in &mut values_of.tensors {
         let is_chosen = ["_proj.weight", ".w1.weight", ".w2.weight", ".w3.weight"];
-        let is_matrix = shape.len() == 2 && shape[1].is_multiple_of(BLOCK as u64);
+        let is_matrix = shape.len() == 2 && shape[1].is_multiple_of(GROUP as u64);
         if !is_matrix || !is_chosen.iter().any(|end| name.ends_with(end)) {
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             stored.push((name.clone(), "F32", shape.clone(), bytes));
@@ -149,27 +166,29 @@ fn model(name: &str) -> (ReferenceModel, TinyCheckpoint) {
     (found, checkpoint)
 }
 
-fn same_model(name: &str, writer: Writer, wanted: usize) {
+fn same_model(name: &str, writer: Writer, wanted: [usize; 2]) {
     let (of, checkpoint) = model(name);
     let (stored, plain) = quantised(&checkpoint, writer);
     let mut config = checkpoint.config.clone();
-    config["quantization_config"] = writer.config();
     let [packed, in_f32] = [(), ()].map(|()| tempfile::tempdir().expect("a folder"));
+    writer.say(packed.path(), &mut config);
     write(packed.path(), (&config, &stored));
     plain.write(in_f32.path(), FormatId::F32, 1);
     tokenizer(in_f32.path());
     let open = |folder: &Path| checkpoint::open(folder).unwrap_or_else(|error| panic!("{error}"));
     let (packed, in_f32) = (open(packed.path()), open(in_f32.path()));
-    let mut count = 0;
+    let mut count = [0, 0];
     for tensor in in_f32.tensors() {
         let other = packed.tensor(&tensor.name).expect("the same tensors");
         assert_eq!(other.shape, tensor.shape, "{name}: {}", tensor.name);
         let (found, has_factor) = multiplied(&packed, other);
-        assert_eq!(has_factor, other.format == FormatId::NVFP4, "{name}: {}", tensor.name);
-        count += usize::from(has_factor);
+        let format =
+            if tensor.shape[0].is_multiple_of(64) { FormatId::NVFP4 } else { FormatId::BF16 };
+        assert!(!has_factor || other.format == format, "{name}: {}", tensor.name);
+        count[usize::from(format == FormatId::BF16)] += usize::from(has_factor);
         assert!(found == values(&in_f32, tensor), "{name}, {writer:?}: {}", tensor.name);
     }
-    assert_eq!(count, wanted, "{name}: matrices in NVFP4");
+    assert_eq!(count, wanted, "{name}: matrices in NVFP4, and of rows that are no whole blocks");
     let (found, expected) = (logits(&of, &packed), logits(&of, &in_f32));
     for (found, expected) in found.iter().zip(&expected) {
         assert!((found - expected).abs() <= TOLERANCE, "{name}: {found}, not {expected}");
@@ -180,10 +199,32 @@ fn same_model(name: &str, writer: Writer, wanted: usize) {
 fn folders_in_nvfp4_are_what_their_factors_make_of_them() {
     for writer in [Writer::ModelOpt, Writer::CompressedTensors] {
         // Rows of queries and keys in another order; experts; gate and up in one matrix.
-        same_model("llama", writer, 12);
-        same_model("qwen3moe", writer, 12);
-        same_model("phi3", writer, 6);
+        same_model("llama", writer, [12, 2]);
+        same_model("qwen3moe", writer, [12, 2]);
+        same_model("phi3", writer, [6, 2]);
     }
+    same_model("llama", Writer::OlderModelOpt, [12, 2]);
+}
+
+/// What `config.json` says goes first; what neither file says is not guessed.
+#[test]
+fn what_the_older_file_says_counts_where_the_other_says_nothing() {
+    let (_, checkpoint) = model("llama");
+    let (stored, _) = quantised(&checkpoint, Writer::OlderModelOpt);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = checkpoint.config.clone();
+    let error = |config: &Json| {
+        write(folder.path(), (config, &stored));
+        checkpoint::open(folder.path()).err().map(|error| error.to_string())
+    };
+    let said = error(&config).expect("nothing is said");
+    assert!(said.contains("q_proj.weight is U8"), "{said}");
+    say_beside(folder.path(), "FP8");
+    let said = error(&config).expect("another type");
+    let why = "hf_quant_config.json: weights quantised by \"modelopt\" as \"FP8\" cannot be run: ";
+    assert!(said.contains(why), "{said}");
+    Writer::ModelOpt.say(folder.path(), &mut config);
+    assert_eq!(error(&config), None);
 }
 
 #[test]
@@ -193,8 +234,8 @@ fn what_does_not_fit_is_refused() {
         let (mut stored, _) = quantised(&checkpoint, Writer::ModelOpt);
         change(&mut stored);
         let mut config = checkpoint.config.clone();
-        config["quantization_config"] = Writer::ModelOpt.config();
         let folder = tempfile::tempdir().expect("a folder");
+        Writer::ModelOpt.say(folder.path(), &mut config);
         write(folder.path(), (&config, &stored));
         let error = checkpoint::open(folder.path()).err().expect(why).to_string();
         assert!(error.contains(why) && !error.contains('\n'), "{error}");
@@ -208,6 +249,14 @@ fn what_does_not_fit_is_refused() {
     let factor = format!("{query}weight_scale_2");
     refused(&|it| at(it, &factor).3 = vec![0; 4], "weight_scale_2 is no number above 0");
     refused(&|it| at(it, &scales).1 = "U8", "as U8: they do not fit each other");
+    // Rows of 24 weights: half a scale.
+    let ragged = |it: &mut Vec<Stored>| {
+        let rows = at(it, &scales).2[0];
+        (at(it, &scales).2, at(it, &scales).3) = (vec![rows, 1], vec![0; rows as usize]);
+        let codes = at(it, &format!("{query}weight"));
+        (codes.2, codes.3) = (vec![rows, 12], vec![0; 12 * rows as usize]);
+    };
+    refused(&ragged, "12] as U8 has scales model.layers.0.self_attn.q_proj.weight_scale");
     let gone = |it: &mut Vec<Stored>| it.retain(|(name, ..)| !name.ends_with(&scales));
     refused(&gone, "self_attn.q_proj.weight_scale is missing");
     let gone = |it: &mut Vec<Stored>| it.retain(|(name, ..)| !name.ends_with(&factor));

@@ -74,13 +74,13 @@ fn what_is_not_known_is_refused_by_name() {
     refused("llama", set("rope_scaling", json!({"rope_type": "odd"})), "a rule \"odd\" that hob");
     let awq = json!({"quant_method": "awq"});
     refused("llama", set("quantization_config", awq), "quantised by \"awq\" cannot be run");
-    for (method, key, value) in [
-        ("modelopt", "quant_algo", "FP8"),
-        ("modelopt", "quant_algo", "MIXED_PRECISION"),
-        ("compressed-tensors", "format", "float-quantized"),
+    for (method, key, value, why) in [
+        ("modelopt", "quant_algo", "FP8", "\"modelopt\" as \"FP8\""),
+        ("modelopt", "quant_algo", "MIXED_PRECISION", "\"modelopt\" as \"MIXED_PRECISION\""),
+        ("compressed-tensors", "format", "float-quantized", "\"compressed-tensors\""),
     ] {
         let how = json!({"quant_method": method, key: value});
-        let why = format!("quantised by \"{method}\" cannot be run");
+        let why = format!("quantised by {why} cannot be run");
         refused("llama", set("quantization_config", how), &why);
     }
     let fp8 = json!({"quant_method": "fp8"});
