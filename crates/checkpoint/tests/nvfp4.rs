@@ -2,26 +2,21 @@
 //! weights are codes times scales times factors, in F32.
 
 mod loaded;
+mod stored;
 
 use std::path::Path;
 
 use gguf::{GgufFile, TensorInfo};
 use quant::FormatId;
 use serde_json::{Value as Json, json};
-use tensor::{Batch, Span};
-use testkit::{ReferenceModel, TinyCheckpoint, reference_models, safetensors};
+use testkit::TinyCheckpoint;
 
-use crate::loaded::load;
+use crate::stored::{Stored, in_f32, model, open, same_logits, values, write};
 
-/// Factors are multiplied with weights there and with products here, and logits reach some tens.
-const TOLERANCE: f32 = 1e-3;
 /// What a code is, without its sign.
 const CODES: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 /// Weights that share a scale.
 const GROUP: usize = 16;
-
-/// A tensor of a folder: name, type, shape, bytes.
-type Stored = (String, &'static str, Vec<u64>, Vec<u8>);
 
 /// What writes such folders, and how.
 #[derive(Clone, Copy, Debug)]
@@ -114,27 +109,6 @@ fn quantised(of: &TinyCheckpoint, writer: Writer) -> (Vec<Stored>, TinyCheckpoin
     (stored, values_of)
 }
 
-fn write(folder: &Path, (config, stored): (&Json, &[Stored])) {
-    let list: Vec<_> = stored
-        .iter()
-        .map(|(name, dtype, shape, bytes)| (&**name, *dtype, &**shape, bytes.clone()))
-        .collect();
-    std::fs::write(folder.join("config.json"), config.to_string()).expect("a folder");
-    std::fs::write(folder.join("model.safetensors"), safetensors(&list)).expect("a folder");
-    tokenizer(folder);
-}
-
-fn tokenizer(folder: &Path) {
-    let tokenizer = r#"{"model":{"type":"BPE","vocab":{},"merges":[]},"added_tokens":[]}"#;
-    std::fs::write(folder.join("tokenizer.json"), tokenizer).expect("a folder");
-}
-
-fn values(file: &GgufFile, tensor: &TensorInfo) -> Vec<f32> {
-    let mut values = vec![0.0; tensor.shape.iter().product::<u64>() as usize];
-    tensor.format.dequantize_row(&file.bytes(tensor), &mut values);
-    values
-}
-
 /// The values of a tensor times its factors; and whether it has any.
 fn multiplied(file: &GgufFile, tensor: &TensorInfo) -> (Vec<f32>, bool) {
     let mut found = values(file, tensor);
@@ -149,34 +123,15 @@ fn multiplied(file: &GgufFile, tensor: &TensorInfo) -> (Vec<f32>, bool) {
     (found, tensor.name.ends_with(".weight"))
 }
 
-fn logits(of: &ReferenceModel, file: &GgufFile) -> Vec<f32> {
-    let mut model = load(of, file);
-    let spans = [Span { rows: of.tokens.len(), first_position: 0, pages: &[0], state: 0 }];
-    let rows: Vec<u32> = of.positions.iter().map(|at| *at as u32).collect();
-    let mut found = Vec::new();
-    let batch = Batch::decode(&of.tokens, &spans);
-    model.forward((&batch, &[]), &rows, &mut found).expect("a sound step");
-    found
-}
-
-fn model(name: &str) -> (ReferenceModel, TinyCheckpoint) {
-    let found = reference_models().into_iter().find(|model| model.name == name);
-    let found = found.expect("a fixture of this name");
-    let checkpoint = found.checkpoint().expect("its folder");
-    (found, checkpoint)
-}
-
 fn same_model(name: &str, writer: Writer, wanted: [usize; 2]) {
     let (of, checkpoint) = model(name);
     let (stored, plain) = quantised(&checkpoint, writer);
     let mut config = checkpoint.config.clone();
-    let [packed, in_f32] = [(), ()].map(|()| tempfile::tempdir().expect("a folder"));
-    writer.say(packed.path(), &mut config);
-    write(packed.path(), (&config, &stored));
-    plain.write(in_f32.path(), FormatId::F32, 1);
-    tokenizer(in_f32.path());
-    let open = |folder: &Path| checkpoint::open(folder).unwrap_or_else(|error| panic!("{error}"));
-    let (packed, in_f32) = (open(packed.path()), open(in_f32.path()));
+    let folder = tempfile::tempdir().expect("a folder");
+    writer.say(folder.path(), &mut config);
+    write(folder.path(), (&config, &stored));
+    let packed = open(folder.path());
+    let (_folder, in_f32) = in_f32(&plain);
     let mut count = [0, 0];
     for tensor in in_f32.tensors() {
         let other = packed.tensor(&tensor.name).expect("the same tensors");
@@ -189,10 +144,7 @@ fn same_model(name: &str, writer: Writer, wanted: [usize; 2]) {
         assert!(found == values(&in_f32, tensor), "{name}, {writer:?}: {}", tensor.name);
     }
     assert_eq!(count, wanted, "{name}: matrices in NVFP4, and of rows that are no whole blocks");
-    let (found, expected) = (logits(&of, &packed), logits(&of, &in_f32));
-    for (found, expected) in found.iter().zip(&expected) {
-        assert!((found - expected).abs() <= TOLERANCE, "{name}: {found}, not {expected}");
-    }
+    same_logits(&of, &packed, &in_f32);
 }
 
 #[test]
