@@ -55,6 +55,7 @@ OLDER = {
                {"mm_tokens_per_image": 4}),
     "llava": ("Llava", "llama", "llama", {}, CLIP, {}),
     "llava_mistral": ("Llava", "mistral_window", "mistral", {}, CLIP, {}),
+    "llava_qwen2": ("Llava", "qwen2", "qwen2", {}, CLIP, {}),
     "mistral3": ("Mistral3", "mistral", "mistral", {},
                  {**SMALL, "model_type": "pixtral", "head_dim": 8}, {}),
     "qwen2_vl": ("Qwen2VL", "qwen2", "qwen2_vl_text", {"rope_scaling": SECTIONS}, QWEN2, {}),

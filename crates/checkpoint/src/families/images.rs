@@ -69,6 +69,7 @@ const QWEN3_TEXT: &[(&str, &str)] =
 const QWEN3_IMAGES: &[&str] = &["model.visual."];
 
 const LLAMA: Text = Text { model_types: &["llama"], class: "LlamaForCausalLM" };
+const QWEN2: Text = Text { model_types: &["qwen2"], class: "Qwen2ForCausalLM" };
 const MISTRAL: Text = Text { model_types: &["mistral"], class: "MistralForCausalLM" };
 
 /// All classes, by name. Positions of text are the same in every section of a rope, so that
@@ -83,7 +84,7 @@ pub(crate) static WITH_IMAGES: &[WithImages] = &[
     },
     WithImages {
         class: "LlavaForConditionalGeneration",
-        texts: &[LLAMA, MISTRAL],
+        texts: &[LLAMA, MISTRAL, QWEN2],
         is_flat: false,
         begins: LLAVA_TEXT,
         images: LLAVA_IMAGES,
