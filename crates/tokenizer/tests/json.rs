@@ -142,6 +142,20 @@ fn wordpiece() {
     check("wordpiece", "WordPiece");
 }
 
+/// Joins over a whole line, paths through it, and words that are too long to be known.
+#[test]
+fn a_megabyte_without_a_space_is_tokenised() {
+    let text = "the".repeat(350_000);
+    for name in ["byte_level", "llama2", "llama3", "metaspace", "unigram"] {
+        let tokenizer = load(&fixture(name)["tokenizer"]).expect("a tokenizer");
+        let ids = tokenizer.encode(&text, Specials::Parse);
+        assert!(ids.len() >= 350_000, "{name}: {}", ids.len());
+        assert_eq!(tokenizer.decode(&ids).trim_start(), text, "{name}");
+    }
+    let tokenizer = load(&fixture("wordpiece")["tokenizer"]).expect("a tokenizer");
+    assert_eq!(tokenizer.encode(&text, Specials::Parse).len(), 1, "an unknown word");
+}
+
 /// A `tokenizer.json` of three words, changed.
 fn changed(change: impl FnOnce(&mut Value)) -> Result<Tokenizer, tokenizer::Error> {
     let mut spec = json!({

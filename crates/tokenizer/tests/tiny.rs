@@ -117,6 +117,16 @@ fn sentence_piece_joins_by_score_and_spells_the_rest_in_bytes() {
 }
 
 #[test]
+fn sentence_piece_takes_a_megabyte_without_a_space() {
+    let tokenizer = sentence(|_| {}).expect("a tokenizer");
+    let ids = tokenizer.encode(&"ab".repeat(1 << 19), Specials::Plain);
+    assert_eq!((ids.len(), ids[0]), (1 << 19, 10));
+    assert!(ids[1..].iter().all(|id| *id == 9));
+    let ids = tokenizer.encode(&"ä".repeat(1 << 19), Specials::Plain);
+    assert_eq!(ids.len(), 1 + (1 << 20));
+}
+
+#[test]
 fn letters_never_become_a_control_token() {
     let tokenizer = sentence(|_| {}).expect("a tokenizer");
     let ids = tokenizer.encode("<s><0x0A>", Specials::Plain);
