@@ -16,6 +16,11 @@ impl<'a> Cursor<'a> {
         self.at as u64
     }
 
+    /// Bytes that were not read yet.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
     pub(crate) fn invalid(&self, what: String) -> Error {
         Error::Invalid { offset: self.offset(), what }
     }

@@ -18,6 +18,11 @@ impl Strings {
         Strings::default()
     }
 
+    /// None, with room for the ends of so many.
+    pub(crate) fn with_capacity(count: usize) -> Strings {
+        Strings { text: String::new(), ends: Vec::with_capacity(count) }
+    }
+
     /// Adds one.
     pub fn push(&mut self, text: &str) {
         self.text.push_str(text);

@@ -22,6 +22,7 @@ mod index;
 mod json;
 mod limits;
 mod merge;
+mod need;
 mod normal;
 mod pre;
 mod sentence;

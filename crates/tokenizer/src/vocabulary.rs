@@ -116,8 +116,11 @@ impl Vocabulary {
             longest,
             unique: true,
         };
-        vocabulary.texts.bytes.reserve(all);
-        vocabulary.bytes.bytes.reserve(all);
+        // What grows beside something else leaves holes that stay with the process.
+        for texts_of in [&mut vocabulary.texts, &mut vocabulary.bytes] {
+            texts_of.bytes.reserve_exact(all);
+            texts_of.ends.reserve_exact(texts.len());
+        }
         for (text, kind) in texts.zip(&vocabulary.kinds) {
             vocabulary.texts.bytes.extend_from_slice(text.as_bytes());
             vocabulary.texts.end();

@@ -51,6 +51,9 @@ fn slot(key: &[u64; 4], len: usize) -> usize {
 }
 
 impl Words {
+    /// What it takes, however few words it knows.
+    pub(crate) const BYTES: u64 = (WORDS_MAX * size_of::<Entry>()) as u64;
+
     pub(crate) fn new() -> Words {
         Words { entries: vec![EMPTY; WORDS_MAX] }
     }
