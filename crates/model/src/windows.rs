@@ -1,5 +1,7 @@
 //! Page tables of layers that see only a window, for callers that have no scheduler.
 
+use std::collections::VecDeque;
+
 use tensor::{Batch, Span};
 
 use crate::{Error, Model, Result};
@@ -9,7 +11,8 @@ use crate::{Error, Model, Result};
 pub struct WindowTables {
     page_len: usize,
     reach: usize,
-    free: Vec<u32>,
+    /// The longest free comes first, so that in time each is used.
+    free: VecDeque<u32>,
     /// By sequence and place.
     held: Vec<Vec<Option<u32>>>,
 }
@@ -64,7 +67,7 @@ impl WindowTables {
         held.resize(end, None);
         for place in &mut held[first..] {
             if place.is_none() {
-                let page = self.free.pop();
+                let page = self.free.pop_front();
                 let none = || Error::Step("no page is left for a window".to_owned());
                 *place = Some(page.ok_or_else(none)?);
             }

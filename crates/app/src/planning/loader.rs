@@ -2,29 +2,24 @@
 
 use gguf::GgufFile;
 use planner::{Memory, Subject};
+use tokenizer::Tokenizer;
 
 use super::scratch::{self, Step};
 use super::{LOGIT_ROWS, SPECULATED_ROWS};
 use crate::{LoadOptions, Result, backends, loaded};
 
 /// What the program takes besides a model, as `cargo xtask memory` measured it.
-const PROGRAM_BYTES: u64 = 2560 << 10;
-/// Of a token beside its text: where it ends (twice), its kind and its score; and in the header
-/// where it ends and its type.
-const TOKEN_BYTES: u64 = 13 + 12;
-/// Copies of the texts of tokens: as written, as bytes, and in the header.
-const TEXT_COPIES: u64 = 3;
-/// A place of a text in the header.
+const PROGRAM_BYTES: u64 = 2048 << 10;
+/// A place of a text in the header, and the kind of a token.
 const END_BYTES: u64 = 8;
-/// Tables of tokens and of merges, which are filled to a half and to two thirds: a slot of each.
-const INDEX_SLOT_BYTES: u64 = 8;
-const MERGE_SLOT_BYTES: u64 = 16;
-/// Of a token where there are no merges: the longest that begins like it, and where it lies.
-const PREFIX_BYTES: u64 = 14;
+const KIND_BYTES: u64 = 4;
 /// A conversation's bookkeeping, and for each token what drawing among all of them takes:
 /// candidates of 8 bytes, and the logits as they were for log probabilities.
 const CONVERSATION_BYTES: u64 = 64 << 10;
 const DRAW_BYTES: u64 = 12;
+/// Of a token, once: candidates grow step by step, and what they grew out of stays with the
+/// allocator, as `cargo xtask memory` measured it.
+const GROWN_BYTES: u64 = 6;
 /// Rows of logits on their way from the backend to the sampler.
 const LOGIT_COPIES: u64 = 2;
 
@@ -51,6 +46,7 @@ pub(super) fn memory(file: &GgufFile, subject: &Subject, options: &LoadOptions) 
         runtime_bytes: PROGRAM_BYTES
             + tokenizer_bytes(file)
             + (CONVERSATION_BYTES + DRAW_BYTES * facts.vocabulary) * users
+            + GROWN_BYTES * facts.vocabulary
             + LOGIT_COPIES * used * logit_row_bytes
             + kernels,
         reserve_bytes: planner::RESERVE_BYTES,
@@ -67,13 +63,8 @@ pub(super) fn tokenizer_bytes(file: &GgufFile) -> u64 {
     };
     let (tokens, bytes) = texts("tokenizer.ggml.tokens");
     let (merges, merge_bytes) = texts("tokenizer.ggml.merges");
-    let index = (2 * tokens).next_power_of_two() * INDEX_SLOT_BYTES;
-    let found = match merges {
-        0 => index + bytes + PREFIX_BYTES * tokens,
-        _ => (merges + merges / 2).next_power_of_two() * MERGE_SLOT_BYTES,
-    };
-    let header = merge_bytes + END_BYTES * merges;
-    TEXT_COPIES * bytes + TOKEN_BYTES * tokens + index + found + header
+    let header = bytes + merge_bytes + END_BYTES * (tokens + merges) + KIND_BYTES * tokens;
+    Tokenizer::need_bytes(file.metadata()) + header
 }
 
 /// Activations of a step of so many rows, as the model itself counts them.

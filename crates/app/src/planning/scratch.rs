@@ -56,8 +56,8 @@ pub(super) fn bytes(file: &GgufFile, spec: &ModelSpec, step: Step, threads: u64)
     let tiles = most(|product| product.tile_rows * product.k * TILE_BYTES);
     let attention = spec.layers.iter().map(|layer| attention_bytes(&layer.mixer, step.rows));
     let attention = attention.max().unwrap_or(0);
-    // What tasks give back stays with the allocator, in pieces: a quarter more.
-    let attention = attention + attention / 4;
+    // What tasks give back stays with the allocator, in pieces: half as much again.
+    let attention = attention + attention / 2;
     let sums = most(Product::sums_bytes) + most(Product::tile_sums_bytes);
     let of_thread = THREAD_BYTES + sums + attention;
     prepared + tiles + layers_bytes(file, spec, step.rows) + threads * of_thread
