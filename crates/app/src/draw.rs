@@ -1,7 +1,9 @@
 //! What this machine draws when idle and under load, for times in which nothing can be read: the
 //! planner's row for it, or a guess by its threads.
 
-use meter::Model;
+use std::path::Path;
+
+use meter::{Meter, Model, Nvml};
 use planner::Machine;
 
 /// Of a guess: watts of a machine without work, and of each thread of its processor.
@@ -28,6 +30,11 @@ impl DrawModel {
     pub(crate) fn meter(&self) -> Model {
         Model { idle_w: self.idle_watts, load_w: self.load_watts }
     }
+}
+
+/// Everything that tells what this machine draws: counters, sensors, the battery, cards.
+pub(crate) fn meter() -> Meter {
+    Meter::find(Path::new("/"), Nvml::open())
 }
 
 /// For this machine.

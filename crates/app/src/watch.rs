@@ -2,15 +2,14 @@
 //! what the engines have done, so that joules have owners and rates a history.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use engine::{Engine, Usage};
-use meter::{Basis, Meter, Nvml, Reading, Source};
+use meter::{Basis, Reading, Source};
 
-use crate::draw::DrawModel;
+use crate::draw::{self, DrawModel};
 use crate::energy::{Drawn, Energy, Ledger, Stretch};
 
 /// From one look to the next.
@@ -155,7 +154,7 @@ impl Shared {
 /// Looks until the eye is closed. Finding out what can be read takes a moment where graphics have
 /// to wake up, so it happens here and not while a model is loaded.
 fn look(shared: &Shared) {
-    let mut meter = Meter::find(Path::new("/"), Nvml::open()).with_model(shared.model.meter());
+    let mut meter = draw::meter().with_model(shared.model.meter());
     let found_after = shared.began.elapsed();
     let mut state = shared.lock();
     state.sources = meter.sources().to_vec();

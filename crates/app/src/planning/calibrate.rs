@@ -1,16 +1,15 @@
 //! Measures this machine within a minute, and what follows from it for models.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use meter::{Basis, Meter, Reading};
 use planner::{
     Calibration, Coefficients, Demand, Engine, KvType, Machine, Measured, Predictor, Subject,
 };
 
+use super::gauge::Gauge;
 use super::here::VERSION;
 use super::{CalibrationFile, CalibrationRow, disk, here, kernels};
-use crate::{App, BenchCase, LoadOptions, ModelRef, Result, backends, bench, clock};
+use crate::{App, BenchCase, LoadOptions, ModelRef, Result, backends, bench, clock, draw};
 
 /// What is measured of a model.
 const CASES: [BenchCase; 3] = [
@@ -55,9 +54,16 @@ impl App {
         let rates = bench::machine_rates()?;
         let backend = backends::choose(None, None)?;
         let until = started + FORMATS_UNTIL;
-        let (mut meter, metered) = (Meter::find(Path::new("/"), None), Instant::now());
-        let kernels = kernels::measure(&backend, &rates.read_rates, until, &mut measuring)?;
-        let load_watts = counted_watts(&meter.read(metered.elapsed()));
+        let (mut gauge, gauged) = (Gauge::new(draw::meter()), Instant::now());
+        let mut is_at_work = false;
+        let kernels = kernels::measure(&backend, &rates.read_rates, until, &mut |what| {
+            measuring(what);
+            if std::mem::replace(&mut is_at_work, true) {
+                gauge.look(gauged.elapsed());
+            }
+        })?;
+        gauge.look(gauged.elapsed());
+        let drawn = gauge.drawn();
         measuring("the disk");
         let (disk_gbs, why) = match disk::rate(models.iter().map(|model| model.path.as_path())) {
             Ok(rate) => (Some(rate / 1e9), None),
@@ -66,6 +72,10 @@ impl App {
         if let Some(why) = why {
             progress(&format!("not measured: the disk: {why}"));
         }
+        if let Err(why) = &drawn {
+            progress(&format!("not measured: watts: {why}"));
+        }
+        let (load_watts, watts_by) = drawn.ok().map(|drawn| (drawn.watts, drawn.by)).unzip();
         let read_rate = rates.read_rates.last().map_or(0.0, |(_, rate)| *rate);
         let mut file = CalibrationFile {
             version: VERSION,
@@ -77,6 +87,7 @@ impl App {
             fp32_tflops: rates.float_rate / 1e12,
             disk_gbs,
             load_watts,
+            watts_by,
             kernels: Some(kernels),
             rows: Vec::new(),
         };
@@ -147,11 +158,6 @@ impl App {
             None => Calibration::from_rows(coefficients, machine, Engine::Plain, &rows),
         }
     }
-}
-
-/// Watts where hardware counts them: sensors say a moment, and a model says what it was told.
-fn counted_watts(reading: &Reading) -> Option<f64> {
-    reading.power.watts.filter(|_| reading.power.basis == Basis::Counter)
 }
 
 fn demand(subject: &Subject) -> Demand {

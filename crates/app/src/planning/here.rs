@@ -33,9 +33,12 @@ pub struct CalibrationFile {
     pub fp32_tflops: f64,
     /// Reads of files that were not in memory, GB/s, where that could be measured.
     pub disk_gbs: Option<f64>,
-    /// Watts while all threads multiply, where this machine counts them.
+    /// Watts while all threads multiply, where this machine tells them.
     #[serde(default)]
     pub load_watts: Option<f64>,
+    /// How those are known and of what, e.g. `counter: package-0`.
+    #[serde(default)]
+    pub watts_by: Option<String>,
     /// Times of kernels; none in the first form.
     #[serde(default)]
     pub kernels: Option<Kernels>,
@@ -186,6 +189,7 @@ decode_tps = 90.0
             version: VERSION,
             disk_gbs: Some(1.25),
             load_watts: Some(35.5),
+            watts_by: Some("counter: package-0".to_owned()),
             ..first
         };
         assert_eq!(machine(Some(&file)).load_watts, Some([35.5, 35.5]));

@@ -4,6 +4,7 @@
 mod beside;
 mod calibrate;
 mod disk;
+mod gauge;
 mod header;
 mod here;
 mod kernels;

@@ -53,7 +53,8 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         rows.push(vec!["disk".to_owned(), format!("{disk:.2} GB/s")]);
     }
     if let Some(watts) = measured.load_watts {
-        rows.push(vec!["power".to_owned(), format!("{watts:.1} W with all threads at work")]);
+        let by = measured.watts_by.map_or_else(String::new, |by| format!(" ({by})"));
+        rows.push(vec!["power".to_owned(), format!("{watts:.1} W with all threads at work{by}")]);
     }
     for format in measured.kernels.iter().flat_map(|kernels| &kernels.format) {
         let gbs = |time: ByteTime| 1e-9 / time.byte_s;
