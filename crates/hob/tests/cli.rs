@@ -305,6 +305,12 @@ fn plans_are_of_what_would_run() {
         assert!(how.contains("token") || how.contains("bits each"), "{told}");
         assert!(told["machine"].is_string(), "{told}");
     }
+    // An adapter of which nothing is said has rank 16, and what to take is said in one line.
+    let rank =
+        |flags: &[&str]| check_done(&home.hob(&[&["fit", "gpt-oss-20b"][..], flags].concat()));
+    let adapted = rank(&["--on", "rtx-4090", "--lora"]);
+    assert_eq!(adapted, rank(&["--on", "rtx-4090", "--lora", "16"]));
+    assert!(adapted.contains("\nRecommended: MXFP4_MOE with 8k of context"), "{adapted}");
     check_failed(&home.hob(&["fit", "--finetune", "qlora"]), 2, "name one");
     check_failed(&home.hob(&["fit", "--image", "flux", "--users", "3"]), 2, "only --on");
     let how = check_done(&home.hob(&["fit", "--image", "flux", "--explain"]));

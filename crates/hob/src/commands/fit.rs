@@ -30,6 +30,8 @@ const CONTEXT_USUAL: u64 = 8 << 10;
 const CONTEXTS: [u64; 3] = [8 << 10, 32 << 10, 128 << 10];
 /// Conversations that are believed to be meant.
 const USERS_MAX: u64 = 10_000;
+/// Rank of an adapter of which none is said.
+const LORA_RANK_USUAL: &str = "16";
 /// Models that are planned together.
 const MODELS_MAX: usize = 16;
 /// Models that are listed for each task.
@@ -65,8 +67,9 @@ struct Args {
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = parse_kv)]
     kv: KvType,
     /// An adapter beside the model: its file (GGUF, safetensors), or a rank such as 16 or
-    /// 16:q_proj,v_proj; several at once by naming each
+    /// 16:q_proj,v_proj; several at once by naming each; rank 16 where nothing is named
     #[arg(long, value_name = "FILE|RANK", conflicts_with_all = ["finetune", "image"])]
+    #[arg(num_args = 0..=1, default_missing_value = LORA_RANK_USUAL)]
     lora: Vec<String>,
     /// A projector for images beside the model: its GGUF file, or none
     #[arg(long, value_name = "FILE", conflicts_with_all = ["finetune", "image"])]
@@ -208,6 +211,9 @@ fn one(
     {
         lines.push(fit::loaded(&load));
     }
+    let best = recommended(subject, machine, &wish, knowledge);
+    let best = plan(subject, machine, &Wish { quantisation: best, ..wish.clone() }, knowledge);
+    lines.extend([String::new(), fit::advice(&best)]);
     lines.extend(fit::hints(&verdict, machine, context.app.runs_kind_of(subject)));
     if args.explain {
         lines = explained(

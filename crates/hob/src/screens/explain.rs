@@ -139,12 +139,12 @@ fn weights(verdict: &Verdict) -> String {
 fn context(verdict: &Verdict) -> String {
     let (memory, token) = (&verdict.memory, verdict.kv_bytes_per_token);
     format!(
-        "{} bytes a token as {} in layers that see everything, {} tokens, {} conversations, with \
-         full windows: {} bytes; states of recurrent layers {} bytes",
+        "{} bytes a token as {} in layers that see everything, {} tokens, {}, with full windows: \
+         {} bytes; states of recurrent layers {} bytes",
         text::grouped(token),
         verdict.kv,
         text::grouped(verdict.context),
-        verdict.users,
+        conversations(verdict.users),
         text::grouped(memory.kv_bytes),
         text::grouped(memory.state_bytes)
     )
@@ -153,12 +153,18 @@ fn context(verdict: &Verdict) -> String {
 fn working(verdict: &Verdict) -> String {
     let memory = &verdict.memory;
     format!(
-        "activations of {} rows and logits {}, driver and program {}, left free {}",
+        "activations of {} rows and logits {} bytes, driver and program {}, left free {}: in all {}",
         step_rows(verdict.context, verdict.users),
-        gib(memory.activation_bytes),
-        gib(memory.runtime_bytes),
-        gib(memory.reserve_bytes)
+        text::grouped(memory.activation_bytes),
+        text::grouped(memory.runtime_bytes),
+        text::grouped(memory.reserve_bytes),
+        text::grouped(memory.total_bytes)
     )
+}
+
+fn conversations(users: u64) -> String {
+    let plural = if users == 1 { "" } else { "s" };
+    format!("{users} conversation{plural}")
 }
 
 fn beside(verdict: &Verdict) -> String {
@@ -174,9 +180,17 @@ fn beside(verdict: &Verdict) -> String {
 fn bound(verdict: &Verdict) -> String {
     let token = &verdict.token;
     let bytes = token.weights_bytes + token.context_bytes;
+    let together = match verdict.users {
+        1 => String::new(),
+        users => format!(
+            "; {users} at once read {:.2} GB for a token of each: {}",
+            token.bandwidth_gbs / verdict.speed.bound_tps,
+            rate(verdict.speed.bound_tps)
+        ),
+    };
     format!(
         "a token passes {} weights and reads {:.2} GB of them and {:.2} GB of context; at {:.0} \
-         GB/s that is {} tokens/s at most",
+         GB/s that is {} tokens/s at most{together}",
         text::parameters(token.active),
         token.weights_bytes as f64 / 1e9,
         token.context_bytes as f64 / 1e9,

@@ -31,6 +31,17 @@ pub(crate) fn verdict(verdict: &Verdict, width: usize) -> Vec<String> {
     text::within(lines, width)
 }
 
+/// What to take, in one line; `best` is the verdict of the mix that is recommended.
+pub(crate) fn advice(best: &Verdict) -> String {
+    let with = format!("{} with {} of context", best.quant, positions(best.context));
+    match best.verdict {
+        Fit::Well => format!("Recommended: {with}, the most bits that run well"),
+        Fit::Runs => format!("Recommended: {with}; it fits, and writes slowly"),
+        Fit::Partly => format!("Recommended: a smaller model; {with} is nearest, and slow"),
+        Fit::No => format!("Recommended: another model or machine; not even {with} fits"),
+    }
+}
+
 /// What to know besides, and what would make it surer.
 pub(crate) fn hints(verdict: &Verdict, machine: &Machine, runs_kind: bool) -> Vec<String> {
     let mut hints = Vec::new();

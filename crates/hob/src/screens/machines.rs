@@ -30,6 +30,10 @@ pub(crate) fn offers(asked: &Asked<'_>, offers: &[Offer], width: usize) -> Vec<S
     let mut unable: Vec<&Offer> = offers.iter().filter(|offer| !is_able(offer)).collect();
     let mut lines = Vec::new();
     if able.iter().any(|offer| !offer.machine.rack) {
+        lines.extend(
+            why_these(asked, &able)
+                .map_or_else(Vec::new, |why| text::wrapped(&format!("  {why}"), "    ", width)),
+        );
         lines.extend(some(&able, asked.prices, width));
         lines.push("  not these, which lack least:".to_owned());
     } else {
@@ -70,6 +74,27 @@ fn none(asked: &Asked<'_>) -> String {
         rate(asked.rate_tps),
         if asked.users > 1 { " each" } else { "" }
     )
+}
+
+/// What a machine must have to be among these.
+fn why_these(asked: &Asked<'_>, able: &[&Offer]) -> Option<String> {
+    let least = able.iter().min_by_key(|offer| offer.verdict.memory.total_bytes)?;
+    let verdict = &least.verdict;
+    let (people, each) = match asked.users {
+        1 => (String::new(), ""),
+        users => (format!(" x {users}"), " each"),
+    };
+    // Bytes that a step reads, so often a second as was asked for.
+    let gbs = asked.rate_tps * verdict.token.bandwidth_gbs / verdict.speed.bound_tps;
+    Some(format!(
+        "why these: {} with {}{people} of context takes {} and more, and {} tokens/s{each} read {} \
+         GB/s; of machines that do both the cheapest come first, with the most bits that do it",
+        verdict.quant,
+        positions(asked.context),
+        gib(verdict.memory.total_bytes),
+        rate(asked.rate_tps),
+        rate(gbs)
+    ))
 }
 
 /// What all of them lack, or that each lacks something else.
@@ -228,6 +253,9 @@ mod tests {
     fn machines_of_unknown_watts_are_left_out_and_it_is_said() {
         let need = Need { watts: Some(150.0), ..NEED };
         insta::assert_snapshot!(screen("gpt-oss-120b", &need, 80), @"
+        why these: MXFP4_MOE with 8k of context takes 59.6 GiB and more, and 20
+          tokens/s read 79 GB/s; of machines that do both the cheapest come first,
+          with the most bits that do it
         Beelink GTR9 Pro /         $1,800 to 2,200  MXFP4_MOE  59.8 GiB  45 tokens/s
           Bosgame M5 / HP Z2 Mini
           G1a (395, 128 GB)

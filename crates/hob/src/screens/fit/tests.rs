@@ -73,6 +73,22 @@ fn what_does_not_fit() {
 }
 
 #[test]
+fn what_to_take_is_one_line() {
+    let said = |quant, context| {
+        super::advice(&planned("Llama-3.3-70B", "dgx-spark", (quant, context, 1)).0)
+    };
+    assert_eq!(
+        said("Q4_K_M", 8192),
+        "Recommended: Q4_K_M with 8k of context; it fits, and writes slowly"
+    );
+    assert!(said("BF16", 8192).starts_with("Recommended: another model or machine; not even BF16"));
+    let well = super::advice(&planned("Qwen3-8B", "rtx-4090", ("Q8_0", 8192, 1)).0);
+    assert_eq!(well, "Recommended: Q8_0 with 8k of context, the most bits that run well");
+    let partly = super::advice(&planned("Llama-3.3-70B", "rtx-4090", ("Q2_K", 8192, 1)).0);
+    assert!(partly.starts_with("Recommended: a smaller model; Q2_K"), "{partly}");
+}
+
+#[test]
 fn mixes_by_contexts() {
     let of = |quant, context| planned("Qwen3-8B", "rtx-4060", (quant, context, 1)).0;
     let table: Vec<Vec<Verdict>> = ["Q8_0", "Q4_K_M"]
@@ -275,12 +291,13 @@ fn every_figure_is_explained_in_eighty_columns() {
       keys and values: 36,864 bytes a token as f16 in layers that see everything,
         65,536 tokens, 8 conversations, with full windows: 19,421,724,672 bytes;
         states of recurrent layers 0 bytes
-      working memory: activations of 512 rows and logits 85 MiB, driver and program
-        0.4 GiB, left free 0.2 GiB
+      working memory: activations of 512 rows and logits 89,010,176 bytes, driver
+        and program 419,430,400, left free 268,435,456: in all 83,454,932,336
       available: 102.0 GiB of 128 GiB: what was measured on such a machine, or is
         set by a rule of its kind
       bound: a token passes 5.17 B weights and reads 3.63 GB of them and 2.42 GB of
-        context; at 273 GB/s that is 45 tokens/s at most
+        context; at 273 GB/s that is 45 tokens/s at most; 8 at once read 26.12 GB
+        for a token of each: 10
       writes: bytes over the share of bandwidth that such machines reach, and a time
         for each layer, at 64k of context; fitted to 104 published measurements of
         this machine; the range held nine of ten measurements that the fit had not
@@ -313,10 +330,11 @@ fn every_figure_is_explained_in_more_columns() {
       weights: 116.83 B weights, 4.33 bits each: 63,256,331,632 bytes (every tensor in the type that this mix gives it)
       keys and values: 36,864 bytes a token as f16 in layers that see everything, 65,536 tokens, 8 conversations, with full
         windows: 19,421,724,672 bytes; states of recurrent layers 0 bytes
-      working memory: activations of 512 rows and logits 85 MiB, driver and program 0.4 GiB, left free 0.2 GiB
+      working memory: activations of 512 rows and logits 89,010,176 bytes, driver and program 419,430,400, left free
+        268,435,456: in all 83,454,932,336
       available: 102.0 GiB of 128 GiB: what was measured on such a machine, or is set by a rule of its kind
       bound: a token passes 5.17 B weights and reads 3.63 GB of them and 2.42 GB of context; at 273 GB/s that is 45 tokens/s
-        at most
+        at most; 8 at once read 26.12 GB for a token of each: 10
       writes: bytes over the share of bandwidth that such machines reach, and a time for each layer, at 64k of context;
         fitted to 104 published measurements of this machine; the range held nine of ten measurements that the fit had not
         seen
