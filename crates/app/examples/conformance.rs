@@ -25,6 +25,8 @@ const BOUND: f32 = 1e-4;
 /// weights in a format that lets activations be taken as bytes: those are off by 1/254 of the
 /// largest of 32 at most, and small random models, whose experts are often nearly even, magnify it.
 const BOUND_BYTES: f32 = 0.3;
+/// Positions of a page.
+const PAGE_LEN: usize = 16;
 /// Where the table begins and ends in the file.
 const MARKS: (&str, &str) = ("<!-- conformance -->\n", "<!-- end of conformance -->");
 
@@ -74,29 +76,69 @@ struct Row {
 }
 
 /// What rows are of.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Kind {
     Answers,
     Prompts,
 }
 
+impl Kind {
+    fn batch<'a>(self, tokens: &'a [u32], spans: &'a [Span<'a>]) -> Batch<'a> {
+        match self {
+            Kind::Answers => Batch::decode(tokens, spans),
+            Kind::Prompts => Batch::prefill(tokens, spans),
+        }
+    }
+}
+
+/// How a model gets its tokens.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    kind: Kind,
+    /// Tokens of a step.
+    step: usize,
+    /// Whether another sequence is in every step, before them.
+    in_company: bool,
+}
+
+impl Way {
+    /// All in one step.
+    fn at_once(kind: Kind) -> Way {
+        Way { kind, step: usize::MAX, in_company: false }
+    }
+
+    /// What must not show, in any bit.
+    fn others(kind: Kind) -> [Way; 3] {
+        let way = |step, in_company| Way { kind, step, in_company };
+        [way(1, false), way(7, true), way(16, false)]
+    }
+}
+
 impl Row {
     fn of(model: &ReferenceModel) -> Result<Row, Failure> {
+        let [answers, asked] = [Kind::Answers, Kind::Prompts].map(Way::at_once);
         let (file, _folder) = write(model, FormatId::F32)?;
-        let exact = figures(&file, Arc::new(Reference::new()), (model, Kind::Answers))?;
+        let exact = figures(&file, Arc::new(Reference::new()), (model, answers))?;
         let known: Vec<f32> = model.logits.iter().flatten().chain(&model.pooled).copied().collect();
         let from_folder = of_folder(model)?.map(|found| error(&found, &known));
         let (quantised, _folder) = write(model, FormatId::Q8_0)?;
-        let wanted = figures(&quantised, Arc::new(Reference::new()), (model, Kind::Answers))?;
+        let wanted = figures(&quantised, Arc::new(Reference::new()), (model, answers))?;
         let (mut cpu, mut bytes, mut prompts) = (0.0_f32, 0.0_f32, 0.0_f32);
         for variant in kernels_cpu::variants() {
             let backend = |variant: Variant| CpuBackend::with_variant(variant, 2).map(Arc::new);
-            let exact = figures(&file, backend(variant)?, (model, Kind::Answers))?;
+            let exact = figures(&file, backend(variant)?, (model, answers))?;
             cpu = cpu.max(error(&exact, &known));
-            let found = figures(&quantised, backend(variant)?, (model, Kind::Answers))?;
-            bytes = bytes.max(error_in_deviations(&found, &wanted));
-            let found = figures(&quantised, backend(variant)?, (model, Kind::Prompts))?;
-            prompts = prompts.max(error_in_deviations(&found, &wanted));
+            for (way, worst) in [(answers, &mut bytes), (asked, &mut prompts)] {
+                let found = figures(&quantised, backend(variant)?, (model, way))?;
+                *worst = worst.max(error_in_deviations(&found, &wanted));
+                for other in Way::others(way.kind) {
+                    let cut = figures(&quantised, backend(variant)?, (model, other))?;
+                    if model.pooled.is_empty() && !is_same(&cut, &found) {
+                        let (name, variant) = (&model.name, variant.name());
+                        return Err(format!("{name} on {variant}: {other:?} shows").into());
+                    }
+                }
+            }
         }
         Ok(Row {
             name: model.name.replace('_', " "),
@@ -135,39 +177,58 @@ fn of_folder(model: &ReferenceModel) -> Result<Option<Vec<f32>>, Failure> {
     let tokenizer = r#"{"model":{"type":"BPE","vocab":{},"merges":[]},"added_tokens":[]}"#;
     std::fs::write(folder.path().join("tokenizer.json"), tokenizer)?;
     let file = checkpoint::open(folder.path())?;
-    Ok(Some(figures(&file, Arc::new(Reference::new()), (model, Kind::Answers))?))
+    let answers = Way::at_once(Kind::Answers);
+    Ok(Some(figures(&file, Arc::new(Reference::new()), (model, answers))?))
 }
 
-/// Logits of the fixture's positions, one after the other, or what its text comes to.
+/// Logits of the fixture's positions, one after the other, or what its text comes to, which is
+/// always read at once.
 fn figures(
     file: &GgufFile,
     backend: Arc<dyn Backend>,
-    (model, kind): (&ReferenceModel, Kind),
+    (model, way): (&ReferenceModel, Way),
 ) -> Result<Vec<f32>, Failure> {
+    let len = model.tokens.len();
+    let pages_each = len.div_ceil(PAGE_LEN);
     let options = LoadOptions {
-        context_len: u32::try_from(model.tokens.len())?,
-        rows_max: model.tokens.len(),
-        kv_page_len: 16,
-        kv_page_count: model.tokens.len().div_ceil(16),
+        context_len: u32::try_from(len)?,
+        rows_max: 2 * len,
+        kv_page_len: PAGE_LEN,
+        kv_page_count: 2 * pages_each,
         kv_format: KvFormat::F32,
-        state_slots: 1,
+        state_slots: 2,
     };
     let mut loaded = Model::load(file, backend, &options, &mut |_, _| ())?;
     let pages: Vec<u32> = (0..).take(options.kv_page_count).collect();
-    let spans = [Span { rows: model.tokens.len(), first_position: 0, pages: &pages, state: 0 }];
-    let batch = match kind {
-        Kind::Answers => Batch::decode(&model.tokens, &spans),
-        Kind::Prompts => Batch::prefill(&model.tokens, &spans),
-    };
+    let (others_pages, pages) = pages.split_at(pages_each);
     if !model.pooled.is_empty() {
+        let spans = [Span { rows: len, first_position: 0, pages, state: 0 }];
         let mut pools = [(Pool::default(), true)];
-        loaded.pool(&batch, &[], &mut pools)?;
+        loaded.pool(&way.kind.batch(&model.tokens, &spans), &[], &mut pools)?;
         return Ok(loaded.pooled(&pools[0].0)?);
     }
-    let rows: Result<Vec<u32>, _> = model.positions.iter().map(|at| u32::try_from(*at)).collect();
+    let other: Vec<u32> = model.tokens.iter().rev().copied().collect();
     let mut found = Vec::new();
-    loaded.forward((&batch, &[]), &rows?, &mut found)?;
+    for first in (0..len).step_by(way.step) {
+        let rows = way.step.min(len - first);
+        let company = if way.in_company { rows } else { 0 };
+        let span = |rows, pages, state| Span { rows, first_position: first, pages, state };
+        let spans = [span(company, others_pages, 1), span(rows, pages, 0)];
+        let tokens = [&other[first..first + company], &model.tokens[first..first + rows]].concat();
+        let asked = model.positions.iter().filter(|at| (first..first + rows).contains(*at));
+        let asked = asked.map(|at| u32::try_from(at - first + company));
+        let spans = if way.in_company { &spans[..] } else { &spans[1..] };
+        let mut logits = Vec::new();
+        let asked = asked.collect::<Result<Vec<u32>, _>>()?;
+        loaded.forward((&way.kind.batch(&tokens, spans), &[]), &asked, &mut logits)?;
+        found.extend(logits);
+    }
     Ok(found)
+}
+
+fn is_same(found: &[f32], wanted: &[f32]) -> bool {
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+    bits(found) == bits(wanted)
 }
 
 fn error(found: &[f32], wanted: &[f32]) -> f32 {
@@ -194,7 +255,8 @@ fn table(rows: &[Row]) -> String {
         "Worst error of a logit (of a value of an embedding, of a score); `cpu` is the worst of {}. \
          Formats are those that the model was loaded from, with the reference's error the worst of \
          them. With weights in Q8_0: root mean square of the errors beside the reference, in standard \
-         deviations of the logits, of rows of answers and of prompts; of a score the error itself.\n\n\
+         deviations of the logits, of rows of answers and of prompts; of a score the error itself. On each variant, in steps of 1, 7 beside \
+         another sequence and 16 tokens, logits are the same bit for bit.\n\n\
          | model | made of | formats | reference | cpu | cpu, Q8_0 | prompts |\n\
          | --- | --- | --- | --- | --- | --- | --- |\n",
         variants.join(", ")

@@ -253,7 +253,8 @@ fn dots_under<S: Simd, F: Format, const R: usize, const V: usize>(
     let first = (MINUS_CODES + part(F::Scales::HALVES, half)) * R;
     // They take the offset out of codes that stand for negative numbers too.
     let offsets = &x.highs[first..][..R];
-    let has_offsets = !F::Scales::MIN && !(S::LOWERS && F::Codes::MOST >= 128);
+    let lowered = S::LOWERS && F::Codes::MOST >= 128;
+    let has_offsets = !F::Scales::MIN && !lowered;
     let mut dots = [s.splat_i(0); R];
     if x.fine == 0 && has_offsets {
         // As what the products are added to, offsets cost no addition of their own.
