@@ -2,6 +2,7 @@
 //! whose weights are what their codes come to, in F32.
 
 mod loaded;
+mod logits;
 mod stored;
 
 use quant::FormatId;

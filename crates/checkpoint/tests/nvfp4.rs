@@ -2,6 +2,7 @@
 //! weights are codes times scales times factors, in F32.
 
 mod loaded;
+mod logits;
 mod stored;
 
 use std::path::Path;

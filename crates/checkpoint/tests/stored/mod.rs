@@ -6,10 +6,9 @@ use gguf::{GgufFile, TensorInfo};
 use quant::FormatId;
 use serde_json::Value as Json;
 use tempfile::TempDir;
-use tensor::{Batch, Span};
 use testkit::{ReferenceModel, TinyCheckpoint, reference_models, safetensors};
 
-use crate::loaded::load;
+use crate::logits::logits;
 
 /// Factors may be multiplied with weights there and with products here, and logits reach some tens.
 const TOLERANCE: f32 = 1e-3;
@@ -49,16 +48,6 @@ pub(crate) fn values(file: &GgufFile, tensor: &TensorInfo) -> Vec<f32> {
     let mut values = vec![0.0; tensor.shape.iter().product::<u64>() as usize];
     tensor.format.dequantize_row(&file.bytes(tensor), &mut values);
     values
-}
-
-fn logits(of: &ReferenceModel, file: &GgufFile) -> Vec<f32> {
-    let mut model = load(of, file);
-    let spans = [Span { rows: of.tokens.len(), first_position: 0, pages: &[0], state: 0 }];
-    let rows: Vec<u32> = of.positions.iter().map(|at| *at as u32).collect();
-    let mut found = Vec::new();
-    let batch = Batch::decode(&of.tokens, &spans);
-    model.forward((&batch, &[]), &rows, &mut found).expect("a sound step");
-    found
 }
 
 pub(crate) fn model(name: &str) -> (ReferenceModel, TinyCheckpoint) {
