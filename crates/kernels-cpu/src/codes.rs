@@ -19,8 +19,8 @@ pub(crate) trait Codes {
     const LINES: usize;
     /// The largest code.
     const MOST: u8;
-    /// Puts `row`'s eight code dwords into a group's zeroed lines.
-    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]);
+    /// All lines of a group, of its operands before any lookup.
+    fn pack<S: Simd>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]);
     /// Takes them out again, as `unpack` has them.
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS];
     /// All operands of a group.
@@ -66,11 +66,13 @@ const fn most(table: [u8; 16]) -> u8 {
 /// One in each of four codes.
 pub(crate) const BIT: u32 = 0x0101_0101;
 
-/// Lines `0..2`: operand `4p + j` in bits `2j..2j+2` of line `p`.
+/// Lines `0..2`: bits `SHIFT..SHIFT + 2` of operand `4p + j` in bits `2j..2j+2` of line `p`.
 #[inline(always)]
-fn pack_twos(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS], shift: u32) {
-    for (v, code) in codes.iter().enumerate() {
-        lines[v / 4].0[row] |= ((code >> shift) & (3 * BIT)) << (2 * (v % 4));
+fn pack_twos<S: Simd, const SHIFT: u32>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]) {
+    for (line, codes) in lines.iter_mut().zip(codes.as_chunks::<4>().0) {
+        let two = |i: usize| s.and(s.shr::<SHIFT>(codes[i]), 3);
+        let low = s.or(two(0), s.shl::<2>(two(1)));
+        s.store_line(line, s.or(low, s.or(s.shl::<4>(two(2)), s.shl::<6>(two(3)))));
     }
 }
 
@@ -78,12 +80,15 @@ fn row_twos(lines: &[Line], row: usize) -> [u32; OPERANDS] {
     std::array::from_fn(|v| (lines[v / 4].0[row] >> (2 * (v % 4))) & (3 * BIT))
 }
 
-/// One line: operand `v` in bit `v`.
+/// One line: bit `SHIFT` of operand `v` in bit `v`.
 #[inline(always)]
-fn pack_ones(line: &mut Line, row: usize, codes: &[u32; OPERANDS], shift: u32) {
-    for (v, code) in codes.iter().enumerate() {
-        line.0[row] |= ((code >> shift) & BIT) << v;
-    }
+fn pack_ones<S: Simd, const SHIFT: u32>(s: S, line: &mut Line, codes: &[S::B; OPERANDS]) {
+    let one = |v: usize| s.and(s.shr::<SHIFT>(codes[v]), 1);
+    let a = s.or(one(0), s.shl::<1>(one(1)));
+    let b = s.or(s.shl::<2>(one(2)), s.shl::<3>(one(3)));
+    let c = s.or(s.shl::<4>(one(4)), s.shl::<5>(one(5)));
+    let d = s.or(s.shl::<6>(one(6)), s.shl::<7>(one(7)));
+    s.store_line(line, s.or(s.or(a, b), s.or(c, d)));
 }
 
 fn row_ones(line: &Line, row: usize) -> [u32; OPERANDS] {
@@ -109,10 +114,10 @@ impl Codes for U4 {
     const LINES: usize = 4;
     const MOST: u8 = 15;
     #[inline(always)]
-    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+    fn pack<S: Simd>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]) {
         for i in 0..4 {
-            let low = codes[2 * i] & (15 * BIT);
-            lines[i].0[row] = low | ((codes[2 * i + 1] & (15 * BIT)) << 4);
+            let high = s.shl::<4>(s.and(codes[2 * i + 1], 15));
+            s.store_line(&mut lines[i], s.or(s.and(codes[2 * i], 15), high));
         }
     }
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
@@ -148,8 +153,8 @@ impl Codes for Nl4 {
     const LINES: usize = U4::LINES;
     const MOST: u8 = most(NL4);
     #[inline(always)]
-    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
-        U4::pack(lines, row, codes);
+    fn pack<S: Simd>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]) {
+        U4::pack(s, lines, codes);
     }
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
         row_looked_up(lines, row, &NL4)
@@ -164,8 +169,8 @@ impl Codes for Fp4 {
     const LINES: usize = U4::LINES;
     const MOST: u8 = most(FP4);
     #[inline(always)]
-    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
-        U4::pack(lines, row, codes);
+    fn pack<S: Simd>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]) {
+        U4::pack(s, lines, codes);
     }
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
         row_looked_up(lines, row, &FP4)
@@ -180,9 +185,9 @@ impl Codes for U8 {
     const LINES: usize = 8;
     const MOST: u8 = u8::MAX;
     #[inline(always)]
-    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
+    fn pack<S: Simd>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]) {
         for v in 0..OPERANDS {
-            lines[v].0[row] = codes[v];
+            s.store_line(&mut lines[v], codes[v]);
         }
     }
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
@@ -202,9 +207,9 @@ impl Codes for U5 {
     const LINES: usize = 5;
     const MOST: u8 = 31;
     #[inline(always)]
-    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
-        U4::pack(lines, row, codes);
-        pack_ones(&mut lines[4], row, codes, 4);
+    fn pack<S: Simd>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]) {
+        U4::pack(s, lines, codes);
+        pack_ones::<S, 4>(s, &mut lines[4], codes);
     }
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
         let (low, high) = (U4::row(lines, row), row_ones(&lines[4], row));
@@ -230,9 +235,9 @@ impl Codes for U6 {
     const LINES: usize = 6;
     const MOST: u8 = 63;
     #[inline(always)]
-    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
-        U4::pack(lines, row, codes);
-        pack_twos(&mut lines[4..], row, codes, 4);
+    fn pack<S: Simd>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]) {
+        U4::pack(s, lines, codes);
+        pack_twos::<S, 4>(s, &mut lines[4..], codes);
     }
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
         let (low, high) = (U4::row(lines, row), row_twos(&lines[4..], row));
@@ -255,8 +260,8 @@ impl Codes for U2 {
     const LINES: usize = 2;
     const MOST: u8 = 3;
     #[inline(always)]
-    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
-        pack_twos(lines, row, codes, 0);
+    fn pack<S: Simd>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]) {
+        pack_twos::<S, 0>(s, lines, codes);
     }
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
         row_twos(lines, row)
@@ -272,9 +277,9 @@ impl Codes for U3 {
     const LINES: usize = 3;
     const MOST: u8 = 7;
     #[inline(always)]
-    fn pack(lines: &mut [Line], row: usize, codes: &[u32; OPERANDS]) {
-        pack_twos(lines, row, codes, 0);
-        pack_ones(&mut lines[2], row, codes, 2);
+    fn pack<S: Simd>(s: S, lines: &mut [Line], codes: &[S::B; OPERANDS]) {
+        pack_twos::<S, 0>(s, lines, codes);
+        pack_ones::<S, 2>(s, &mut lines[2], codes);
     }
     fn row(lines: &[Line], row: usize) -> [u32; OPERANDS] {
         let (low, high) = (row_twos(lines, row), row_ones(&lines[2], row));

@@ -148,8 +148,9 @@ fn flat(d: u16, min: u16) -> RowScales {
 
 /// Bytes by fours.
 #[inline(always)]
-fn dwords(bytes: &[u8]) -> impl Iterator<Item = u32> {
-    bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes))
+fn read<const DWORDS: usize>(bytes: &[u8]) -> [u32; DWORDS] {
+    let bytes: &[[u8; 4]; DWORDS] = bytes.as_chunks().0.first_chunk().expect("a block is whole");
+    bytes.map(u32::from_le_bytes)
 }
 
 /// `x >> shift` of each byte, as far as it is in `mask`.
@@ -158,20 +159,24 @@ fn field(x: u32, shift: usize, mask: u32) -> u32 {
     (x >> shift) & (mask * BIT)
 }
 
-/// Low nibbles are the first half of the values, high nibbles the second.
+/// Low nibbles are the first half of the values, high nibbles the second. All are read before any
+/// is written, so that the loops become vectors.
 #[inline(always)]
-fn nibbles(packed: &[u8], codes: &mut [u32]) {
-    let (low, high) = codes.split_at_mut(packed.len() / 4);
-    for (i, x) in dwords(packed).enumerate() {
-        low[i] = field(x, 0, 15);
-        high[i] = field(x, 4, 15);
+fn nibbles<const DWORDS: usize>(packed: &[u8], codes: &mut [u32]) {
+    let packed = read::<DWORDS>(packed);
+    let (low, high) = codes.split_at_mut(DWORDS);
+    for i in 0..DWORDS {
+        low[i] = field(packed[i], 0, 15);
+    }
+    for i in 0..DWORDS {
+        high[i] = field(packed[i], 4, 15);
     }
 }
 
 /// Bit `i` of the little-endian `bits` is bit 4 of code `i`.
 #[inline(always)]
 fn fifth_bits(bits: &[u8], codes: &mut [u32]) {
-    let bits: u32 = dwords(bits).sum();
+    let [bits] = read(bits);
     for (i, codes) in codes.iter_mut().enumerate() {
         // Moves bit `j` of four to byte `j`.
         let four = ((bits >> (4 * i)) & 15) * 0x0020_4081;
@@ -182,22 +187,28 @@ fn fifth_bits(bits: &[u8], codes: &mut [u32]) {
 /// Bit `j` of the dwords of `bits` is the bit `at` of the codes of group `j`.
 #[inline(always)]
 fn bits_of_groups(bits: &[u8], codes: &mut [u32], at: u32) {
+    let bits = read::<OPERANDS>(bits);
     for (j, codes) in codes.chunks_exact_mut(OPERANDS).enumerate() {
-        for (codes, x) in codes.iter_mut().zip(dwords(bits)) {
-            *codes |= field(x, j, 1) << at;
+        for i in 0..OPERANDS {
+            codes[i] |= field(bits[i], j, 1) << at;
         }
     }
 }
 
-/// Six-bit scales and minimums of `Q4_K` and `Q5_K`, packed in 12 bytes.
+/// Six-bit scales and minimums of `Q4_K` and `Q5_K`, packed in 12 bytes: four of each whole, and
+/// of the next four low nibbles, whose high bits are above the first.
 #[inline(always)]
 fn six_bit_pairs(packed: &[u8], d: u16, min: u16) -> RowScales {
+    let [scales, mins, nibbles] = read(packed);
+    let next = |nibbles: u32, first: u32| nibbles | (field(first, 6, 3) << 4);
     let mut out = flat(d, min);
-    for i in 0..4 {
-        out.scales[i] = packed[i] & 63;
-        out.mins[i] = packed[i + 4] & 63;
-        out.scales[i + 4] = (packed[i + 8] & 15) | ((packed[i] >> 6) << 4);
-        out.mins[i + 4] = (packed[i + 8] >> 4) | ((packed[i + 4] >> 6) << 4);
+    let pairs = [
+        (&mut out.scales, scales, next(field(nibbles, 0, 15), scales)),
+        (&mut out.mins, mins, next(field(nibbles, 4, 15), mins)),
+    ];
+    for (out, first, next) in pairs {
+        out[..4].copy_from_slice(&field(first, 0, 63).to_le_bytes());
+        out[4..8].copy_from_slice(&next.to_le_bytes());
     }
     out
 }
@@ -208,7 +219,7 @@ impl Format for IQ4NL {
     const FILE_BYTES: usize = 18;
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
-        nibbles(&block[2..18], codes);
+        nibbles::<4>(&block[2..], codes);
         flat(half_at(block, 0), 0)
     }
 }
@@ -220,7 +231,7 @@ impl Format for IQ4XS {
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         for (packed, codes) in block[8..136].chunks_exact(16).zip(codes.chunks_exact_mut(8)) {
-            nibbles(packed, codes);
+            nibbles::<4>(packed, codes);
         }
         let (high, low) = (half_at(block, 2), &block[4..8]);
         let mut out = flat(half_at(block, 0), 0);
@@ -239,7 +250,7 @@ impl Format for MXFP4 {
     const FILE_BYTES: usize = 17;
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
-        nibbles(&block[1..17], codes);
+        nibbles::<4>(&block[1..], codes);
         let mut out = flat(0, 0);
         out.scales[0] = block[0];
         out
@@ -253,7 +264,7 @@ impl Format for NVFP4 {
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         for (packed, codes) in block[4..36].chunks_exact(8).zip(codes.chunks_exact_mut(4)) {
-            nibbles(packed, codes);
+            nibbles::<2>(packed, codes);
         }
         let mut out = flat(0, 0);
         out.scales[..4].copy_from_slice(&block[..4]);
@@ -267,7 +278,7 @@ impl Format for Q4_0 {
     const FILE_BYTES: usize = 18;
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
-        nibbles(&block[2..18], codes);
+        nibbles::<4>(&block[2..], codes);
         flat(half_at(block, 0), 0)
     }
 }
@@ -278,7 +289,7 @@ impl Format for Q4_1 {
     const FILE_BYTES: usize = 20;
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
-        nibbles(&block[4..20], codes);
+        nibbles::<4>(&block[4..], codes);
         flat(half_at(block, 0), half_at(block, 2))
     }
 }
@@ -289,7 +300,7 @@ impl Format for Q5_0 {
     const FILE_BYTES: usize = 22;
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
-        nibbles(&block[6..22], codes);
+        nibbles::<4>(&block[6..], codes);
         fifth_bits(&block[2..6], codes);
         flat(half_at(block, 0), 0)
     }
@@ -301,7 +312,7 @@ impl Format for Q5_1 {
     const FILE_BYTES: usize = 24;
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
-        nibbles(&block[8..24], codes);
+        nibbles::<4>(&block[8..], codes);
         fifth_bits(&block[4..8], codes);
         flat(half_at(block, 0), half_at(block, 2))
     }
@@ -313,8 +324,9 @@ impl Format for Q8_0 {
     const FILE_BYTES: usize = 34;
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
-        for (codes, x) in codes.iter_mut().zip(dwords(&block[2..34])) {
-            *codes = x ^ (128 * BIT);
+        let signed = read::<OPERANDS>(&block[2..]);
+        for i in 0..OPERANDS {
+            codes[i] = signed[i] ^ (128 * BIT);
         }
         flat(half_at(block, 0), 0)
     }
@@ -340,9 +352,10 @@ impl Format for Q2K {
 #[inline(always)]
 fn two_bit(packed: &[u8], codes: &mut [u32]) {
     for (packed, codes) in packed.chunks_exact(32).zip(codes.chunks_exact_mut(32)) {
+        let packed = read::<OPERANDS>(packed);
         for (j, codes) in codes.chunks_exact_mut(OPERANDS).enumerate() {
-            for (codes, x) in codes.iter_mut().zip(dwords(packed)) {
-                *codes = field(x, 2 * j, 3);
+            for i in 0..OPERANDS {
+                codes[i] = field(packed[i], 2 * j, 3);
             }
         }
     }
@@ -374,7 +387,7 @@ impl Format for Q4K {
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         for (packed, codes) in block[16..144].chunks_exact(32).zip(codes.chunks_exact_mut(16)) {
-            nibbles(packed, codes);
+            nibbles::<8>(packed, codes);
         }
         six_bit_pairs(&block[4..16], half_at(block, 0), half_at(block, 2))
     }
@@ -387,7 +400,7 @@ impl Format for Q5K {
     #[inline(always)]
     fn split(block: &[u8], codes: &mut [u32]) -> RowScales {
         for (packed, codes) in block[48..176].chunks_exact(32).zip(codes.chunks_exact_mut(16)) {
-            nibbles(packed, codes);
+            nibbles::<8>(packed, codes);
         }
         bits_of_groups(&block[16..48], codes, 4);
         six_bit_pairs(&block[4..16], half_at(block, 0), half_at(block, 2))
@@ -403,10 +416,11 @@ impl Format for Q6K {
         let (low, high) = (&block[..128], &block[128..192]);
         let parts = low.chunks_exact(64).zip(high.chunks_exact(32));
         for ((low, high), codes) in parts.zip(codes.chunks_exact_mut(32)) {
-            nibbles(low, codes);
+            nibbles::<16>(low, codes);
+            let high = read::<OPERANDS>(high);
             for (j, codes) in codes.chunks_exact_mut(OPERANDS).enumerate() {
-                for (codes, x) in codes.iter_mut().zip(dwords(high)) {
-                    *codes |= field(x, 2 * j, 3) << 4;
+                for i in 0..OPERANDS {
+                    codes[i] |= field(high[i], 2 * j, 3) << 4;
                 }
             }
         }

@@ -19,11 +19,8 @@ use crate::simd::{Kernel, LANES, Line, Simd};
 use crate::threads::Pool;
 
 /// Weight tiles that one thread packs at a time.
-const TILES_PER_CHUNK: usize = 4;
+const TILES_PER_CHUNK: usize = 8;
 
-/// So far before they are packed a row's bytes are asked for: the processor's own prefetching does
-/// not follow 16 rows in turn.
-const AHEAD_BYTES: usize = 256;
 /// Columns of floats that are packed of all rows before the next ones.
 const FLOATS: usize = 256;
 /// Bytes of a cache line.
@@ -198,7 +195,8 @@ impl Kernel for PackTile<'_> {
     }
 }
 
-/// Superblock by superblock, so that those of all rows meet in the first cache.
+/// Superblock by superblock, so that those of all rows meet in the first cache: taken apart row by
+/// row, then put together for all rows at once.
 #[inline(always)]
 fn pack_codes<S: Simd, F: Format>(
     s: S,
@@ -206,19 +204,19 @@ fn pack_codes<S: Simd, F: Format>(
     bytes: &[u8],
     row_bytes: usize,
 ) {
-    let mut codes = [0; 8 * OPERANDS];
-    let codes = &mut codes[..F::Scales::SUPER * OPERANDS];
+    // Rows past the last one stay zero.
+    let mut codes = [[0; 8 * OPERANDS]; LANES];
     let lines = lines.chunks_exact_mut(F::Scales::SUPER * F::Codes::LINES);
     let scales = scales.chunks_exact_mut(F::Scales::BYTES);
     for (i, (lines, scales)) in lines.zip(scales).enumerate() {
-        for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
+        for (row, (bytes, codes)) in bytes.chunks_exact(row_bytes).zip(&mut codes).enumerate() {
             let block = &bytes[i * F::FILE_BYTES..][..F::FILE_BYTES];
-            prefetch(s, block);
+            prefetch(s, block, LANES * row_bytes);
+            let codes = &mut codes[..F::Scales::SUPER * OPERANDS];
             F::Scales::pack(scales, row, &F::split(block, codes));
-            let groups = lines.chunks_exact_mut(F::Codes::LINES);
-            for (codes, lines) in codes.as_chunks().0.iter().zip(groups) {
-                F::Codes::pack(lines, row, codes);
-            }
+        }
+        for (g, lines) in lines.chunks_exact_mut(F::Codes::LINES).enumerate() {
+            F::Codes::pack(s, lines, &s.columns(&codes, g * OPERANDS));
         }
     }
 }
@@ -239,10 +237,12 @@ fn unpack_row<F: Format>(lines: &[Line], scales: &[u8], row: usize, out: &mut [f
     }
 }
 
+/// Asks for the bytes that the next tile has in the place of `block`: the processor's own
+/// prefetching does not follow 16 rows in turn.
 #[inline(always)]
-fn prefetch<S: Simd>(s: S, block: &[u8]) {
+fn prefetch<S: Simd>(s: S, block: &[u8], tile_bytes: usize) {
     for line in 0..block.len().div_ceil(CACHE_LINE) {
-        s.prefetch(block.as_ptr().wrapping_add(AHEAD_BYTES + line * CACHE_LINE));
+        s.prefetch(block.as_ptr().wrapping_add(tile_bytes + line * CACHE_LINE));
     }
 }
 
@@ -259,7 +259,7 @@ fn pack_floats<S: Simd>(
             for (i, lines) in lines.chunks_mut(FLOATS).enumerate() {
                 for (row, bytes) in rows.clone() {
                     let bytes = bytes.get(4 * i * FLOATS..).unwrap_or_default();
-                    prefetch(s, &bytes[..bytes.len().min(4 * FLOATS)]);
+                    prefetch(s, &bytes[..bytes.len().min(4 * FLOATS)], LANES * row_bytes);
                     for (line, bytes) in lines.iter_mut().zip(bytes.as_chunks::<4>().0) {
                         line.0[row] = u32::from_le_bytes(*bytes);
                     }
@@ -271,7 +271,7 @@ fn pack_floats<S: Simd>(
             for (i, columns) in columns.chunks_mut(FLOATS).enumerate() {
                 for (row, bytes) in rows.clone() {
                     let bytes = bytes.get(2 * i * FLOATS..).unwrap_or_default();
-                    prefetch(s, &bytes[..bytes.len().min(2 * FLOATS)]);
+                    prefetch(s, &bytes[..bytes.len().min(2 * FLOATS)], LANES * row_bytes);
                     for (column, bytes) in columns.iter_mut().zip(bytes.as_chunks::<2>().0) {
                         column[row] = u16::from_le_bytes(*bytes);
                     }

@@ -4,7 +4,7 @@
 use std::arch::x86_64 as x86;
 use std::arch::x86_64::{__m256, __m256i};
 
-use super::{Kernel, LANES, Line, Simd, dots_by_row};
+use super::{Kernel, LANES, Line, Row, Simd, dots_by_row};
 
 /// Proof that AVX2, FMA, F16C and `M` were found.
 #[derive(Clone, Copy)]
@@ -344,6 +344,35 @@ impl<M: Multiply> Simd for Avx2<M> {
     fn store_line(self, dst: &mut Line, x: Self::B) {
         on!(x86::_mm256_store_si256(dst.0.as_mut_ptr().cast(), x[0]));
         on!(x86::_mm256_store_si256(dst.0[8..].as_mut_ptr().cast(), x[1]));
+    }
+    #[inline(always)]
+    fn columns(self, rows: &[Row; LANES], first: usize) -> [Self::B; 8] {
+        let mut out = [[on!(x86::_mm256_setzero_si256()); 2]; 8];
+        for half in 0..2 {
+            // Dwords of two rows, then of four: columns `c` and `c + 4` of them in turn.
+            let mut fours = [[out[0][0]; 4]; 2];
+            for i in 0..2 {
+                let row = |r: usize| rows[8 * half + 4 * i + r][first..][..8].as_ptr().cast();
+                let (a, b) =
+                    (on!(x86::_mm256_loadu_si256(row(0))), on!(x86::_mm256_loadu_si256(row(1))));
+                let (c, d) =
+                    (on!(x86::_mm256_loadu_si256(row(2))), on!(x86::_mm256_loadu_si256(row(3))));
+                let (ab, cd) =
+                    (on!(x86::_mm256_unpacklo_epi32(a, b)), on!(x86::_mm256_unpacklo_epi32(c, d)));
+                fours[i][0] = on!(x86::_mm256_unpacklo_epi64(ab, cd));
+                fours[i][1] = on!(x86::_mm256_unpackhi_epi64(ab, cd));
+                let (ab, cd) =
+                    (on!(x86::_mm256_unpackhi_epi32(a, b)), on!(x86::_mm256_unpackhi_epi32(c, d)));
+                fours[i][2] = on!(x86::_mm256_unpacklo_epi64(ab, cd));
+                fours[i][3] = on!(x86::_mm256_unpackhi_epi64(ab, cd));
+            }
+            for c in 0..4 {
+                let (a, b) = (fours[0][c], fours[1][c]);
+                out[c][half] = on!(x86::_mm256_permute2x128_si256::<0x20>(a, b));
+                out[c + 4][half] = on!(x86::_mm256_permute2x128_si256::<0x31>(a, b));
+            }
+        }
+        out
     }
     #[inline(always)]
     fn and(self, x: Self::B, mask: u8) -> Self::B {

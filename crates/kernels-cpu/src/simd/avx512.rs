@@ -5,7 +5,7 @@ use std::arch::asm;
 use std::arch::x86_64 as x86;
 use std::arch::x86_64::{__m512, __m512i};
 
-use super::{Kernel, LANES, Line, Simd, dots_by_row};
+use super::{Kernel, LANES, Line, Row, Simd, dots_by_row};
 
 /// Proof that AVX-512 F, BW, DQ, VL and VNNI were found.
 #[derive(Clone, Copy)]
@@ -180,6 +180,37 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn store_line(self, dst: &mut Line, x: Self::B) {
         on!(x86::_mm512_store_si512(dst.0.as_mut_ptr().cast(), x));
+    }
+    #[inline(always)]
+    fn columns(self, rows: &[Row; LANES], first: usize) -> [Self::B; 8] {
+        let half =
+            |row: usize| on!(x86::_mm256_loadu_si256(rows[row][first..][..8].as_ptr().cast()));
+        let mut x = [on!(x86::_mm512_setzero_si512()); 8];
+        for (i, x) in x.iter_mut().enumerate() {
+            let low = on!(x86::_mm512_castsi256_si512(half(i)));
+            *x = on!(x86::_mm512_inserti64x4::<1>(low, half(i + 8)));
+        }
+        // Dwords of two rows, then of four: columns `c` and `c + 4` of them in turn.
+        let mut fours = [[x[0]; 4]; 2];
+        for i in 0..2 {
+            let [a, b, c, d] = [x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3]];
+            let (ab, cd) =
+                (on!(x86::_mm512_unpacklo_epi32(a, b)), on!(x86::_mm512_unpacklo_epi32(c, d)));
+            fours[i][0] = on!(x86::_mm512_unpacklo_epi64(ab, cd));
+            fours[i][1] = on!(x86::_mm512_unpackhi_epi64(ab, cd));
+            let (ab, cd) =
+                (on!(x86::_mm512_unpackhi_epi32(a, b)), on!(x86::_mm512_unpackhi_epi32(c, d)));
+            fours[i][2] = on!(x86::_mm512_unpacklo_epi64(ab, cd));
+            fours[i][3] = on!(x86::_mm512_unpackhi_epi64(ab, cd));
+        }
+        let even = on!(x86::_mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13));
+        let odd = on!(x86::_mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15));
+        for c in 0..4 {
+            let (a, b) = (fours[0][c], fours[1][c]);
+            x[c] = on!(x86::_mm512_permutex2var_epi64(a, even, b));
+            x[c + 4] = on!(x86::_mm512_permutex2var_epi64(a, odd, b));
+        }
+        x
     }
     #[inline(always)]
     fn and(self, x: Self::B, mask: u8) -> Self::B {

@@ -26,6 +26,9 @@ pub(crate) const ROWS_MAX: usize = 8;
 #[repr(C, align(64))]
 pub(crate) struct Line(pub(crate) [u32; LANES]);
 
+/// Dwords that [`Simd::columns`] takes eight of: the codes of a row's longest superblock.
+pub(crate) type Row = [u32; 64];
+
 /// Something that runs on any instruction set.
 pub(crate) trait Kernel {
     type Output;
@@ -90,6 +93,8 @@ pub(crate) trait Simd: Copy {
 
     fn line(self, src: &Line) -> Self::B;
     fn store_line(self, dst: &mut Line, x: Self::B);
+    /// Dwords `first..first + 8` of 16 rows: row `r` in dword `r` of each.
+    fn columns(self, rows: &[Row; LANES], first: usize) -> [Self::B; 8];
     /// `x & mask`, byte by byte.
     fn and(self, x: Self::B, mask: u8) -> Self::B;
     fn or(self, a: Self::B, b: Self::B) -> Self::B;

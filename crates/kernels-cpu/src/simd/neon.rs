@@ -7,7 +7,7 @@ use std::arch::aarch64 as arm;
 use std::arch::aarch64::{float32x4_t, int32x4_t, uint8x16_t};
 use std::arch::{asm, is_aarch64_feature_detected};
 
-use super::{Kernel, LANES, Line, Simd};
+use super::{Kernel, LANES, Line, Row, Simd};
 
 /// Proof that NEON and `M` were found.
 #[derive(Clone, Copy)]
@@ -232,6 +232,14 @@ fn shifted(x: Bytes, n: i32) -> Bytes {
     all!(vreinterpretq_u8_u32(dwords))
 }
 
+/// The columns of the low halves of two registers, and those of the high ones.
+#[inline(always)]
+fn halves(ab: arm::uint32x4_t, cd: arm::uint32x4_t) -> (uint8x16_t, uint8x16_t) {
+    let (ab, cd) = (on!(arm::vreinterpretq_u64_u32(ab)), on!(arm::vreinterpretq_u64_u32(cd)));
+    let (low, high) = (on!(arm::vzip1q_u64(ab, cd)), on!(arm::vzip2q_u64(ab, cd)));
+    (on!(arm::vreinterpretq_u8_u64(low)), on!(arm::vreinterpretq_u8_u64(high)))
+}
+
 /// Sixteen 16-bit numbers, four in each register.
 #[inline(always)]
 fn quarters(src: &[u16; LANES]) -> [arm::uint16x4_t; 4] {
@@ -428,6 +436,22 @@ impl<M: Multiply> Simd for Neon<M> {
         }
     }
     #[inline(always)]
+    fn columns(self, rows: &[Row; LANES], first: usize) -> [Self::B; 8] {
+        let mut out = [[on!(arm::vdupq_n_u8(0)); 4]; 8];
+        for i in 0..4 {
+            for j in 0..2 {
+                let row = |r: usize| rows[4 * i + r][first + 4 * j..][..4].as_ptr();
+                let (a, b) = (on!(arm::vld1q_u32(row(0))), on!(arm::vld1q_u32(row(1))));
+                let (c, d) = (on!(arm::vld1q_u32(row(2))), on!(arm::vld1q_u32(row(3))));
+                let (ab, cd) = (on!(arm::vzip1q_u32(a, b)), on!(arm::vzip1q_u32(c, d)));
+                (out[4 * j][i], out[4 * j + 1][i]) = halves(ab, cd);
+                let (ab, cd) = (on!(arm::vzip2q_u32(a, b)), on!(arm::vzip2q_u32(c, d)));
+                (out[4 * j + 2][i], out[4 * j + 3][i]) = halves(ab, cd);
+            }
+        }
+        out
+    }
+    #[inline(always)]
     fn and(self, x: Self::B, mask: u8) -> Self::B {
         let mask = [on!(arm::vdupq_n_u8(mask)); 4];
         all!(vandq_u8(x, mask))
@@ -461,7 +485,7 @@ impl<M: Multiply> Simd for Neon<M> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kernel, LANES, Line, Simd};
+    use super::{Kernel, LANES, Line, Row, Simd};
     use crate::isa::{Isa, Variant, variants};
 
     /// What every operation gives for these lanes; all NaN are written alike.

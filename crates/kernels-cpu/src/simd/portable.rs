@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::{Kernel, LANES, Line, Simd};
+use super::{Kernel, LANES, Line, Row, Simd};
 
 /// Every machine has this.
 #[derive(Clone, Copy)]
@@ -164,6 +164,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn store_line(self, dst: &mut Line, x: Self::B) {
         dst.0 = x;
+    }
+    #[inline(always)]
+    fn columns(self, rows: &[Row; LANES], first: usize) -> [Self::B; 8] {
+        std::array::from_fn(|v| std::array::from_fn(|row| rows[row][first + v]))
     }
     #[inline(always)]
     fn and(self, x: Self::B, mask: u8) -> Self::B {
