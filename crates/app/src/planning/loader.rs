@@ -17,9 +17,6 @@ const KIND_BYTES: u64 = 4;
 /// candidates of 8 bytes, and the logits as they were for log probabilities.
 const CONVERSATION_BYTES: u64 = 64 << 10;
 const DRAW_BYTES: u64 = 12;
-/// Of a token, once: candidates grow step by step, and what they grew out of stays with the
-/// allocator, as `cargo xtask memory` measured it.
-const GROWN_BYTES: u64 = 6;
 /// Rows of logits on their way from the backend to the sampler.
 const LOGIT_COPIES: u64 = 2;
 
@@ -46,7 +43,6 @@ pub(super) fn memory(file: &GgufFile, subject: &Subject, options: &LoadOptions) 
         runtime_bytes: PROGRAM_BYTES
             + tokenizer_bytes(file)
             + (CONVERSATION_BYTES + DRAW_BYTES * facts.vocabulary) * users
-            + GROWN_BYTES * facts.vocabulary
             + LOGIT_COPIES * used * logit_row_bytes
             + kernels,
         reserve_bytes: planner::RESERVE_BYTES,

@@ -34,6 +34,8 @@ impl Candidates {
         self.items.clear();
         self.sorted_len = 0;
         if top_k == 0 || top_k >= logits.len() {
+            // Room for all at once: growing step by step leaves behind what it grew out of.
+            self.items.reserve_exact(logits.len());
             let kept = logits.iter().zip(0..).filter(|(logit, _)| is_open(**logit));
             self.items.extend(kept.map(|(logit, id)| Candidate { id, logit: tamed(*logit) }));
             return;
