@@ -104,6 +104,8 @@ deltas = [d for c in pieces for d in c.choices[0].delta.tool_calls or []]
 assert deltas[0].function.name == "get_weather" and all(d.index == 0 for d in deltas), deltas
 assert "".join(d.function.arguments for d in deltas) == call.function.arguments, deltas
 assert pieces[-1].choices[0].finish_reason == "tool_calls"
+# Nobody asked this stream for its usage; the joules stand beside.
+assert pieces[-1].usage is None and pieces[-1].model_extra["hob"]["energy_joules"] > 0, pieces[-1]
 result = {"role": "tool", "tool_call_id": call.id, "content": "It rains in Paris."}
 answered = asked["messages"] + [called.message.model_dump(exclude_none=True), result]
 then = client.chat.completions.create(**{**asked, "messages": answered, "tool_choice": "none"})

@@ -257,14 +257,15 @@ impl Chunks for ChatChunks {
 
     fn last(&mut self, usage: &TokenUsage) -> Vec<Value> {
         let reason = usage::finish_reason(usage.finished);
-        let mut values = vec![self.chunk(&json!({}), &Value::Null, Some(reason))];
-        if self.include_usage {
-            let mut value = self.head.value("chat.completion.chunk");
-            value["choices"] = json!([]);
-            value["usage"] = usage::usage(usage);
-            values.push(value);
+        let mut last = self.chunk(&json!({}), &Value::Null, Some(reason));
+        if !self.include_usage {
+            last["hob"] = usage::own(usage);
+            return vec![last];
         }
-        values
+        let mut totals = self.head.value("chat.completion.chunk");
+        totals["choices"] = json!([]);
+        totals["usage"] = usage::usage(usage);
+        vec![last, totals]
     }
 }
 

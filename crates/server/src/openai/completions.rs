@@ -138,6 +138,7 @@ impl Chunks for CompletionChunks {
     fn last(&mut self, usage: &TokenUsage) -> Vec<Value> {
         let mut last = self.chunk("", &Value::Null, Some(usage::finish_reason(usage.finished)));
         if !self.include_usage {
+            last["hob"] = usage::own(usage);
             return vec![last];
         }
         last["usage"] = Value::Null;

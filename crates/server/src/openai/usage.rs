@@ -17,16 +17,22 @@ pub(crate) fn usage(usage: &TokenUsage) -> Value {
             "rejected_prediction_tokens": usage.rejected_prediction_tokens,
         },
         // Beside the standard's fields; its clients keep what they do not know.
-        "hob": {
-            "energy_joules": usage.energy.joules,
-            "energy_basis": usage.energy.basis.name(),
-            "queue_ms": ms(usage.queued),
-            "prefill_ms": ms(usage.prefill),
-            "decode_ms": ms(usage.decode),
-            "busy_ms": ms(usage.busy),
-            "draft_tokens": usage.draft_tokens,
-            "accepted_tokens": usage.accepted_tokens,
-        },
+        "hob": own(usage),
+    })
+}
+
+/// What the standard has no fields for. A stream whose client asked for no usage has it in its last
+/// chunk.
+pub(crate) fn own(usage: &TokenUsage) -> Value {
+    json!({
+        "energy_joules": usage.energy.joules,
+        "energy_basis": usage.energy.basis.name(),
+        "queue_ms": ms(usage.queued),
+        "prefill_ms": ms(usage.prefill),
+        "decode_ms": ms(usage.decode),
+        "busy_ms": ms(usage.busy),
+        "draft_tokens": usage.draft_tokens,
+        "accepted_tokens": usage.accepted_tokens,
     })
 }
 
