@@ -53,8 +53,8 @@ pub use recipe::{Family, FileType, Published, Quantisation, Shape};
 pub use row::{ExpertsRow, ModelRow, RecurrentRow, WindowRow};
 pub use several::{Change, Guest, Seat, Together, together};
 pub use speed::{
-    ByteTime, Calibration, Coefficients, Demand, Engine, Estimate, FormatTimes, Kernels, Measured,
-    Predictor, ReadRate, Tier, TypeDemand,
+    Calibration, Coefficients, Demand, Engine, Estimate, FormatTimes, Kernels, Measured, Predictor,
+    ReadRate, RowsTime, Tier, TypeDemand, WalkTime,
 };
 pub use subject::{FileWeights, Subject};
 pub use tune::{Tuning, TuningMemory, tuning_memory};

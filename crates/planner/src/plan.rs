@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::facts::TensorGroup;
 use crate::machine::{Class, Machine};
-use crate::memory::{KvType, Memory, step_rows, sum};
+use crate::memory::{KvType, Memory, STEP_ROWS, step_rows, sum};
 use crate::recipe::Quantisation;
 use crate::speed::{Calibration, Coefficients, Demand, Engine, Estimate, Predictor, Tier};
 use crate::subject::Subject;
@@ -256,7 +256,9 @@ pub fn plan(
     let memory = memory(subject, &weights, machine, (wish.users, wish.context, wish.kv));
     let users = u32::try_from(wish.users).unwrap_or(u32::MAX);
     let decode = predictor.decode(&demand, wish.context, users);
-    let prefill = predictor.prefill(&demand, wish.context, 0);
+    // The last step of a prompt that fills the context.
+    let last = wish.context.min(STEP_ROWS);
+    let prefill = predictor.prefill(&demand, wish.context - last, last);
     let fit = fit(machine, &memory, &decode);
     let slower = if fit == Fit::Partly { offload_factor(&memory, &weights, &decode) } else { 1.0 };
     let speed = speed(decode.slowed(slower), prefill.map(|rate| rate.slowed(slower)));

@@ -18,7 +18,7 @@ mod tests;
 pub use calibration::{Calibration, Measured};
 pub use coefficients::Coefficients;
 pub use demand::{Demand, TypeDemand};
-pub use kernels::{ByteTime, FormatTimes, Kernels, ReadRate};
+pub use kernels::{FormatTimes, Kernels, ReadRate, RowsTime, WalkTime};
 
 pub(crate) use calibration::{
     DECODE_NOISE, DECODE_SPREAD, PREFILL_NOISE, PREFILL_SPREAD, median, shrunk_mean,
@@ -184,7 +184,7 @@ impl<'a> Predictor<'a> {
         let prefill = &self.coefficients.prefill;
         let bound_s = compute_bound_s(demand, self.machine.fp16_tflops?);
         let seconds = match self.calibration.kernels() {
-            Some(kernels) => (kernels.token_s(demand, depth) * factor).max(bound_s),
+            Some(kernels) => (kernels.token_s(demand, depth, new) * factor).max(bound_s),
             None => token_s(prefill, &site, demand, depth, factor)?,
         };
         let range = prefill.bands.of(tier, self.machine.class);

@@ -13,7 +13,7 @@ use crate::{App, BenchCase, LoadOptions, ModelRef, Result, backends, bench, cloc
 
 /// What is measured of a model.
 const CASES: [BenchCase; 3] = [
-    BenchCase { n_prompt: 256, n_gen: 0, n_depth: 0, n_sequences: 1 },
+    BenchCase { n_prompt: 512, n_gen: 0, n_depth: 0, n_sequences: 1 },
     BenchCase { n_prompt: 0, n_gen: 32, n_depth: 0, n_sequences: 1 },
     BenchCase { n_prompt: 0, n_gen: 32, n_depth: 1024, n_sequences: 1 },
 ];
@@ -22,7 +22,7 @@ const REPETITIONS: u32 = 2;
 /// The whole takes no longer than this, but for what was begun before.
 const TIME_MAX: Duration = Duration::from_secs(55);
 /// Formats that are less usual are begun until then.
-const FORMATS_UNTIL: Duration = Duration::from_secs(30);
+const FORMATS_UNTIL: Duration = Duration::from_secs(35);
 /// Rate at which files reach the memory and are prepared, taken before anything is known, bytes
 /// per second.
 const LOAD_RATE: f64 = 0.5e9;
@@ -127,6 +127,7 @@ impl App {
             rows.push(CalibrationRow {
                 model: model.name.clone(),
                 context: u64::from(case.n_depth),
+                prompt: u64::from(case.n_prompt),
                 prefill_tps: (case.n_prompt > 0).then_some(best),
                 decode_tps: (case.n_gen > 0).then_some(best),
             });
@@ -149,6 +150,7 @@ impl App {
             .map(|(row, demand)| Measured {
                 demand,
                 context: row.context,
+                prompt: row.prompt,
                 prefill_tps: row.prefill_tps,
                 decode_tps: row.decode_tps,
             })

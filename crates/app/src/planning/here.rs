@@ -10,8 +10,9 @@ use crate::{Error, ErrorKind, Result, clock, memory};
 /// Bandwidth of a PC with two channels, taken until it is measured, GB/s.
 const BANDWIDTH_GUESS_GBS: f64 = 40.0;
 
-/// The file's form: 2 has times of kernels. One without a version is the first.
-pub(super) const VERSION: u32 = 2;
+/// The file's form. One without a version is the first; 2 had times of kernels that were told apart
+/// in another way, which are passed over.
+pub(super) const VERSION: u32 = 3;
 
 /// What `hob calibrate` wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +40,7 @@ pub struct CalibrationFile {
     /// How those are known and of what, e.g. `counter: package-0`.
     #[serde(default)]
     pub watts_by: Option<String>,
-    /// Times of kernels; none in the first form.
+    /// Times of kernels; none of earlier forms.
     #[serde(default)]
     pub kernels: Option<Kernels>,
     /// Models that ran.
@@ -58,6 +59,9 @@ pub struct CalibrationRow {
     pub model: String,
     /// Positions before.
     pub context: u64,
+    /// Tokens of the prompt that was read; earlier forms do not say.
+    #[serde(default)]
+    pub prompt: u64,
     /// Tokens read per second.
     pub prefill_tps: Option<f64>,
     /// Tokens written per second.
@@ -80,10 +84,16 @@ pub(super) fn read(home: &Path) -> Result<Option<CalibrationFile>> {
 }
 
 fn parse(text: &str) -> std::result::Result<CalibrationFile, String> {
-    let file: CalibrationFile = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-    if file.version > VERSION {
-        return Err(format!("form {} is of a newer hob; this one knows {VERSION}", file.version));
+    let told = |error: toml::de::Error| error.message().to_owned();
+    let mut table: toml::Table = toml::from_str(text).map_err(told)?;
+    let version = table.get("version").and_then(toml::Value::as_integer).unwrap_or(1);
+    if version > i64::from(VERSION) {
+        return Err(format!("form {version} is of a newer hob; this one knows {VERSION}"));
     }
+    if version < i64::from(VERSION) {
+        table.remove("kernels");
+    }
+    let file: CalibrationFile = table.try_into().map_err(told)?;
     let rates = [file.bandwidth_gbs, file.int8_tops, file.fp32_tflops];
     let is_rate = |rate: &f64| rate.is_finite() && *rate > 0.0;
     let kernels_are_sound = file.kernels.as_ref().is_none_or(Kernels::is_sound);
@@ -183,6 +193,15 @@ decode_tps = 90.0
     }
 
     #[test]
+    fn kernels_of_the_second_form_are_passed_over() {
+        let second = format!("version = 2\n{FIRST}\n[kernels]\nlayer_s = 8.0e-6\n");
+        let file = parse(&second).unwrap();
+        assert_eq!((file.version, file.kernels, file.rows.len()), (2, None, 1));
+        let third = second.replace("version = 2", "version = 3");
+        assert!(parse(&third).unwrap_err().contains("layer_s"), "{third}");
+    }
+
+    #[test]
     fn what_is_written_is_read_again() {
         let first = parse(FIRST).unwrap();
         let file = CalibrationFile {
@@ -214,7 +233,7 @@ decode_tps = 90.0
     #[test]
     fn newer_and_damaged_files_are_refused() {
         let newer = format!("version = {}\n{FIRST}", VERSION + 1);
-        assert_eq!(parse(&newer).unwrap_err(), "form 3 is of a newer hob; this one knows 2");
+        assert_eq!(parse(&newer).unwrap_err(), "form 4 is of a newer hob; this one knows 3");
         let zero = FIRST.replace("20.5", "0.0");
         assert_eq!(parse(&zero).unwrap_err(), "a rate or time in it is none");
         assert!(parse(&FIRST.replace("threads = 2\n", "")).unwrap_err().contains("threads"));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use app::planner::ByteTime;
+use app::planner::WalkTime;
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::{Context, Row};
@@ -57,8 +57,10 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<()> {
         rows.push(vec!["power".to_owned(), format!("{watts:.1} W with all threads at work{by}")]);
     }
     for format in measured.kernels.iter().flat_map(|kernels| &kernels.format) {
-        let gbs = |time: ByteTime| 1e-9 / time.byte_s;
-        let (near, far, tops) = (gbs(format.near), gbs(format.far), 1e-12 / format.flop_s);
+        let gbs = |time: WalkTime| 1e-9 / time.byte_s;
+        let (Some(near), Some(far)) = (format.walk.first(), format.walk.last()) else { continue };
+        let tops = format.rows.last().map_or(0.0, |rows| 1e-12 / rows.flop_s);
+        let (near, far) = (gbs(*near), gbs(*far));
         rows.push(vec![
             format.name.clone(),
             format!("{far:.1} GB/s, {near:.1} where caches help; prompts {tops:.2} TOPS"),

@@ -31,6 +31,8 @@ pub struct Measured<'a> {
     pub demand: &'a Demand,
     /// Positions before the tokens that were timed.
     pub context: u64,
+    /// Tokens of the prompt that was read.
+    pub prompt: u64,
     /// How fast a prompt was read, tokens per second.
     pub prefill_tps: Option<f64>,
     /// How fast an answer was written, tokens per second.
@@ -90,7 +92,10 @@ impl Calibration {
         let decode = |row: &Measured| {
             Some(kernels.step_s(row.demand, Load { context: row.context, users: 1 }, 1.0))
         };
-        let prefill = |row: &Measured| Some(kernels.token_s(row.demand, row.context));
+        let prefill = |row: &Measured| {
+            let depth = row.context + row.prompt / 2;
+            Some(kernels.token_s(row.demand, depth, row.prompt))
+        };
         let found = Calibration::of(None, rows, decode, prefill);
         Calibration { kernels: Some(kernels), ..found }
     }

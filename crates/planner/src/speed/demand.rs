@@ -28,6 +28,8 @@ pub struct Demand {
     pub routed_share: Option<f64>,
     /// Layers.
     pub layers: f64,
+    /// Values of one position between layers.
+    pub width: f64,
     /// Bytes of keys and values of each position that layers without a window keep.
     pub kv_position_bytes: f64,
     /// Whether these are latent vectors, which kernels read twice: as keys and as values.
@@ -81,6 +83,7 @@ impl Demand {
                 .experts
                 .map(|experts| experts.used as f64 / experts.total.max(1) as f64),
             layers: facts.layers as f64,
+            width: facts.width as f64,
             kv_position_bytes: facts.kv_bytes_per_token(kv) as f64,
             is_latent: attention.is_latent,
             position_flops: attention.full_flops,

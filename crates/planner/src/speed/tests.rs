@@ -54,8 +54,8 @@ fn some_models() -> impl Iterator<Item = &'static ModelRow> {
 fn calibrations(machine: &Machine, demand: &Demand) -> [Calibration; 3] {
     [0.5, 1.0, 1.6].map(|factor| {
         let usual = predictor(machine).decode(demand, 0, 1).tps;
-        let row =
-            Measured { demand, context: 0, prefill_tps: None, decode_tps: Some(usual / factor) };
+        let decode_tps = Some(usual / factor);
+        let row = Measured { demand, context: 0, prompt: 0, prefill_tps: None, decode_tps };
         Calibration::from_rows(Coefficients::embedded(), machine, Engine::Plain, &[row; 4])
     })
 }
@@ -223,6 +223,7 @@ fn measurements_of_the_machine_replace_what_is_known() {
     let row = |factor: f64| Measured {
         demand: &demand,
         context: 2048,
+        prompt: 0,
         prefill_tps: None,
         decode_tps: Some(usual.tps * factor),
     };

@@ -1,7 +1,7 @@
 //! Composition against numbers made by hand: a machine of round figures and models of round sizes.
 
 use super::super::{Calibration, Coefficients, Engine, Load, Measured, Predictor, Tier};
-use super::{ByteTime, FormatTimes, Kernels, ReadRate};
+use super::{FormatTimes, Kernels, ReadRate, RowsTime, WalkTime};
 use crate::machine::Machine;
 use crate::names::find_machine;
 use crate::speed::{Demand, TypeDemand};
@@ -12,13 +12,20 @@ const MB: f64 = 1e6;
 const TENTH_NS: f64 = 1e-10;
 
 fn format(name: &str, near: f64, far: f64, flop_s: f64) -> FormatTimes {
-    let time = |bytes: f64, tenths: f64| ByteTime { bytes, byte_s: tenths * TENTH_NS };
+    let time = |bytes: f64, tenths: f64, layer_s: f64| WalkTime {
+        bytes: bytes * MB,
+        byte_s: tenths * TENTH_NS,
+        layer_s,
+    };
     FormatTimes {
         name: name.to_owned(),
-        near: time(50.0 * MB, near),
-        far: time(1000.0 * MB, far),
+        walk: vec![time(50.0, near, 20e-6), time(100.0, near, 20e-6), time(400.0, far, 60e-6)],
         head: 1.5,
-        flop_s,
+        step_byte_s: 2.0 * TENTH_NS,
+        rows: vec![
+            RowsTime { width: 500.0, flop_s: 3.0 * flop_s },
+            RowsTime { width: 1000.0, flop_s },
+        ],
     }
 }
 
@@ -26,8 +33,6 @@ fn format(name: &str, near: f64, far: f64, flop_s: f64) -> FormatTimes {
 fn kernels() -> Kernels {
     let read = |bytes: f64, gbs: f64| ReadRate { bytes: bytes * MB, rate: gbs * 1e9 };
     Kernels {
-        layer_s: 20e-6,
-        layer_row_s: 1e-6,
         kv_byte_s: 2.0 * TENTH_NS,
         attention_flop_s: 1e-11,
         read: vec![read(50.0, 40.0), read(100.0, 40.0), read(200.0, 10.0), read(1000.0, 10.0)],
@@ -54,6 +59,7 @@ fn types(parts: &[(TensorType, f64, f64)]) -> Demand {
         head_weights: weights(|part| part.head_bytes),
         routed_share: None,
         layers: 10.0,
+        width: 1000.0,
         kv_position_bytes: 1000.0,
         is_latent: false,
         position_flops: 1e5,
@@ -75,32 +81,42 @@ fn near(found: f64, expected: f64) {
 fn each_format_takes_its_own_time() {
     // Beyond the caches: 400 MB at 1.6 and 600 MB at 1.2 tenths of a nanosecond; ten layers.
     let demand = types(&[(TensorType::Q4K, 400.0, 0.0), (TensorType::F16, 600.0, 0.0)]);
-    near(alone(&demand, 0), 0.064 + 0.072 + 200e-6);
+    near(alone(&demand, 0), 0.064 + 0.072 + 600e-6);
     // 10,000 positions of 1000 bytes at 2 tenths.
-    near(alone(&demand, 10_000), 0.064 + 0.072 + 200e-6 + 0.002);
+    near(alone(&demand, 10_000), 0.064 + 0.072 + 600e-6 + 0.002);
     // A head takes half as long again.
     let with_head = types(&[(TensorType::Q4K, 400.0, 100.0), (TensorType::F16, 500.0, 0.0)]);
-    near(alone(&with_head, 0), 0.064 + 0.024 + 0.060 + 200e-6);
+    near(alone(&with_head, 0), 0.064 + 0.024 + 0.060 + 600e-6);
 }
 
 #[test]
 fn a_model_in_the_caches_is_faster() {
     let small = types(&[(TensorType::Q4K, 80.0, 0.0)]);
     near(alone(&small, 0), 80e6 * 0.8 * TENTH_NS + 200e-6);
-    // Where reads are at 25 GB/s, time is a fifth of the way from 40 to 10: 1/25 between 1/40 and
-    // 1/10.
-    let bytes = (100.0_f64.ln() + 0.5 * 2.0_f64.ln()).exp();
-    let between = types(&[(TensorType::Q4K, bytes, 0.0)]);
-    near(alone(&between, 0), bytes * MB * (0.8 + 0.2 * 0.8) * TENTH_NS + 200e-6);
+    // 200 MB are half of the way from 100 to 400, as logarithms are.
+    let between = types(&[(TensorType::Q4K, 200.0, 0.0)]);
+    near(alone(&between, 0), 200e6 * (0.8 + 0.5 * 0.8) * TENTH_NS + 400e-6);
 }
 
 #[test]
 fn prompts_take_operations_of_each_format() {
     let demand = types(&[(TensorType::Q4K, 450.0, 90.0), (TensorType::F16, 200.0, 0.0)]);
-    // 800 and 100 million weights, the head left out, two operations each; ten layers.
-    let bodies = 1.6e9 * 1e-12 + 0.2e9 * 5e-12 + 10e-6;
-    near(kernels().token_s(&demand, 0), bodies);
-    near(kernels().token_s(&demand, 1000), bodies + 1e8 * 1e-11);
+    let token_s = |depth, new| kernels().token_s(&demand, depth, new);
+    // 800 and 100 million weights, the head left out, two operations each.
+    let bodies = 1.6e9 * 1e-12 + 0.2e9 * 5e-12;
+    // A step's 650 MB at 2 tenths.
+    let step = 0.13;
+    near(token_s(0, 512), bodies + step / 512.0);
+    near(token_s(1000, 512), bodies + 1e8 * 1e-11 + step / 512.0);
+    near(token_s(0, 128), bodies + step / 128.0);
+    near(token_s(0, 513), bodies + 2.0 * step / 513.0);
+    near(token_s(0, 0), token_s(0, 512));
+    // Narrow layers are slower, wide ones no faster; 1/750 is two thirds of the way to 1/500 and
+    // 1/1500 is not less than 1/1000.
+    for (width, times) in [(1500.0, 1.0), (750.0, 5.0 / 3.0), (500.0, 3.0), (300.0, 3.0)] {
+        let demand = Demand { width, ..demand.clone() };
+        near(kernels().token_s(&demand, 0, 512), times * bodies + step / 512.0);
+    }
 }
 
 #[test]
@@ -108,7 +124,11 @@ fn a_format_that_was_not_timed_is_like_the_nearest_of_its_kind() {
     let like = |wanted, known| {
         let weights = 500.0 * MB;
         let demand = |found: TensorType| types(&[(found, weights * found.bits() / 8.0 / MB, 0.0)]);
-        near(kernels().token_s(&demand(wanted), 0), kernels().token_s(&demand(known), 0));
+        let mut kernels = kernels();
+        // Their bytes differ, their operations do not.
+        kernels.format.iter_mut().for_each(|times| times.step_byte_s = 0.0);
+        let token_s = |found| kernels.token_s(&demand(found), 0, 512);
+        near(token_s(wanted), token_s(known));
     };
     like(TensorType::BF16, TensorType::F16);
     like(TensorType::F32, TensorType::F16);
@@ -117,17 +137,17 @@ fn a_format_that_was_not_timed_is_like_the_nearest_of_its_kind() {
     let told = types(&[(TensorType::Q4K, 900.0, 90.0)]);
     let untold = Demand { types: Vec::new(), ..told.clone() };
     near(alone(&untold, 5), alone(&told, 5));
-    near(kernels().token_s(&untold, 5), kernels().token_s(&told, 5));
+    near(kernels().token_s(&untold, 5, 9), kernels().token_s(&told, 5, 9));
 }
 
 #[test]
 fn conversations_share_reads_and_not_arithmetic() {
     let demand = types(&[(TensorType::Q4K, 900.0, 0.0)]);
     let step = |users| kernels().step_s(&demand, Load { context: 1000, users }, 1.0);
-    let one = 0.144 + 200e-6 + 200e-6;
+    let one = 0.144 + 600e-6 + 200e-6;
     near(step(1), one);
-    // Of each more: 3.2e9 operations, ten layers, a million bytes.
-    near(step(4), one + 3.0 * (3.2e-3 + 10e-6 + 200e-6));
+    // Of each more: 3.2e9 operations, a million bytes.
+    near(step(4), one + 3.0 * (3.2e-3 + 200e-6));
     let each: Vec<f64> = (1..40).map(step).collect();
     assert!(each.windows(2).all(|pair| pair[0] < pair[1]));
     assert!(each.iter().zip(1..).all(|(step, users)| *step <= one * f64::from(users) * 1.000_001));
@@ -136,8 +156,7 @@ fn conversations_share_reads_and_not_arithmetic() {
 #[test]
 fn nothing_is_above_plain_reads() {
     let mut fast = kernels();
-    fast.format[1].far.byte_s = 0.1 * TENTH_NS;
-    fast.format[1].near.byte_s = 0.1 * TENTH_NS;
+    fast.format[1].walk.iter_mut().for_each(|time| time.byte_s = 0.1 * TENTH_NS);
     let demand = types(&[(TensorType::Q4K, 1000.0, 0.0)]);
     near(fast.step_s(&demand, Load { context: 0, users: 1 }, 1.0), 0.1);
     let machine = find_machine("Ryzen 7 8840U (CPU) 32 GB").unwrap();
@@ -157,7 +176,8 @@ fn a_model_that_ran_says_most_of_models_of_its_size() {
         (types(&[(TensorType::Q4K, 80.0, 0.0)]), types(&[(TensorType::Q4K, 4000.0, 0.0)]));
     // The small one took a fifth longer than its kernels.
     let tps = 1.0 / (1.2 * alone(&small, 0));
-    let row = Measured { demand: &small, context: 0, prefill_tps: None, decode_tps: Some(tps) };
+    let (demand, decode_tps) = (&small, Some(tps));
+    let row = Measured { demand, context: 0, prompt: 0, prefill_tps: None, decode_tps };
     let without = predictor(machine, Calibration::from_kernels(kernels(), &[]));
     let with = predictor(machine, Calibration::from_kernels(kernels(), &[row; 3]));
     let ratio = |demand: &Demand| {
@@ -174,12 +194,15 @@ fn a_model_that_ran_says_most_of_models_of_its_size() {
 #[test]
 fn damaged_numbers_are_seen() {
     assert!(kernels().is_sound());
-    let damaged: [fn(&mut Kernels); 6] = [
-        |kernels| kernels.layer_s = f64::NAN,
+    let damaged: [fn(&mut Kernels); 9] = [
+        |kernels| kernels.kv_byte_s = f64::NAN,
+        |kernels| kernels.format[0].rows.clear(),
+        |kernels| kernels.format[0].walk.clear(),
+        |kernels| kernels.format[0].walk.reverse(),
         |kernels| kernels.read.clear(),
         |kernels| kernels.read.reverse(),
         |kernels| kernels.format.clear(),
-        |kernels| kernels.format[0].flop_s = 0.0,
+        |kernels| kernels.format[0].rows[0].flop_s = 0.0,
         |kernels| kernels.format[0].name = "Q4_Z".to_owned(),
     ];
     for damage in damaged {
