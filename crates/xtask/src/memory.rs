@@ -66,6 +66,12 @@ const LONG_LOADS: &[Load] =
 /// What rates are compared for.
 const RATES_LOAD: Load = load(512, 1, "f16");
 
+/// The model, and the program as its source is now.
+fn prepare() -> Result<()> {
+    setup::model()?;
+    step("release build", command("cargo").args(["build", "--release", "--package", "hob"]))
+}
+
 /// `--all` for every row; the first few otherwise.
 pub(crate) fn run(flags: &[&str]) -> Result<()> {
     let is_all = match flags {
@@ -73,7 +79,7 @@ pub(crate) fn run(flags: &[&str]) -> Result<()> {
         ["--all"] => true,
         _ => bail!("memory takes --all or nothing"),
     };
-    setup::model()?;
+    prepare()?;
     let mut rows = Vec::new();
     let folder = cache().join("memory");
     let names: Vec<&str> = SHORT.iter().chain(if is_all { LONG } else { &[] }).copied().collect();
@@ -133,7 +139,7 @@ fn verified(home: &Path, path: &Path, load: &Load) -> Result<Value> {
 
 /// Calibrates in an empty home, then compares promised rates with those of each model that is here.
 pub(crate) fn rates() -> Result<()> {
-    setup::model()?;
+    prepare()?;
     let home = cache().join("rates-home");
     if home.exists() {
         std::fs::remove_dir_all(&home)?;
