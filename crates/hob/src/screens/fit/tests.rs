@@ -38,7 +38,7 @@ fn one_model_on_one_machine() {
 
       writes       7.0 tokens/s each, 56 together at 64k (4.2 to 10; bound 10)
       at depth     0 51 · 8k 48 · 32k 40 · 128k 25 tokens/s
-      reads        997 tokens/s at 64k (354 to 1,584)
+      reads        999 tokens/s at 64k (355 to 1,587)
       first token  1k 0.6 s · 8k 5.1 s · 32k 23 s of prompt
       at once      4 at 10 tokens/s and more each
       loads in     22 s to 58 s
@@ -178,7 +178,7 @@ fn one_model_in_eighty_columns() {
 
       writes       7.0 tokens/s each, 56 together at 64k (4.2 to 10; bound 10)
       at depth     0 51 · 8k 48 · 32k 40 · 128k 25 tokens/s
-      reads        997 tokens/s at 64k (354 to 1,584)
+      reads        999 tokens/s at 64k (355 to 1,587)
       first token  1k 0.6 s · 8k 5.1 s · 32k 23 s of prompt
       at once      4 at 10 tokens/s and more each
       loads in     22 s to 58 s
