@@ -485,7 +485,7 @@ impl<M: Multiply> Simd for Neon<M> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kernel, LANES, Line, Row, Simd};
+    use super::{Kernel, LANES, Line, Simd};
     use crate::isa::{Isa, Variant, variants};
 
     /// What every operation gives for these lanes; all NaN are written alike.
