@@ -1,77 +1,30 @@
 //! Every answer of every endpoint tells its joules and how they are known, whole or streamed.
 
-use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 
-use app::{App, Config, LoadOptions, ModelRef};
 use serde_json::{Value, json};
 use testkit::{TinyEncoder, TinyModel};
 
-struct Server {
-    address: SocketAddr,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<(), server::Error>>>,
-    _folder: tempfile::TempDir,
+use crate::support::Server;
+
+mod support;
+
+/// A server of the model that is written to the path, and its folder.
+fn serve(write: impl Fn(&Path)) -> (tempfile::TempDir, Server) {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join("tiny.gguf"));
+    let server = Server::start(folder.path(), Vec::new());
+    (folder, server)
 }
 
-impl Server {
-    /// Of the model that is written to the path.
-    fn start(write: impl Fn(&Path)) -> Server {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("tiny.gguf");
-        write(&path);
-        let app = App::new(Config::alone(folder.path().join("hob"))).expect("a house");
-        let model = ModelRef { name: "tiny".to_owned(), path };
-        let options = LoadOptions { threads: Some(1), ..LoadOptions::default() };
-        let model = app.load(&model, &options, &mut |_, _| {}).expect("a sound model");
-        let (ready, address) = mpsc::channel();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let options = server::Options { listen, allow_origins: Vec::new() };
-        let thread = std::thread::spawn(move || {
-            let ready = move |address| ready.send(address).expect("the test waits for it");
-            server::serve(options, app, model, ready, async {
-                // Also when the test has gone.
-                let _ = stopped.await;
-            })
-        });
-        let address = address.recv().expect("it listens");
-        Server { address, stop: Some(stop), thread: Some(thread), _folder: folder }
-    }
-
-    /// The answer, or what of a stream is not empty, one for each event.
-    fn post(&self, path: &str, body: &Value) -> Vec<Value> {
-        #[expect(
-            clippy::disallowed_types,
-            reason = "the test is a client of this machine's server"
-        )]
-        let mut stream = std::net::TcpStream::connect(self.address).expect("it listens");
-        let body = body.to_string();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
-        let length = format!("Content-Length: {}\r\n\r\n", body.len());
-        stream.write_all((head + &length + &body).as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers in UTF-8");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
-        let events = body.lines().filter_map(|line| line.strip_prefix("data: {"));
-        let events: Vec<String> = events.map(|event| format!("{{{event}")).collect();
-        let texts = if events.is_empty() { vec![body.to_owned()] } else { events };
-        texts.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let served = self.thread.take().map(JoinHandle::join);
-        if !std::thread::panicking() {
-            served.expect("it ran").expect("no panic").expect("no failure");
-        }
-    }
+/// The answer, or what of a stream is not empty, one for each event.
+fn post(server: &Server, path: &str, body: &Value) -> Vec<Value> {
+    let (status, answer) = server.ask("POST", path, body);
+    assert_eq!(status, 200, "{path}: {answer}");
+    let events = answer.lines().filter_map(|line| line.strip_prefix("data: {"));
+    let events: Vec<String> = events.map(|event| format!("{{{event}")).collect();
+    let texts = if events.is_empty() { vec![answer] } else { events };
+    texts.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
 }
 
 /// Joules, and one of the words that tell how they are known.
@@ -83,7 +36,7 @@ fn assert_told(told: &Value) {
 
 #[test]
 fn answers_tell_their_joules_and_how_these_are_known() {
-    let server = Server::start(|path| TinyModel::default().write(path));
+    let (_folder, server) = serve(|path| TinyModel::default().write(path));
     let (prompt, messages) = (json!("hi"), json!([{ "role": "user", "content": "hi" }]));
     for (path, name, asked) in
         [("/v1/chat/completions", "messages", messages), ("/v1/completions", "prompt", prompt)]
@@ -91,7 +44,7 @@ fn answers_tell_their_joules_and_how_these_are_known() {
         let post = |more: Value| {
             let mut request = json!({ name: asked, "max_tokens": 3 });
             request.as_object_mut().expect("it").extend(more.as_object().expect("it").clone());
-            server.post(path, &request)
+            post(&server, path, &request)
         };
         let whole = post(json!({}));
         assert_told(&whole[0]["usage"]["hob"]);
@@ -112,12 +65,12 @@ fn answers_tell_their_joules_and_how_these_are_known() {
 
 #[test]
 fn embeddings_and_rankings_tell_theirs() {
-    let server = Server::start(|path| TinyEncoder::default().write(path));
-    let embedded = server.post("/v1/embeddings", &json!({ "model": "tiny", "input": "hi" }));
+    let (_folder, server) = serve(|path| TinyEncoder::default().write(path));
+    let embedded = post(&server, "/v1/embeddings", &json!({ "model": "tiny", "input": "hi" }));
     assert_told(&embedded[0]["usage"]["hob"]);
-    let server = Server::start(|path| {
+    let (_folder, server) = serve(|path| {
         TinyEncoder { scores: true, ..TinyEncoder::default() }.write(path);
     });
     let pair = json!({ "model": "tiny", "query": "hi", "documents": ["a", "b"] });
-    assert_told(&server.post("/v1/rerank", &pair)[0]["usage"]["hob"]);
+    assert_told(&post(&server, "/v1/rerank", &pair)[0]["usage"]["hob"]);
 }
