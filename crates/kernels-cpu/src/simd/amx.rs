@@ -269,6 +269,75 @@ impl Tiles {
         }
     }
 
+    /// Sums of [`Tiles::add_group`] begin at zero.
+    #[inline(always)]
+    pub(crate) fn zero_sums(&self) {
+        // SAFETY: the registers are this thread's, and nothing else is touched.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm2") _,
+                out("tmm3") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// As [`Tiles::add_products`] of one group; the sums stay in registers.
+    #[inline(always)]
+    pub(crate) fn add_group(&self, x: &[Line; 32], weights: &[Line; 32]) {
+        assert!(self.columns == 64, "whole tiles");
+        // SAFETY: the shapes are those of `set_columns`: each load reads 16 lines of 32.
+        unsafe {
+            asm!(
+                "tileloadd tmm4, [{x} + {stride}]",
+                "tileloadd tmm6, [{w} + {stride}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{x} + {stride} + 1024]",
+                "tdpbf16ps tmm1, tmm5, tmm6",
+                "tileloadd tmm7, [{w} + {stride} + 1024]",
+                "tdpbf16ps tmm2, tmm4, tmm7",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                stride = in(reg) LINE_STRIDE,
+                x = in(reg) x.as_ptr(),
+                w = in(reg) weights.as_ptr(),
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm2") _,
+                out("tmm3") _,
+                out("tmm4") _,
+                out("tmm5") _,
+                out("tmm6") _,
+                out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// What [`Tiles::add_group`] has summed.
+    #[inline(always)]
+    pub(crate) fn store_sums(&self, sums: [&mut [Line; 32]; 2]) {
+        let [one, other] = sums;
+        // SAFETY: what is written are the arrays.
+        unsafe {
+            asm!(
+                "tilestored [{one} + {stride}], tmm0",
+                "tilestored [{one} + {stride} + 1024], tmm1",
+                "tilestored [{other} + {stride}], tmm2",
+                "tilestored [{other} + {stride} + 1024], tmm3",
+                one = in(reg) one.as_mut_ptr(),
+                other = in(reg) other.as_mut_ptr(),
+                stride = in(reg) LINE_STRIDE,
+                options(nostack),
+            );
+        }
+    }
+
     /// `out[r][t] = x[r] . tiles[t]` of 16 rows and four tiles, in groups as
     /// [`Tiles::add_products`]: `x` is `[groups][16]` lines of a row, `tiles` `[4][groups][16]`
     /// lines of two columns.

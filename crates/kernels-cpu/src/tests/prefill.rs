@@ -39,14 +39,17 @@ fn prefill(cpu: &CpuBackend, weight: &tensor::Weight, x: &[f32]) -> Vec<f32> {
 
 #[test]
 fn prefill_rows_are_chains_of_bf16() {
-    // More columns than a block, more rows than a pair of tiles, more weights than a pair.
-    let (n, k, rows) = (50, 768, 37);
+    // More columns than a block, more rows than a pair of tiles, more weights than a pair, and odd
+    // tiles of them.
+    let (n, k, rows, few) = (40, 768, 37, 20);
     let x = Random(SEED + 12).values(rows * k);
     for variant in variants() {
         let cpu = with(variant, 3);
         for format in QUANTISED.into_iter().chain(FLOATS).chain(BLOCKWISE) {
             let weight = prepared(&cpu, format, n, k);
             let found = prefill(&cpu, &weight, &x);
+            let alone = prefill(&cpu, &weight, &x[..few * k]);
+            assert_eq!(bits(&alone), bits(&found[..few * n]), "{variant:?} {format:?}");
             if !crate::prefill::takes(cpu.on().0, format) {
                 let alike = super::product(&cpu, &weight, &x);
                 assert_eq!(bits(&found), bits(&alike), "{variant:?} {format:?}");
