@@ -227,7 +227,7 @@ impl App {
         let sequences_max = Some(case.n_sequences);
         let options = LoadOptions { context_len, sequences_max, ..options.clone() };
         let mut parts = loaded::load_parts(&model.name, &file, &options, &mut |_, _| {})?;
-        bench::run(&mut parts.model, case, repetitions)
+        bench::run(&mut parts.model, &mut Vec::new(), case, repetitions)
     }
 
     /// For each case the rate that this machine allows at most, measured within a second or two.

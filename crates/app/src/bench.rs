@@ -12,9 +12,15 @@ use tensor::{Batch, Span};
 use crate::loaded::STEP_TOKENS_MAX;
 use crate::{BenchCase, BenchLimit, BenchResult, LoadOptions, Result, backends, loaded, memory};
 
-/// Runs one case `repetitions` times after a warm-up that does not count.
-pub(crate) fn run(model: &mut Model, case: BenchCase, repetitions: u32) -> Result<BenchResult> {
-    let mut bench = Bench::new(model, case);
+/// Runs one case `repetitions` times after a warm-up that does not count. Each step's logits go to
+/// `logits`.
+pub(crate) fn run(
+    model: &mut Model,
+    logits: &mut Vec<f32>,
+    case: BenchCase,
+    repetitions: u32,
+) -> Result<BenchResult> {
+    let mut bench = Bench::new((model, logits), case);
     // The context before the measurement is the same every time, so it is computed once: each
     // repetition writes over the positions behind it.
     bench.steps(&reading(case, 0, case.n_depth))?;
@@ -203,17 +209,17 @@ struct Bench<'a> {
     /// Of each sequence.
     pages: Vec<Vec<u32>>,
     windows: WindowTables,
-    logits: Vec<f32>,
+    logits: &'a mut Vec<f32>,
 }
 
-impl Bench<'_> {
-    fn new(model: &mut Model, case: BenchCase) -> Bench<'_> {
+impl<'a> Bench<'a> {
+    fn new((model, logits): (&'a mut Model, &'a mut Vec<f32>), case: BenchCase) -> Bench<'a> {
         let positions = (case.n_depth + case.n_prompt + case.n_gen) as usize;
         let count = positions.div_ceil(model.kv_layout().page_len);
         let mut free = 0..;
         let pages = (0..case.n_sequences).map(|_| free.by_ref().take(count).collect()).collect();
         let windows = WindowTables::new(model);
-        Bench { model, pages, windows, logits: Vec::new() }
+        Bench { model, pages, windows, logits }
     }
 
     fn steps(&mut self, steps: &[Step]) -> Result<()> {
@@ -240,7 +246,7 @@ impl Bench<'_> {
         let spans: Vec<Span<'_>> = step.parts.iter().map(span).collect();
         let of_kind = if step.is_prompt { Batch::prefill } else { Batch::decode };
         let batch = of_kind(&tokens, &spans);
-        let out = (&*step.output_rows, &mut self.logits);
+        let out = (&*step.output_rows, &mut *self.logits);
         self.windows.forward(self.model, &batch, out)?;
         Ok(())
     }

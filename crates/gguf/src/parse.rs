@@ -158,6 +158,7 @@ fn array(cursor: &mut Cursor<'_>, kind: u32) -> Result<Array> {
             for _ in 0..count {
                 texts.push(cursor.string("a string", STRING_BYTES_MAX)?);
             }
+            texts.shrink_to_fit();
             Array::String(texts)
         }
         10 => Array::U64(numbers(cursor, count, u64::from_le_bytes)?),

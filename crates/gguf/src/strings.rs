@@ -29,6 +29,12 @@ impl Strings {
         self.ends.push(self.text.len());
     }
 
+    /// Gives back the room for more.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     /// Number of texts.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -2,7 +2,8 @@
 //! threads that fill it also share the page faults.
 #![expect(
     unsafe_code,
-    reason = "`vec!` would write the zeros on one thread, and abort when it fails"
+    reason = "`vec!` would write the zeros on one thread, and abort when it fails; the system's \
+              pages and the allocator's rest are asked for in C"
 )]
 
 use std::alloc::{Layout, alloc_zeroed};
@@ -14,6 +15,8 @@ use tensor::{Error, Result};
 
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
+/// Bytes of a page where the system does not say.
+const PAGE_BYTES: usize = 4096;
 
 /// Zeroed values from the start of a cache line on.
 pub(crate) struct Aligned<T> {
@@ -68,6 +71,31 @@ impl<T: bytemuck::Pod> Pages<T> {
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
         Ok(Pages { map, values: PhantomData })
+    }
+}
+
+/// What so many bytes take in pages of their own.
+pub(crate) fn whole_pages(bytes: usize) -> usize {
+    bytes.next_multiple_of(page_bytes())
+}
+
+/// Bytes of the system's pages.
+fn page_bytes() -> usize {
+    #[cfg(target_os = "linux")]
+    // SAFETY: it reads a constant of the system.
+    let bytes = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) });
+    #[cfg(not(target_os = "linux"))]
+    let bytes = Err(());
+    bytes.ok().filter(|bytes| bytes.is_power_of_two()).unwrap_or(PAGE_BYTES)
+}
+
+/// Gives memory back to the system that the allocator keeps after it was freed: what was made to
+/// load a model and what an answer needs are of different sizes.
+pub fn give_back_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it touches nothing that is allocated.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

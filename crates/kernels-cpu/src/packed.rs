@@ -13,7 +13,7 @@ use tensor::{Error, Result, Weight, WeightSource, WeightStore};
 use crate::codes::{Codes, GROUP, OPERANDS};
 use crate::formats::{Format, with_format};
 use crate::isa::Isa;
-use crate::memory::Pages;
+use crate::memory::{Pages, whole_pages};
 use crate::scales::Scales;
 use crate::simd::{Kernel, LANES, Line, Simd};
 use crate::threads::Pool;
@@ -90,7 +90,8 @@ fn tile_size(format: FormatId, k: usize) -> (usize, usize) {
 /// Bytes that a matrix `[n, k]` takes here.
 pub(crate) fn packed_bytes(source: &WeightSource<'_>) -> usize {
     let (lines, scales) = tile_size(source.format, source.k);
-    source.n.div_ceil(LANES) * (lines * size_of::<Line>() + scales)
+    let tiles = source.n.div_ceil(LANES);
+    whole_pages(tiles * lines * size_of::<Line>()) + whole_pages(tiles * scales)
 }
 
 impl Packed {
@@ -148,7 +149,7 @@ impl Packed {
 
     /// Bytes held.
     pub(crate) fn held_bytes(&self) -> usize {
-        size_of_val(&*self.lines) + self.scales.len()
+        whole_pages(size_of_val(&*self.lines)) + whole_pages(self.scales.len())
     }
 
     /// The values of one row, exactly those of the file.

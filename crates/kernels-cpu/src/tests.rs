@@ -188,7 +188,7 @@ fn blocks_take_the_bytes_of_the_file() {
     for cpu in backends() {
         for format in BLOCKWISE {
             let (n, k) = (64, 512);
-            let file_bytes = n * format.row_bytes(k).unwrap();
+            let file_bytes = crate::memory::whole_pages(n * format.row_bytes(k).unwrap());
             assert_eq!(prepared(&cpu, format, n, k).held_bytes, file_bytes, "{format:?}");
         }
     }

@@ -9,10 +9,12 @@ use super::{LOGIT_ROWS, SPECULATED_ROWS};
 use crate::{LoadOptions, Result, backends, loaded};
 
 /// What the program takes besides a model, as `cargo xtask memory` measured it.
-const PROGRAM_BYTES: u64 = 2048 << 10;
+const PROGRAM_BYTES: u64 = 1280 << 10;
 /// A place of a text in the header, and the kind of a token.
 const END_BYTES: u64 = 8;
 const KIND_BYTES: u64 = 4;
+/// Of a token, what the allocator keeps of tables that were made of it, as measured.
+const LEFT_BYTES: u64 = 4;
 /// A conversation's bookkeeping, and for each token what drawing among all of them takes:
 /// candidates of 8 bytes, and the logits as they were for log probabilities.
 const CONVERSATION_BYTES: u64 = 64 << 10;
@@ -27,13 +29,14 @@ pub(super) fn memory(file: &GgufFile, subject: &Subject, options: &LoadOptions) 
     let facts = &subject.facts;
     let need = loaded::memory_need(&facts.name, file, options)?;
     let users = u64::from(options.sequences_max.unwrap_or(1));
-    let rows = planner::step_rows(u64::from(options.context_len.unwrap_or(1)), users);
+    let context = u64::from(options.context_len.unwrap_or(1));
+    let rows = planner::step_rows(context, users);
     let logit_rows = rows.min(LOGIT_ROWS);
     let logit_row_bytes = facts.vocabulary * 4;
     let used = logit_rows.min(users.max(SPECULATED_ROWS as u64));
     let unused = (logit_rows - used) * logit_row_bytes;
     let threads = backends::threads(options.threads) as u64;
-    let step = Step { rows, writing: users.min(rows), logits: used };
+    let step = Step { context, rows, writing: users.min(rows), logits: used };
     let kernels = scratch::bytes(file, &model::spec(file)?, step, threads);
     Ok(Memory {
         weights_bytes: need.weights_bytes,
@@ -59,7 +62,8 @@ pub(super) fn tokenizer_bytes(file: &GgufFile) -> u64 {
     };
     let (tokens, bytes) = texts("tokenizer.ggml.tokens");
     let (merges, merge_bytes) = texts("tokenizer.ggml.merges");
-    let header = bytes + merge_bytes + END_BYTES * (tokens + merges) + KIND_BYTES * tokens;
+    let header = bytes + merge_bytes + END_BYTES * (tokens + merges);
+    let header = header + (KIND_BYTES + LEFT_BYTES) * tokens;
     Tokenizer::need_bytes(file.metadata()) + header
 }
 

@@ -35,9 +35,11 @@ const FLOAT_SUMS: u64 = 2;
 const COLUMN_WEIGHTS: u64 = 16;
 const COLUMNS_MAX: u64 = 16;
 
-/// A step: all its rows, those that write, and those whose logits are wanted.
+/// A step: how far back it may look, all its rows, those that write, and those whose logits are
+/// wanted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
+    pub(super) context: u64,
     pub(super) rows: u64,
     pub(super) writing: u64,
     pub(super) logits: u64,
@@ -54,10 +56,10 @@ pub(super) fn bytes(file: &GgufFile, spec: &ModelSpec, step: Step, threads: u64)
     let most = |of: fn(&Product) -> u64| matrices.iter().map(of).max().unwrap_or(0);
     let prepared = most(Product::codes_bytes) + most(Product::floats_bytes);
     let tiles = most(|product| product.tile_rows * product.k * TILE_BYTES);
-    let attention = spec.layers.iter().map(|layer| attention_bytes(&layer.mixer, step.rows));
+    let attention = spec.layers.iter().map(|layer| attention_bytes(&layer.mixer, step));
     let attention = attention.max().unwrap_or(0);
-    // What tasks give back stays with the allocator, in pieces: half as much again.
-    let attention = attention + attention / 2;
+    // What tasks give back stays with the allocator, in pieces: as much again.
+    let attention = 2 * attention;
     let sums = most(Product::sums_bytes) + most(Product::tile_sums_bytes);
     let of_thread = THREAD_BYTES + sums + attention;
     prepared + tiles + layers_bytes(file, spec, step.rows) + threads * of_thread
@@ -65,7 +67,7 @@ pub(super) fn bytes(file: &GgufFile, spec: &ModelSpec, step: Step, threads: u64)
 
 /// What a thread holds of one task of attention: queries in two forms, sums twice, and a block of
 /// keys and values.
-fn attention_bytes(mixer: &Mixer, rows: u64) -> u64 {
+fn attention_bytes(mixer: &Mixer, step: Step) -> u64 {
     let (heads, dim_k, dim_v) = match mixer {
         Mixer::Attention(of) => (of.n_heads / of.n_kv_heads, of.head_dim_k, of.head_dim_v),
         Mixer::Latent(of) => (of.n_heads, of.kv_rank + of.turned_dim, of.kv_rank),
@@ -73,7 +75,8 @@ fn attention_bytes(mixer: &Mixer, rows: u64) -> u64 {
     };
     let (heads, dim_k, dim_v) = (heads as u64, dim_k as u64, dim_v as u64);
     let each = (FLOAT_BYTES + TILE_BYTES) * dim_k + 2 * FLOAT_BYTES * dim_v;
-    rows.min(QUERY_ROWS) * heads * each + BLOCK_POSITIONS * FLOAT_BYTES * (dim_k + dim_v)
+    let positions = step.context.min(BLOCK_POSITIONS);
+    step.rows.min(QUERY_ROWS) * heads * each + positions * FLOAT_BYTES * (dim_k + dim_v)
 }
 
 /// What layers keep that are not only products: experts, recurrent layers, rotation.
@@ -120,7 +123,8 @@ impl Product {
         let (k, n) = (tensor.shape[0], *tensor.shape.get(1)?);
         let role = Role::of_matrix(part);
         let is_head = role == Role::Output || role == Role::TokenEmbedding && spec.tied;
-        if role == Role::TokenEmbedding && !spec.tied {
+        // Rows of embeddings are looked up, and convolutions are not products.
+        if role == Role::TokenEmbedding && !spec.tied || part == "ssm_conv1d" {
             return None;
         }
         let is_float = tensor.format.block_len() == 1 || is_blockwise(tensor.format);
@@ -156,7 +160,11 @@ impl Product {
     fn tile_sums_bytes(&self) -> u64 {
         match self.tile_rows {
             0 => 0,
-            rows => self.columns() * SUM_BYTES * (rows + TILE_ROWS / 2) + TILE_WEIGHTS_BYTES,
+            rows => {
+                // A pair of row tiles goes by two weight tiles at a time, a few lines each.
+                let weights = if rows > TILE_ROWS { TILE_WEIGHTS_BYTES } else { 0 };
+                self.columns() * SUM_BYTES * (rows + TILE_ROWS / 2) + weights
+            }
         }
     }
 

@@ -39,22 +39,22 @@ impl App {
         let file = open::stretched(GgufFile::open(&here.path)?, options)?;
         let mut parts = loaded::load_parts(&here.name, &file, options, &mut |_, _| {})?;
         let (context, users) = (parts.context_len, parts.sequences_max);
-        // An engine holds them as long as it lives; the benchmark has those of its own steps.
+        // An engine holds these as long as it lives.
         let mut logits = largest_step(&mut parts.model, context, users)?;
         let samplers = drawn(&parts, &mut logits);
-        logits.truncate(logits.len().saturating_sub(users as usize * parts.model.spec().vocab));
-        logits.shrink_to_fit();
         let written = VERIFY_TOKENS.min(context / 2).max(1);
         let read = context.saturating_sub(written);
         let case =
             |n_prompt, n_gen, n_depth| BenchCase { n_prompt, n_gen, n_depth, n_sequences: users };
         let best = |result: crate::BenchResult| result.samples_ts.into_iter().fold(0.0, f64::max);
-        let decode = bench::run(&mut parts.model, case(0, written, read), VERIFY_REPETITIONS)?;
+        let mut measured =
+            |case| bench::run(&mut parts.model, &mut logits, case, VERIFY_REPETITIONS);
+        let decode = measured(case(0, written, read))?;
         let resident_bytes = memory::resident_bytes();
-        drop((logits, samplers));
+        drop(samplers);
         let few = read.clamp(1, VERIFY_PROMPT);
         let before = read.saturating_sub(few);
-        let prefill = bench::run(&mut parts.model, case(few, 0, before), VERIFY_REPETITIONS)?;
+        let prefill = measured(case(few, 0, before))?;
         let total = best(decode);
         if let Some(bytes) = resident_bytes {
             self.note_load(here, options, (Loaded::Everything, bytes))?;
