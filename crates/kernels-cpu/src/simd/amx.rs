@@ -128,6 +128,24 @@ macro_rules! product {
     }};
 }
 
+/// `asm!` of instructions that may write any of the eight tile registers.
+macro_rules! with_tiles {
+    ($($part:tt)*) => {
+        asm!(
+            $($part)*
+            out("tmm0") _,
+            out("tmm1") _,
+            out("tmm2") _,
+            out("tmm3") _,
+            out("tmm4") _,
+            out("tmm5") _,
+            out("tmm6") _,
+            out("tmm7") _,
+            options(nostack),
+        )
+    };
+}
+
 /// Four products from registers.
 macro_rules! four_products {
     ($product:literal) => {
@@ -213,7 +231,7 @@ impl Tiles {
         // SAFETY: the shapes are those of `set_columns`: each load reads 16 lines. Both slices have
         // 32 a group; what is written are the arrays. A fetch may ask for anything.
         unsafe {
-            asm!(
+            with_tiles!(
                 "test {is_more:e}, {is_more:e}",
                 "jz 3f",
                 "tileloadd tmm0, [{one} + {stride}]",
@@ -256,15 +274,6 @@ impl Tiles {
                 w = inout(reg) weights.as_ptr() => _,
                 ahead = inout(reg) ahead => _,
                 groups = inout(reg) groups => _,
-                out("tmm0") _,
-                out("tmm1") _,
-                out("tmm2") _,
-                out("tmm3") _,
-                out("tmm4") _,
-                out("tmm5") _,
-                out("tmm6") _,
-                out("tmm7") _,
-                options(nostack),
             );
         }
     }
@@ -274,17 +283,7 @@ impl Tiles {
     pub(crate) fn zero_sums(&self) {
         // SAFETY: the registers are this thread's, and nothing else is touched.
         unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                out("tmm0") _,
-                out("tmm1") _,
-                out("tmm2") _,
-                out("tmm3") _,
-                options(nostack),
-            );
+            with_tiles!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",);
         }
     }
 
@@ -294,7 +293,7 @@ impl Tiles {
         assert!(self.columns == 64, "whole tiles");
         // SAFETY: the shapes are those of `set_columns`: each load reads 16 lines of 32.
         unsafe {
-            asm!(
+            with_tiles!(
                 "tileloadd tmm4, [{x} + {stride}]",
                 "tileloadd tmm6, [{w} + {stride}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
@@ -306,15 +305,6 @@ impl Tiles {
                 stride = in(reg) LINE_STRIDE,
                 x = in(reg) x.as_ptr(),
                 w = in(reg) weights.as_ptr(),
-                out("tmm0") _,
-                out("tmm1") _,
-                out("tmm2") _,
-                out("tmm3") _,
-                out("tmm4") _,
-                out("tmm5") _,
-                out("tmm6") _,
-                out("tmm7") _,
-                options(nostack),
             );
         }
     }
@@ -350,7 +340,7 @@ impl Tiles {
         // SAFETY: the shapes are those of `set_columns`: each load reads 16 lines, of each slice as
         // many as it has; what is written is the array, 16 lines that are four apart at a time.
         unsafe {
-            asm!(
+            with_tiles!(
                 "tilezero tmm0",
                 "tilezero tmm1",
                 "tilezero tmm2",
@@ -385,15 +375,6 @@ impl Tiles {
                 c = inout(reg) tile(2) => _,
                 d = inout(reg) tile(3) => _,
                 groups = inout(reg) groups => _,
-                out("tmm0") _,
-                out("tmm1") _,
-                out("tmm2") _,
-                out("tmm3") _,
-                out("tmm4") _,
-                out("tmm5") _,
-                out("tmm6") _,
-                out("tmm7") _,
-                options(nostack),
             );
         }
     }
