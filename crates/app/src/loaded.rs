@@ -112,7 +112,6 @@ pub(crate) fn load_parts(
     let draft = draft.map(load).transpose()?;
     let Wanted { backend, load, context_len, sequences_max } = wanted;
     let memory = draft::held(&need);
-    kernels_cpu::give_back_freed();
     Ok(Parts { model, tokenizer, backend, context_len, sequences_max, load, memory, draft })
 }
 

@@ -41,5 +41,4 @@ mod tests;
 pub use backend::CpuBackend;
 pub use formats::is_blockwise;
 pub use isa::{Variant, variants};
-pub use memory::give_back_freed;
 pub use threads::{Pool, THREADS_MAX};

@@ -2,8 +2,8 @@
 //! threads that fill it also share the page faults.
 #![expect(
     unsafe_code,
-    reason = "`vec!` would write the zeros on one thread, and abort when it fails; the system's \
-              pages and the allocator's rest are asked for in C"
+    reason = "`vec!` would write the zeros on one thread, and abort when it fails; the size of \
+              pages is asked for in C"
 )]
 
 use std::alloc::{Layout, alloc_zeroed};
@@ -87,16 +87,6 @@ fn page_bytes() -> usize {
     #[cfg(not(target_os = "linux"))]
     let bytes = Err(());
     bytes.ok().filter(|bytes| bytes.is_power_of_two()).unwrap_or(PAGE_BYTES)
-}
-
-/// Gives memory back to the system that the allocator keeps after it was freed: what was made to
-/// load a model and what an answer needs are of different sizes.
-pub fn give_back_freed() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it touches nothing that is allocated.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 impl<T: bytemuck::Pod> Deref for Pages<T> {

@@ -13,7 +13,7 @@ const PROGRAM_BYTES: u64 = 1280 << 10;
 /// A place of a text in the header, and the kind of a token.
 const END_BYTES: u64 = 8;
 const KIND_BYTES: u64 = 4;
-/// Of a token, what the allocator keeps of tables that were made of it, as measured.
+/// What else a token was found to take, by vocabularies of two sizes; its cause is not traced.
 const LEFT_BYTES: u64 = 4;
 /// A conversation's bookkeeping, and for each token what drawing among all of them takes:
 /// candidates of 8 bytes, and the logits as they were for log probabilities.
