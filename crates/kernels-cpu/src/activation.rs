@@ -23,12 +23,16 @@ pub(crate) const WIDE_ROWS: usize = 16;
 pub(crate) const SCALE: usize = OPERANDS;
 /// then the f32 scale, the scale times the sum of the codes (of 32 columns, then of each 16),
 pub(crate) const SUM: usize = SCALE + 1;
-/// and minus the sum of the codes times the offset of the weights' codes, as i32 (of 32 columns,
-/// then of each 16). In a fine group the codes are `256 * high + low` and the scale is 256 times
-/// smaller.
+/// and [`WHOLE`] minus the sum of the codes times the offset of the weights' codes, as i32 (of 32
+/// columns, then of each 16). In a fine group the codes are `256 * high + low`, the scale is 256
+/// times smaller, and there is no [`WHOLE`].
 pub(crate) const MINUS_CODES: usize = SUM + 3;
 /// Dwords of a group and row, so many that every group starts a cache line; the last is not used.
 pub(crate) const GROUP_DWORDS: usize = MINUS_CODES + 4;
+/// The bits of a float that is [`WHOLE_VALUE`]: below 2^22 whole numbers that are added to them, of
+/// either sign, are added to its value. So sums of products need not be converted.
+pub(crate) const WHOLE: i32 = WHOLE_VALUE.to_bits().cast_signed();
+pub(crate) const WHOLE_VALUE: f32 = 1.5 * (1 << 23) as f32;
 /// Steps of the low byte in one of the high byte.
 pub(crate) const FINE_BITS: u32 = 8;
 /// Groups below this count as zero: the inverse of their scale would overflow.
@@ -340,7 +344,7 @@ impl Place<'_> {
         let [low, high] = halves(s, x);
         let codes = [s.round(s.mul(low, inverse)), s.round(s.mul(high, inverse))];
         put(s, self.highs, (self.rows, self.r), codes);
-        self.sums(s, scale, codes);
+        self.sums(s, (scale, WHOLE), codes);
     }
 
     /// Both bytes; the low one is 0 where the row itself does not want it.
@@ -359,17 +363,19 @@ impl Place<'_> {
         }
         put(s, self.highs, (self.rows, self.r), highs);
         put(s, self.lows, (self.rows, self.r), lows);
-        self.sums(s, scale / (1 << FINE_BITS) as f32, codes);
+        self.sums(s, (scale / (1 << FINE_BITS) as f32, 0), codes);
     }
 
+    /// `first` is what products begin with.
     #[inline(always)]
-    fn sums<S: Simd>(self, s: S, scale: f32, codes: [S::F; 2]) {
+    fn sums<S: Simd>(self, s: S, (scale, first): (f32, i32), codes: [S::F; 2]) {
         // Whole numbers below 2^24: exact in any order.
         let sums = [simd::sum(s, codes[0]), simd::sum(s, codes[1])];
         self.highs[SCALE * self.rows + self.r] = scale.to_bits().cast_signed();
         for (i, sum) in [sums[0] + sums[1], sums[0], sums[1]].into_iter().enumerate() {
             self.highs[(SUM + i) * self.rows + self.r] = (scale * sum).to_bits().cast_signed();
-            self.highs[(MINUS_CODES + i) * self.rows + self.r] = -(sum as i32) << self.shift;
+            let offset = -(sum as i32) << self.shift;
+            self.highs[(MINUS_CODES + i) * self.rows + self.r] = first + offset;
         }
     }
 }

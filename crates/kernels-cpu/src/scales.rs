@@ -20,6 +20,8 @@ pub(crate) trait Scales {
     const SHIFT: u32;
     /// Whether there are minimums, and then no offset.
     const MIN: bool;
+    /// Whether there are scales that are not finite times a few millions.
+    const HUGE: bool = false;
     /// Bytes of one superblock of a tile.
     const BYTES: usize;
     /// Scale and minimum of the head.
@@ -191,6 +193,7 @@ impl<const SHIFT: u32> Scales for Exponent<SHIFT> {
     const HALVES: usize = 1;
     const SHIFT: u32 = SHIFT;
     const MIN: bool = false;
+    const HUGE: bool = true;
     const BYTES: usize = LANES;
     #[inline(always)]
     fn head<S: Simd>(s: S, block: &[u8]) -> (S::F, S::F) {

@@ -15,6 +15,7 @@ use super::Task;
 use crate::activation::{FINE_BITS, GROUP_DWORDS, SCALE, SUM, WIDE_ROWS};
 use crate::codes::{Codes, GROUP, OPERANDS};
 use crate::formats::Format;
+use crate::integers::{Unpack, scale_lines, scale_of, unpack_scales};
 use crate::scales::Scales;
 use crate::simd::amx::{Amx, Tiles};
 use crate::simd::avx512::Avx512;
@@ -42,10 +43,10 @@ impl Unit {
         Unit { amx, registers: Tiles::new(amx), products: Box::new(Zeroable::zeroed()) }
     }
 
-    /// Signed codes.
-    pub(super) fn unpack<F: Format>(&self, lines: &[Line], out: &mut [Line]) {
+    /// Signed codes, and scales.
+    pub(super) fn unpack<F: Format>(&self, unpack: Unpack<'_, F>) {
         // SAFETY: `Amx` is also proof of these features.
-        unsafe { unpack_signed::<F>(self.amx.simd(), lines, out) }
+        unsafe { unpack_signed::<F>(self.amx.simd(), unpack) }
     }
 
     pub(super) fn add<F: Format>(&mut self, sums: &mut [Line], task: &Task<'_>) {
@@ -60,16 +61,20 @@ impl Unit {
 
 /// Codes as signed bytes, their offset taken out.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c,avx2")]
-fn unpack_signed<F: Format>(s: Avx512, lines: &[Line], out: &mut [Line]) {
+fn unpack_signed<F: Format>(
+    s: Avx512,
+    Unpack { lines, scales, codes_out, scales_out, .. }: Unpack<'_, F>,
+) {
     let offset = if F::Scales::MIN { 0 } else { 1_u8 << F::Scales::SHIFT };
     let offset = x86::_mm512_set1_epi8(offset.cast_signed());
     let groups = lines.chunks_exact(F::Codes::LINES);
-    for (lines, out) in groups.zip(out.chunks_exact_mut(OPERANDS)) {
+    for (lines, out) in groups.zip(codes_out.chunks_exact_mut(OPERANDS)) {
         let codes = F::Codes::unpack(s, lines);
         for v in 0..OPERANDS {
             out[v] = line_of(x86::_mm512_sub_epi8(codes[v], offset));
         }
     }
+    unpack_scales::<Avx512, F::Scales>(s, scales, scales_out);
 }
 
 #[inline(always)]
@@ -135,7 +140,7 @@ fn multiply_group<F: Format>(
     task: &Task<'_>,
     g: usize,
 ) {
-    let codes = &task.codes[g * OPERANDS..][..OPERANDS];
+    let codes = &task.tiles[0].codes[g * OPERANDS..][..OPERANDS];
     let highs = &task.x.highs[g * GROUP_DWORDS * WIDE_ROWS..][..OPERANDS * WIDE_ROWS];
     for half in 0..F::Scales::HALVES {
         let first = half * OPERANDS / 2;
@@ -161,17 +166,15 @@ fn scale_group<F: Format, const FINE: bool>(
     task: &Task<'_>,
     g: usize,
 ) {
-    let at = task.first + g;
-    let block = &task.scales[at / F::Scales::SUPER * F::Scales::BYTES..][..F::Scales::BYTES];
-    let head = F::Scales::head(s, block);
+    let lines = scale_lines::<F::Scales>();
+    let scales = &task.tiles[0].scales[g * lines..][..lines];
     let x = task.x.highs[g * GROUP_DWORDS * WIDE_ROWS..].first_chunk().expect("a group");
-    let first = at % F::Scales::SUPER * F::Scales::HALVES;
     let group = ScaledGroup::<F, FINE> {
         s,
         products,
         scales: [
-            F::Scales::group(s, head, block, first),
-            F::Scales::group(s, head, block, first + F::Scales::HALVES - 1),
+            scale_of::<Avx512, F::Scales>(s, scales, 0),
+            scale_of::<Avx512, F::Scales>(s, scales, F::Scales::HALVES - 1),
         ],
         x,
         format: PhantomData,
@@ -196,7 +199,7 @@ impl<F: Format, const FINE: bool> ScaledGroup<'_, F, FINE> {
         let (s, x_scale) = (self.s, self.number(SCALE, r));
         let [(low, low_min), (high, high_min)] = self.scales;
         if F::Scales::HALVES == 1 {
-            let sum = s.fma(self.dots(0, r), s.mul(low, x_scale), sum);
+            let sum = s.fma(s.mul(self.dots(0, r), low), x_scale, sum);
             return if F::Scales::MIN { s.fma(low_min, self.number(SUM, r), sum) } else { sum };
         }
         let term = s.fma(self.dots(1, r), high, s.mul(self.dots(0, r), low));

@@ -13,21 +13,31 @@ use std::ops::Range;
 use bytemuck::Zeroable;
 use quant::FormatId;
 
-use crate::activation::{self, Activation};
-use crate::codes::{Codes, GROUP, OPERANDS, U8};
+use crate::activation::{self, Activation, first_of};
+use crate::codes::{GROUP, OPERANDS};
 use crate::formats::{Format, is_blockwise, is_quantised, with_format};
-use crate::integers::Integers;
+use crate::integers::{Blocks, Tile, Unpack, scale_lines};
 use crate::isa::Isa;
 use crate::matmul::Matrix;
 use crate::scales::Scales;
-use crate::simd::{Kernel, LANES, Line, Simd};
+use crate::simd::{LANES, Line};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Simd, avx512::Avx512};
 
 /// Weight tiles that are multiplied by a row tile while its codes are in the cache.
 pub(crate) const TILES: usize = 8;
 /// Activation rows whose sums are held at a time: whole row tiles.
 const ROWS: usize = 512;
+/// Of these so many are given away at a time.
+const ROWS_OUT: usize = 32;
 /// Groups that are multiplied before the next row tile: whole superblocks.
 const BLOCK_GROUPS: usize = 16;
+/// Lines of a tile's codes of so many groups.
+const BLOCK: usize = BLOCK_GROUPS * OPERANDS;
+/// Lines of its scales at most: of two halves, and as many minimums.
+const SCALES: usize = 4 * BLOCK_GROUPS;
+/// Weight tiles that may be multiplied at once.
+const PAIR: usize = 2;
 /// Row tiles for which it pays to write unpacked weights and read them again.
 const ROW_TILES_MIN: usize = 4;
 
@@ -36,7 +46,9 @@ const ROW_TILES_MIN: usize = 4;
 struct Scratch {
     /// `[tiles][rows]`.
     sums: Vec<Line>,
-    /// `[tiles][BLOCK_GROUPS][OPERANDS]`, or columns of float weights.
+    /// `[PAIR][SCALES]`.
+    scales: Vec<Line>,
+    /// `[PAIR][BLOCK_GROUPS][OPERANDS]`, or columns of float weights.
     codes: Vec<Line>,
 }
 
@@ -71,10 +83,25 @@ pub(crate) fn multiply(
             } else {
                 floats::multiply(scratch, isa, tiles, (x, &block));
             }
-            let sums = as_floats(&mut scratch.sums[..tiles.len() * block.len()]);
-            each(first, &mut sums.chunks_exact_mut(block.len()).collect::<Vec<_>>());
+            let sums = &mut scratch.sums[..tiles.len() * block.len()];
+            hand_out((sums, block.len()), block, &mut each);
         }
     });
+}
+
+/// Gives `each` the sums of `rows`, which a tile holds at the begin of its `held` lines, few rows
+/// at a time: each row is a page of its own where it goes.
+pub(crate) fn hand_out(
+    (sums, held): (&mut [Line], usize),
+    rows: Range<usize>,
+    each: &mut impl FnMut(usize, &mut [&mut [[f32; LANES]]]),
+) {
+    let tiles = as_floats(sums).chunks_exact_mut(held);
+    let mut left: Vec<_> = tiles.map(|sums| &mut sums[..rows.len()]).collect();
+    for first in rows.step_by(ROWS_OUT) {
+        let parts = left.iter_mut().map(|left| first_of(left, left.len().min(ROWS_OUT)));
+        each(first, &mut parts.collect::<Vec<_>>());
+    }
 }
 
 fn as_floats(lines: &mut [Line]) -> &mut [[f32; LANES]] {
@@ -114,46 +141,68 @@ impl Scratch {
         let sums = tiles.len() * rows.len();
         self.sums.resize(sums.max(self.sums.len()), Line::zeroed());
         self.sums[..sums].fill(Line::zeroed());
-        let block = BLOCK_GROUPS * OPERANDS;
-        self.codes.resize((tiles.len() * block).max(self.codes.len()), Line::zeroed());
+        self.codes.resize((PAIR * BLOCK).max(self.codes.len()), Line::zeroed());
+        self.scales.resize(PAIR * SCALES, Line::zeroed());
         let (mut unit, tile_rows) = (Unit::new(isa), isa.integer_tile_rows());
         let k = tiles.first().map_or(0, |(weight, _)| weight.k);
         for first in (0..k / GROUP).step_by(BLOCK_GROUPS) {
             let groups = first..(first + BLOCK_GROUPS).min(k / GROUP);
-            for ((weight, tile), codes) in tiles.iter().zip(self.codes.chunks_exact_mut(block)) {
-                let (lines, codes) =
-                    (weight.packed.tile(*tile).0, &mut codes[..groups.len() * OPERANDS]);
-                with_format!(weight.format, F => unit.unpack::<F>(lines, &groups, codes), ());
-            }
-            for row in rows.clone().step_by(tile_rows) {
-                let x = x.codes(k, (row, tile_rows)).groups(&groups, tile_rows);
-                for (i, (weight, tile)) in tiles.iter().enumerate() {
-                    let codes = &self.codes[i * block..][..groups.len() * OPERANDS];
-                    let task = Task { x, codes, scales: weight.packed.tile(*tile).1, first };
-                    let at = i * rows.len() + row - rows.start;
-                    let sums = &mut self.sums[at..at + tile_rows];
-                    with_format!(weight.format, F => unit.add::<F>(sums, &task), ());
+            let mut from = 0;
+            while from < tiles.len() {
+                let together = unit.together(&tiles[from..]);
+                let (codes, scales) = (&mut self.codes[..], &mut self.scales[..]);
+                let out = codes.chunks_exact_mut(BLOCK).zip(scales.chunks_exact_mut(SCALES));
+                for (i, (tile, out)) in together.iter().zip(out).enumerate() {
+                    // What comes in its place: of another tile, or the first tile's next groups.
+                    let ahead = match tiles.get(from + together.len() + i) {
+                        Some(next) => lines_of(next, &groups),
+                        None => lines_of(&tiles[i], &(groups.end..groups.end + groups.len())),
+                    };
+                    with_format!(
+                        tile.0.format,
+                        F => unit.unpack::<F>((tile, &groups), ahead, out),
+                        ()
+                    );
                 }
+                let mut unpacked = [Tile::default(); PAIR];
+                for (i, tile) in unpacked.iter_mut().enumerate() {
+                    tile.codes = &self.codes[i * BLOCK..][..groups.len() * OPERANDS];
+                    tile.scales = &self.scales[i * SCALES..][..SCALES];
+                }
+                for row in rows.clone().step_by(tile_rows) {
+                    let x = x.codes(k, (row, tile_rows)).groups(&groups, tile_rows);
+                    let task = Task { x, tiles: &unpacked[..together.len()] };
+                    let (one, other) = self.sums[from * rows.len()..].split_at_mut(rows.len());
+                    let at = row - rows.start..row - rows.start + tile_rows;
+                    let other = other.get_mut(at.clone()).unwrap_or_default();
+                    let sums = [&mut one[at], other];
+                    with_format!(together[0].0.format, F => unit.add::<F>(sums, &task), ());
+                }
+                from += together.len();
             }
         }
     }
 }
 
-/// Some groups of a weight tile and a row tile.
+/// The lines of some groups of a weight tile, as far as it has them.
+fn lines_of<'a>((weight, tile): &(&Matrix<'a>, usize), groups: &Range<usize>) -> &'a [Line] {
+    let lines = weight.packed.tile(*tile).0;
+    let size = lines.len() / (weight.k / GROUP);
+    &lines[(groups.start * size).min(lines.len())..(groups.end * size).min(lines.len())]
+}
+
+/// Some groups of one or two weight tiles and a row tile.
 struct Task<'a> {
     x: activation::Codes<'a>,
-    /// `[groups][OPERANDS]`.
-    codes: &'a [Line],
-    /// Of the whole tile.
-    scales: &'a [u8],
-    /// Index of the first group in the tile: the first of a superblock.
-    first: usize,
+    tiles: &'a [Tile<'a>],
 }
 
 /// What multiplies.
 enum Unit {
     #[cfg(target_arch = "x86_64")]
     Tiles(amx::Unit),
+    #[cfg(target_arch = "x86_64")]
+    Pairs(Avx512),
     Lanes(Isa),
 }
 
@@ -162,54 +211,80 @@ impl Unit {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx(amx) => Unit::Tiles(amx::Unit::new(amx)),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(s) => Unit::Pairs(s),
             _ => Unit::Lanes(isa),
         }
     }
 
-    /// The codes of `groups` as bytes, for `add`.
-    fn unpack<F: Format>(&self, lines: &[Line], groups: &Range<usize>, out: &mut [Line]) {
-        let lines = &lines[groups.start * F::Codes::LINES..groups.end * F::Codes::LINES];
-        match self {
+    /// The first of `tiles` that are multiplied at once.
+    fn together<'a, 'b>(
+        &self,
+        tiles: &'a [(&'b Matrix<'b>, usize)],
+    ) -> &'a [(&'b Matrix<'b>, usize)] {
+        let pairs = match self {
             #[cfg(target_arch = "x86_64")]
-            Unit::Tiles(unit) => unit.unpack::<F>(lines, out),
-            Unit::Lanes(isa) => isa.run(Unpack { codes: PhantomData::<F::Codes>, lines, out }),
+            Unit::Pairs(_) => true,
+            _ => false,
+        };
+        match tiles {
+            [one, other, ..] if pairs && one.0.format == other.0.format => &tiles[..PAIR],
+            _ => &tiles[..1],
         }
     }
 
-    /// `sums[r] += x[r] . codes`, one line a row.
-    fn add<F: Format>(&mut self, sums: &mut [Line], task: &Task<'_>) {
+    /// `groups` of a tile as `add` needs them; `ahead` is asked for.
+    fn unpack<F: Format>(
+        &self,
+        ((weight, tile), groups): (&(&Matrix<'_>, usize), &Range<usize>),
+        ahead: &[Line],
+        (codes_out, scales_out): (&mut [Line], &mut [Line]),
+    ) {
+        let lines = lines_of(&(weight, *tile), groups);
+        let first = groups.start / F::Scales::SUPER * F::Scales::BYTES;
+        let unpack = Unpack {
+            format: PhantomData::<F>,
+            lines,
+            scales: &weight.packed.tile(*tile).1[first..],
+            ahead,
+            codes_out: &mut codes_out[..groups.len() * OPERANDS],
+            scales_out: &mut scales_out[..groups.len() * scale_lines::<F::Scales>()],
+        };
         match self {
             #[cfg(target_arch = "x86_64")]
-            Unit::Tiles(unit) => unit.add::<F>(sums, task),
-            Unit::Lanes(isa) => {
-                let scales = &task.scales[task.first / F::Scales::SUPER * F::Scales::BYTES..];
-                let (out, lines) = (as_floats(sums), task.codes);
-                match out.len() {
-                    4 => isa.run(Integers::<F, U8, 4>::new(lines, scales, task.x, out)),
-                    _ => isa.run(Integers::<F, U8, 8>::new(lines, scales, task.x, out)),
-                }
-            }
+            Unit::Tiles(unit) => unit.unpack::<F>(unpack),
+            #[cfg(target_arch = "x86_64")]
+            Unit::Pairs(s) => s.vectorize(unpack),
+            Unit::Lanes(isa) => isa.run(unpack),
         }
     }
-}
 
-struct Unpack<'a, C> {
-    codes: PhantomData<C>,
-    lines: &'a [Line],
-    out: &'a mut [Line],
-}
-
-impl<C: Codes> Kernel for Unpack<'_, C> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let groups = self.lines.chunks_exact(C::LINES);
-        for (lines, out) in groups.zip(self.out.chunks_exact_mut(OPERANDS)) {
-            let codes = C::unpack(s, lines);
-            for v in 0..OPERANDS {
-                s.store_line(&mut out[v], codes[v]);
+    /// `sums[r] += x[r] . codes`, one line a row, for each tile of the task.
+    fn add<F: Format>(&mut self, sums: [&mut [Line]; PAIR], task: &Task<'_>) {
+        let (format, x) = (PhantomData::<F>, task.x);
+        macro_rules! blocks {
+            ($rows:expr) => {{
+                let [sums, _] = sums;
+                let out = [as_floats(sums).first_chunk_mut().expect("a row tile")];
+                Blocks::<F, { $rows }, 1> { format, tiles: [task.tiles[0]], x, out }
+            }};
+        }
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Unit::Tiles(unit) => {
+                let [sums, _] = sums;
+                unit.add::<F>(sums, task);
             }
+            #[cfg(target_arch = "x86_64")]
+            Unit::Pairs(s) if task.tiles.len() == PAIR => {
+                let out = sums.map(|sums| as_floats(sums).first_chunk_mut().expect("a row tile"));
+                let tiles = [task.tiles[0], task.tiles[1]];
+                s.vectorize(Blocks::<F, { Avx512::ROWS }, PAIR> { format, tiles, x, out });
+            }
+            #[cfg(target_arch = "x86_64")]
+            Unit::Pairs(s) => s.vectorize(blocks!(Avx512::ROWS)),
+            Unit::Lanes(isa) if sums[0].len() == 4 => isa.run(blocks!(4)),
+            Unit::Lanes(isa) => isa.run(blocks!(8)),
         }
     }
 }

@@ -13,12 +13,12 @@ use std::ops::Range;
 use bytemuck::Zeroable;
 use half::{bf16, f16};
 
-use crate::activation::{Rows, WIDE_ROWS, first_of};
+use crate::activation::{Rows, WIDE_ROWS};
+use crate::blocked::hand_out;
 use crate::codes::{Codes, GROUP, OPERANDS};
 use crate::formats::{Format, with_format};
 use crate::matmul::Matrix;
 use crate::packed::Floats;
-use crate::prefill::TILES;
 use crate::scales::Scales;
 use crate::simd::amx::{Amx, Tiles};
 use crate::simd::avx512::Avx512;
@@ -113,15 +113,8 @@ pub(super) fn multiply(
             let block = first..(first + ROWS).min(rows.end);
             let held = held_lines(&block);
             scratch.multiply(amx, tiles, (x, &block));
-            let sums: &mut [[f32; LANES]] =
-                bytemuck::cast_slice_mut(&mut scratch.sums[..tiles.len() * held]);
-            // Few rows at a time, for each is a page of its own where they go.
-            let mut left: Vec<_> =
-                sums.chunks_exact_mut(held).map(|sums| &mut sums[..block.len()]).collect();
-            for first in block.step_by(PAIR_ROWS) {
-                let parts = left.iter_mut().map(|left| first_of(left, left.len().min(PAIR_ROWS)));
-                each(first, &mut parts.collect::<Vec<_>>());
-            }
+            let sums = &mut scratch.sums[..tiles.len() * held];
+            hand_out((sums, held), block, &mut each);
         }
     });
 }
@@ -140,6 +133,8 @@ impl Scratch {
         let is_few = rows.len() <= PAIR_ROWS;
         let weights = if is_few { 2 * PAIR_LINES } else { pairs * block };
         self.weights.resize(weights.max(self.weights.len()), Line::zeroed());
+        // As many of each matrix as the next call will have.
+        let apart = tiles.iter().filter(|(weight, _)| std::ptr::eq(*weight, tiles[0].0)).count();
         let tiles: Vec<Unpacking<'_>> = tiles.iter().map(Unpacking::new).collect();
         let mut registers = Tiles::new(amx);
         registers.set_columns(2 * GROUP);
@@ -153,7 +148,7 @@ impl Scratch {
                     // The same tile's next block; after the last one, that of those after these.
                     let next = match groups.end < x.groups {
                         true => g + BLOCK_GROUPS,
-                        false => TILES * x.groups + g - first,
+                        false => apart * x.groups + g - first,
                     };
                     let at = i / PAIR * block + place(g - first, GROUP / 2, i % PAIR, 0);
                     let out = self.weights[at..].first_chunk_mut().expect("a block");

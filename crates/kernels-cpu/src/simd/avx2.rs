@@ -1,6 +1,7 @@
 //! The lanes as two 256-bit registers.
 #![expect(unsafe_code, reason = "intrinsics outside functions with target features")]
 
+use std::arch::asm;
 use std::arch::x86_64 as x86;
 use std::arch::x86_64::{__m256, __m256i};
 
@@ -27,6 +28,16 @@ pub(crate) trait Multiply: Copy {
         codes: (&[Ints; V], u8),
         x: &[i32],
     );
+    /// [`Simd::dots_in_memory`] of a tile and all rows.
+    #[inline(always)]
+    fn dots_in_memory<const R: usize, const V: usize>(
+        self,
+        accs: &mut [Ints; R],
+        (codes, most): (&[Line; V], u8),
+        x: &[i32],
+    ) {
+        loaded(self, accs, (codes, most), x);
+    }
 }
 
 /// 16 x i32, or 64 x u8.
@@ -132,6 +143,39 @@ impl Multiply for Words {
             accs[r] = widened(accs[r], sums[r]);
         }
     }
+    #[inline(always)]
+    fn dots_in_memory<const R: usize, const V: usize>(
+        self,
+        accs: &mut [Ints; R],
+        (codes, most): (&[Line; V], u8),
+        x: &[i32],
+    ) {
+        // Two operands are added up in words where four or more do not fit.
+        let Some(accs) = accs.as_mut_array().filter(|_| (16..64).contains(&most)) else {
+            loaded(self, accs, (codes, most), x);
+            return;
+        };
+        for i in 0..V / 4 {
+            let codes = codes[4 * i..].first_chunk().expect("four operands");
+            on!(dots_by_two(accs, codes, x[16 * i..].first_chunk().expect("four operands")));
+        }
+    }
+}
+
+/// [`Multiply::dots`] of codes in memory.
+#[inline(always)]
+fn loaded<M: Multiply, const R: usize, const V: usize>(
+    multiply: M,
+    accs: &mut [Ints; R],
+    (codes, most): (&[Line; V], u8),
+    x: &[i32],
+) {
+    let s = Avx2(multiply);
+    let mut operands = [s.line(&codes[0]); V];
+    for v in 1..V {
+        operands[v] = s.line(&codes[v]);
+    }
+    multiply.dots(accs, (&operands, most), x);
 }
 
 /// In each word, two products of a code and one of the four signed bytes of `x`.
@@ -181,6 +225,7 @@ impl<M: Multiply> Simd for Avx2<M> {
     type B = Ints;
     const ROWS: usize = 4;
     const SUMS: usize = 4;
+    const FUSES: bool = true;
     const LOWERS: bool = M::LOWERS;
 
     #[inline(always)]
@@ -332,6 +377,10 @@ impl<M: Multiply> Simd for Avx2<M> {
         [on!(x86::_mm256_sll_epi32(x[0], count)), on!(x86::_mm256_sll_epi32(x[1], count))]
     }
     #[inline(always)]
+    fn as_f32(self, x: Self::I) -> Self::F {
+        both!(_mm256_castsi256_ps(x))
+    }
+    #[inline(always)]
     fn to_f32(self, x: Self::I) -> Self::F {
         both!(_mm256_cvtepi32_ps(x))
     }
@@ -417,5 +466,111 @@ impl<M: Multiply> Simd for Avx2<M> {
         _: u8,
     ) {
         self.0.dots(accs, codes, x);
+    }
+    #[inline(always)]
+    fn dots_in_memory<const R: usize, const V: usize, const T: usize>(
+        self,
+        accs: &mut [[Self::I; R]; T],
+        (codes, most): ([&[Line; V]; T], u8),
+        x: &[i32],
+        _: u8,
+    ) {
+        for t in 0..T {
+            self.0.dots_in_memory(&mut accs[t], (codes[t], most), x);
+        }
+    }
+}
+
+/// Two operands.
+macro_rules! two_operands {
+    ($v:literal, $w:literal) => {
+        concat!(
+            "vmovdqa ymm8, ymmword ptr [{c} + 64*",
+            $v,
+            "]\nvmovdqa ymm9, ymmword ptr [{c} + 64*",
+            $v,
+            " + 32]\nvmovdqa ymm10, ymmword ptr [{c} + 64*",
+            $w,
+            "]\nvmovdqa ymm11, ymmword ptr [{c} + 64*",
+            $w,
+            " + 32]\n",
+        )
+    };
+}
+
+/// Their products with a row's dwords `$v` and `$w`, added up in words and widened once.
+macro_rules! two_of_row {
+    ($v:literal, $w:literal, $low:literal, $high:literal) => {
+        concat!(
+            "vpbroadcastd ymm12, dword ptr [{x} + 4*",
+            $v,
+            "]\nvpbroadcastd ymm13, dword ptr [{x} + 4*",
+            $w,
+            "]\nvpmaddubsw ymm14, ymm8, ymm12",
+            "\nvpmaddubsw ymm15, ymm10, ymm13",
+            "\nvpmaddubsw ymm12, ymm9, ymm12",
+            "\nvpmaddubsw ymm13, ymm11, ymm13",
+            "\nvpaddw ymm14, ymm14, ymm15",
+            "\nvpaddw ymm12, ymm12, ymm13",
+            "\nvpmaddwd ymm14, ymm14, ymmword ptr [{ones}]",
+            "\nvpmaddwd ymm12, ymm12, ymmword ptr [{ones}]",
+            "\nvpaddd {",
+            $low,
+            "}, {",
+            $low,
+            "}, ymm14\nvpaddd {",
+            $high,
+            "}, {",
+            $high,
+            "}, ymm12\n",
+        )
+    };
+}
+
+/// One in each word.
+#[repr(align(32))]
+struct Ones([i16; 16]);
+
+static ONES: Ones = Ones([1; 16]);
+
+/// `a[r] += c[v] . x[4 v + r]` for codes below 64, by twos of operands, whose products fit in
+/// words: the compiler would not keep to the registers that there are.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dots_by_two(a: &mut [Ints; 4], c: &[Line; 4], x: &[i32; 16]) {
+    // SAFETY: reads the lines of `c`, the dwords of `x` and `ONES` only, writes registers only.
+    unsafe {
+        asm!(
+            two_operands!("0", "1"),
+            two_of_row!("0", "4", "a0", "b0"),
+            two_of_row!("1", "5", "a1", "b1"),
+            two_of_row!("2", "6", "a2", "b2"),
+            two_of_row!("3", "7", "a3", "b3"),
+            two_operands!("2", "3"),
+            two_of_row!("8", "12", "a0", "b0"),
+            two_of_row!("9", "13", "a1", "b1"),
+            two_of_row!("10", "14", "a2", "b2"),
+            two_of_row!("11", "15", "a3", "b3"),
+            x = in(reg) x.as_ptr(),
+            c = in(reg) c.as_ptr(),
+            ones = in(reg) ONES.0.as_ptr(),
+            a0 = inout(ymm_reg) a[0][0],
+            b0 = inout(ymm_reg) a[0][1],
+            a1 = inout(ymm_reg) a[1][0],
+            b1 = inout(ymm_reg) a[1][1],
+            a2 = inout(ymm_reg) a[2][0],
+            b2 = inout(ymm_reg) a[2][1],
+            a3 = inout(ymm_reg) a[3][0],
+            b3 = inout(ymm_reg) a[3][1],
+            out("ymm8") _,
+            out("ymm9") _,
+            out("ymm10") _,
+            out("ymm11") _,
+            out("ymm12") _,
+            out("ymm13") _,
+            out("ymm14") _,
+            out("ymm15") _,
+            options(pure, readonly, nostack, preserves_flags),
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::arch::asm;
 use std::arch::x86_64 as x86;
 use std::arch::x86_64::{__m512, __m512i};
 
-use super::{Kernel, LANES, Line, Row, Simd, dots_by_row};
+use super::{Kernel, LANES, Line, Row, Simd, dots_by_row, dots_of_loaded};
 
 /// Proof that AVX-512 F, BW, DQ, VL and VNNI were found.
 #[derive(Clone, Copy)]
@@ -46,6 +46,7 @@ impl Simd for Avx512 {
     type B = __m512i;
     const ROWS: usize = 8;
     const SUMS: usize = 16;
+    const FUSES: bool = true;
     const LOWERS: bool = false;
 
     #[inline(always)]
@@ -170,6 +171,10 @@ impl Simd for Avx512 {
         on!(x86::_mm512_sll_epi32(x, count))
     }
     #[inline(always)]
+    fn as_f32(self, x: Self::I) -> Self::F {
+        on!(x86::_mm512_castsi512_ps(x))
+    }
+    #[inline(always)]
     fn to_f32(self, x: Self::I) -> Self::F {
         on!(x86::_mm512_cvtepi32_ps(x))
     }
@@ -267,6 +272,24 @@ impl Simd for Avx512 {
         }
         dots_by_row::<Self, R, V>(self, accs, (codes, most), x);
     }
+    #[inline(always)]
+    fn dots_in_memory<const R: usize, const V: usize, const T: usize>(
+        self,
+        accs: &mut [[Self::I; R]; T],
+        (codes, most): ([&[Line; V]; T], u8),
+        x: &[i32],
+        rows: u8,
+    ) {
+        if T != 2 || R != 8 || rows & 3 != 3 {
+            dots_of_loaded::<Self, R, V, T>(self, accs, (codes, most), x, rows);
+            return;
+        }
+        let accs = accs.as_flattened_mut().as_mut_array().expect("two tiles of eight rows");
+        for (i, x) in x[..R * V].as_chunks::<32>().0.iter().enumerate() {
+            let four = |t: usize| codes[t][4 * i..].first_chunk().expect("four");
+            on!(dots_16x4(accs, [four(0), four(1)], x));
+        }
+    }
 }
 
 /// The dot products of one operand with rows `$first..$first + 4`, from dword `$at` on.
@@ -360,6 +383,113 @@ fn dots_4x4(a: &mut [__m512i; 4], (c, x): (&[__m512i; 4], &[i32; 32]), first: us
             a1 = inout(zmm_reg) a[1],
             a2 = inout(zmm_reg) a[2],
             a3 = inout(zmm_reg) a[3],
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+}
+
+/// Operand `$v` of two tiles.
+macro_rules! two_operands {
+    ($v:literal) => {
+        concat!(
+            "vmovdqa64 zmm26, zmmword ptr [{c} + 64*",
+            $v,
+            "]\nvmovdqa64 zmm27, zmmword ptr [{d} + 64*",
+            $v,
+            "]\n",
+        )
+    };
+}
+
+/// Their dot products with the row at dword `$at`.
+macro_rules! two_tiles {
+    ($at:literal, $a:literal, $e:literal, $x:literal) => {
+        concat!(
+            "vpbroadcastd ",
+            $x,
+            ", dword ptr [{x} + 4*",
+            $at,
+            "]\nvpdpbusd {",
+            $a,
+            "}, zmm26, ",
+            $x,
+            "\nvpdpbusd {",
+            $e,
+            "}, zmm27, ",
+            $x,
+            "\n",
+        )
+    };
+}
+
+/// As [`dots_8x4`] of two tiles: they share the loads of `x`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dots_16x4(a: &mut [__m512i; 16], [c, d]: [&[Line; 4]; 2], x: &[i32; 32]) {
+    // SAFETY: reads four lines of each tile and the 32 dwords of `x` only, writes registers only.
+    unsafe {
+        asm!(
+            two_operands!("0"),
+            two_tiles!("0", "a0", "e0", "zmm28"),
+            two_tiles!("1", "a1", "e1", "zmm29"),
+            two_tiles!("2", "a2", "e2", "zmm30"),
+            two_tiles!("3", "a3", "e3", "zmm31"),
+            two_tiles!("4", "a4", "e4", "zmm28"),
+            two_tiles!("5", "a5", "e5", "zmm29"),
+            two_tiles!("6", "a6", "e6", "zmm30"),
+            two_tiles!("7", "a7", "e7", "zmm31"),
+            two_operands!("1"),
+            two_tiles!("8", "a0", "e0", "zmm28"),
+            two_tiles!("9", "a1", "e1", "zmm29"),
+            two_tiles!("10", "a2", "e2", "zmm30"),
+            two_tiles!("11", "a3", "e3", "zmm31"),
+            two_tiles!("12", "a4", "e4", "zmm28"),
+            two_tiles!("13", "a5", "e5", "zmm29"),
+            two_tiles!("14", "a6", "e6", "zmm30"),
+            two_tiles!("15", "a7", "e7", "zmm31"),
+            two_operands!("2"),
+            two_tiles!("16", "a0", "e0", "zmm28"),
+            two_tiles!("17", "a1", "e1", "zmm29"),
+            two_tiles!("18", "a2", "e2", "zmm30"),
+            two_tiles!("19", "a3", "e3", "zmm31"),
+            two_tiles!("20", "a4", "e4", "zmm28"),
+            two_tiles!("21", "a5", "e5", "zmm29"),
+            two_tiles!("22", "a6", "e6", "zmm30"),
+            two_tiles!("23", "a7", "e7", "zmm31"),
+            two_operands!("3"),
+            two_tiles!("24", "a0", "e0", "zmm28"),
+            two_tiles!("25", "a1", "e1", "zmm29"),
+            two_tiles!("26", "a2", "e2", "zmm30"),
+            two_tiles!("27", "a3", "e3", "zmm31"),
+            two_tiles!("28", "a4", "e4", "zmm28"),
+            two_tiles!("29", "a5", "e5", "zmm29"),
+            two_tiles!("30", "a6", "e6", "zmm30"),
+            two_tiles!("31", "a7", "e7", "zmm31"),
+            x = in(reg) x.as_ptr(),
+            c = in(reg) c.as_ptr(),
+            d = in(reg) d.as_ptr(),
+            a0 = inout(zmm_reg) a[0],
+            a1 = inout(zmm_reg) a[1],
+            a2 = inout(zmm_reg) a[2],
+            a3 = inout(zmm_reg) a[3],
+            a4 = inout(zmm_reg) a[4],
+            a5 = inout(zmm_reg) a[5],
+            a6 = inout(zmm_reg) a[6],
+            a7 = inout(zmm_reg) a[7],
+            e0 = inout(zmm_reg) a[8],
+            e1 = inout(zmm_reg) a[9],
+            e2 = inout(zmm_reg) a[10],
+            e3 = inout(zmm_reg) a[11],
+            e4 = inout(zmm_reg) a[12],
+            e5 = inout(zmm_reg) a[13],
+            e6 = inout(zmm_reg) a[14],
+            e7 = inout(zmm_reg) a[15],
+            out("zmm26") _,
+            out("zmm27") _,
+            out("zmm28") _,
+            out("zmm29") _,
+            out("zmm30") _,
+            out("zmm31") _,
             options(pure, readonly, nostack, preserves_flags),
         );
     }

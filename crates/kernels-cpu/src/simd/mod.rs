@@ -48,6 +48,8 @@ pub(crate) trait Simd: Copy {
     const ROWS: usize;
     /// Vectors of sums that stay in registers beside what they are made of.
     const SUMS: usize;
+    /// Whether [`Simd::fma`] rounds once.
+    const FUSES: bool;
     /// Whether [`Simd::dot_wide`] takes 128 off each code.
     const LOWERS: bool;
 
@@ -90,6 +92,8 @@ pub(crate) trait Simd: Copy {
     fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
     fn shl_i(self, x: Self::I, n: u32) -> Self::I;
     fn to_f32(self, x: Self::I) -> Self::F;
+    /// The same bits.
+    fn as_f32(self, x: Self::I) -> Self::F;
 
     fn line(self, src: &Line) -> Self::B;
     fn store_line(self, dst: &mut Line, x: Self::B);
@@ -123,6 +127,36 @@ pub(crate) trait Simd: Copy {
         // Rows without their bit add zeros: leaving them out is only for speed.
         let _ = rows;
         dots_by_row::<Self, R, V>(self, accs, (codes, most), x);
+    }
+    /// As [`Simd::dots`] of several tiles, `accs[t][r] += codes[t][v] . x[v * R + r]`, whose codes
+    /// are in memory.
+    #[inline(always)]
+    fn dots_in_memory<const R: usize, const V: usize, const T: usize>(
+        self,
+        accs: &mut [[Self::I; R]; T],
+        codes: ([&[Line; V]; T], u8),
+        x: &[i32],
+        rows: u8,
+    ) {
+        dots_of_loaded::<Self, R, V, T>(self, accs, codes, x, rows);
+    }
+}
+
+/// [`Simd::dots_in_memory`], one tile after the other.
+#[inline(always)]
+fn dots_of_loaded<S: Simd, const R: usize, const V: usize, const T: usize>(
+    s: S,
+    accs: &mut [[S::I; R]; T],
+    (codes, most): ([&[Line; V]; T], u8),
+    x: &[i32],
+    rows: u8,
+) {
+    for t in 0..T {
+        let mut operands = [s.line(&codes[t][0]); V];
+        for v in 1..V {
+            operands[v] = s.line(&codes[t][v]);
+        }
+        s.dots::<R, V>(&mut accs[t], (&operands, most), x, rows);
     }
 }
 

@@ -255,6 +255,7 @@ impl<M: Multiply> Simd for Neon<M> {
     type B = Bytes;
     const ROWS: usize = 4;
     const SUMS: usize = 4;
+    const FUSES: bool = true;
     const LOWERS: bool = false;
 
     #[inline(always)]
@@ -414,6 +415,10 @@ impl<M: Multiply> Simd for Neon<M> {
     fn shl_i(self, x: Self::I, n: u32) -> Self::I {
         let count = self.splat_i(n.cast_signed());
         all!(vshlq_s32(x, count))
+    }
+    #[inline(always)]
+    fn as_f32(self, x: Self::I) -> Self::F {
+        all!(vreinterpretq_f32_s32(x))
     }
     #[inline(always)]
     fn to_f32(self, x: Self::I) -> Self::F {

@@ -27,14 +27,13 @@ fn zip<T: Copy>(a: [T; LANES], b: [T; LANES], f: impl Fn(T, T) -> T) -> [T; LANE
     out
 }
 
+/// Whether there is an instruction that multiplies and adds.
+const FUSES: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+
 #[inline(always)]
 fn fused(a: f32, b: f32, c: f32) -> f32 {
     // Without an instruction for it, `mul_add` is a slow library call.
-    if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
-        a.mul_add(b, c)
-    } else {
-        a * b + c
-    }
+    if FUSES { a.mul_add(b, c) } else { a * b + c }
 }
 
 impl Simd for Portable {
@@ -43,6 +42,7 @@ impl Simd for Portable {
     type B = [u32; LANES];
     const ROWS: usize = 4;
     const SUMS: usize = 4;
+    const FUSES: bool = FUSES;
     const LOWERS: bool = false;
 
     #[inline(always)]
@@ -152,6 +152,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn shl_i(self, x: Self::I, n: u32) -> Self::I {
         each(x, |x| x << n)
+    }
+    #[inline(always)]
+    fn as_f32(self, x: Self::I) -> Self::F {
+        each(x, |x| f32::from_bits(x.cast_unsigned()))
     }
     #[inline(always)]
     fn to_f32(self, x: Self::I) -> Self::F {
