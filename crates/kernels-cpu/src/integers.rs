@@ -1,5 +1,5 @@
-//! Integer weights times few rows: a micro-kernel of 16 weight rows by 1, 2, 4 or 8 activation
-//! rows.
+//! Integer weights times rows: a micro-kernel of 16 weight rows, or some tiles of them, by 1, 2, 4
+//! or 8 activation rows. Weights are packed for few rows, and were unpacked by `blocked` for many.
 
 use std::marker::PhantomData;
 

@@ -24,13 +24,14 @@ use crate::simd::{LANES, Line};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Simd, avx512::Avx512};
 
-/// Weight tiles that are multiplied by a row tile while its codes are in the cache.
+/// Weight tiles whose sums are held at a time.
 pub(crate) const TILES: usize = 8;
 /// Activation rows whose sums are held at a time: whole row tiles.
 const ROWS: usize = 512;
 /// Of these so many are given away at a time.
 const ROWS_OUT: usize = 32;
-/// Groups that are multiplied before the next row tile: whole superblocks.
+/// Groups of a weight tile that are unpacked and multiplied with all row tiles before the next
+/// ones: whole superblocks.
 const BLOCK_GROUPS: usize = 16;
 /// Lines of a tile's codes of so many groups.
 const BLOCK: usize = BLOCK_GROUPS * OPERANDS;

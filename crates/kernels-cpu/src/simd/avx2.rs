@@ -150,7 +150,7 @@ impl Multiply for Words {
         (codes, most): (&[Line; V], u8),
         x: &[i32],
     ) {
-        // Two operands are added up in words where four or more do not fit.
+        // Two operands are added up in words where not all of them fit.
         let Some(accs) = accs.as_mut_array().filter(|_| (16..64).contains(&most)) else {
             loaded(self, accs, (codes, most), x);
             return;
